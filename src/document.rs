@@ -1,0 +1,4 @@
+//! Text with spans: what people write, read tolerantly, each part with its place. Knows nothing of Milvus.
+
+pub mod template;
+pub mod yaml;

@@ -1,0 +1,3 @@
+//! Starts `milvus-lint`.
+
+fn main() {}

@@ -1,0 +1,10 @@
+//! What the engine talks about: versions, values, releases, changes, findings, plans. No I/O, no Kubernetes.
+
+pub mod change;
+pub mod declaration;
+pub mod finding;
+pub mod place;
+pub mod plan;
+pub mod release;
+pub mod value;
+pub mod version;

@@ -1,0 +1,371 @@
+//! What a file or an object says about a release, each part with its place; nothing is resolved yet.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::place::{Fact, Place};
+use super::value::Node;
+use super::version::{ChartVersion, VersionSpec};
+
+/// The form in which a release is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Form {
+    /// A Flux `HelmRelease`.
+    Flux,
+    /// An Argo CD `Application` or `ApplicationSet`.
+    ArgoCd,
+    /// A chart with Milvus among its dependencies.
+    Umbrella,
+    /// A helmfile.
+    Helmfile,
+    /// A command in a script, a Makefile or a pipeline.
+    Command,
+    /// A values file alone.
+    Values,
+    /// Rendered manifests.
+    Manifest,
+    /// A Helm release as stored in a cluster, or as `helm get` prints it.
+    HelmRelease,
+}
+
+/// How a change reaches the cluster (facts/rule-ids.md, "Appliers").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Applier {
+    /// Helm CLI, Flux, helmfile: look-ups work, what is rendered on install only does not run on an upgrade.
+    HelmUpgrade,
+    /// Argo CD, kustomize, `helm template`: renders as an install, without look-ups.
+    Template,
+    /// Not known.
+    Unknown,
+}
+
+/// Where a chart called milvus comes from (facts/input-traps.md, "Lineage").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lineage {
+    /// `zilliztech.github.io/milvus-helm`, or presumed so (`zilliztech/milvus`, `milvus/milvus` without a repository in sight).
+    Zilliztech,
+    /// The archived twin `milvus-io.github.io/milvus-helm`: same charts, up to 4.0.31.
+    Archived,
+    /// Bitnami's chart: own numbers and keys.
+    Bitnami,
+    /// SUSE's repackaging: zilliztech's numbers, own builds.
+    Suse,
+    /// The chart of the Milvus operator, or of objects that it manages.
+    Operator,
+    /// A chart of the user's own that is called milvus.
+    Wrapper,
+    /// Cannot be told.
+    Unknown,
+}
+
+impl Lineage {
+    /// Whether zilliztech's chart numbers, defaults and keys hold for it.
+    #[must_use]
+    pub fn is_zilliztech(self) -> bool {
+        matches!(self, Self::Zilliztech | Self::Archived)
+    }
+}
+
+/// What is done to the release where the declaration stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Operation {
+    /// A declared state (GitOps object, values file, umbrella chart, manifest).
+    Declare,
+    /// `helm install`.
+    Install,
+    /// `helm upgrade` without `--install`.
+    Upgrade,
+    /// `helm upgrade --install`.
+    UpgradeInstall,
+    /// `helm template`, kustomize `helmCharts`.
+    Template,
+    /// `helm rollback`.
+    Rollback,
+    /// `helm uninstall`.
+    Uninstall,
+    /// `helm pull` or `helm fetch`.
+    Pull,
+    /// `helm repo add`.
+    RepoAdd,
+    /// `kubectl set image|patch|edit|scale` on a Milvus workload.
+    DirectChange,
+    /// A call of the upstream `rollingUpdate.sh`.
+    RollingScript,
+    /// A call of the upstream `migrate.sh` or of `milvus-guard migrate`.
+    MigrateScript,
+}
+
+/// What is done with the values of the running release (facts/helm-and-api.md, "How a release was upgraded can be read from it").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ValuesStrategy {
+    /// The declaration's values are all there is: GitOps, `-f`, `--reset-values`, or `--set` alone.
+    Replace,
+    /// `--reuse-values` or its equal: the previous chart's values under the new ones.
+    Reuse,
+    /// `--reset-then-reuse-values`: the new chart's defaults, the previous user values, the new ones.
+    ResetThenReuse,
+    /// A Helm upgrade with no values and no flag: Helm keeps the previous user values.
+    KeptByDefault,
+}
+
+/// One source of user values; a later layer wins over an earlier one.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Layer {
+    /// A table that was read.
+    Table {
+        /// The values.
+        values: Node,
+        /// What it is, in words: `values file prod.yaml`, `spec.values`.
+        what: Arc<str>,
+    },
+    /// A flag of Helm's `--set` family, not yet parsed.
+    Set {
+        /// Which flag.
+        kind: SetKind,
+        /// Its argument.
+        text: Arc<str>,
+        /// Where the argument stands.
+        place: Place,
+        /// For `--set-file`: what the file holds, where it could be read.
+        file: Option<Arc<str>>,
+    },
+    /// Values that lie elsewhere or are templated: what is set there is unknown.
+    Unseen {
+        /// What it is, in words: `Secret milvus-credentials`.
+        what: Arc<str>,
+        /// Where it is named.
+        place: Place,
+    },
+}
+
+/// The flags of Helm's `--set` family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SetKind {
+    /// `--set`
+    Set,
+    /// `--set-string`
+    SetString,
+    /// `--set-json`
+    SetJson,
+    /// `--set-literal`
+    SetLiteral,
+    /// `--set-file`
+    SetFile,
+}
+
+/// Which chart is meant.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChartSource {
+    /// The repository's URL (`https://...`, `oci://...`), resolved where it lies in another file.
+    pub repository: Fact<Arc<str>>,
+    /// The chart as it is named: `milvus`, `zilliztech/milvus`, `./charts/milvus`.
+    pub name: Fact<Arc<str>>,
+    /// The version that is asked for; absent: unpinned.
+    pub version: Fact<VersionSpec>,
+    /// Where it comes from.
+    pub lineage: Lineage,
+    /// The chart lies in the tree (a folder or an archive), at this path.
+    pub vendored: Option<Arc<str>>,
+}
+
+/// A setting of the tool that applies the release, with its place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Flag {
+    /// Which setting.
+    pub kind: FlagKind,
+    /// Its value where it has one (a duration, a number of retries), as written.
+    pub value: Option<Arc<str>>,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// Settings that rules look at. One kind for the same meaning in all forms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FlagKind {
+    /// `--reuse-values`, Flux `preserveValues: true`, helmfile `reuseValues: true`.
+    ReuseValues,
+    /// `--reset-then-reuse-values`.
+    ResetThenReuseValues,
+    /// `--reset-values`.
+    ResetValues,
+    /// `--set`, `--set-string`, ... given on a command (the first of them).
+    Set,
+    /// `-f`/`--values` given on a command (the first of them).
+    ValuesFile,
+    /// `--atomic`, `--rollback-on-failure`, helmfile `atomic: true`.
+    Atomic,
+    /// Flux `upgrade.remediation` that ends in a rollback (strategy rollback, which is the default, with retries or `remediateLastFailure`).
+    RollbackRemediation,
+    /// `--wait`, helmfile `wait: true` (Flux waits unless `disableWait`).
+    Wait,
+    /// `--timeout`, Flux `timeout`; the value is Go's duration as written.
+    Timeout,
+    /// `--force`, `--force-replace`, Flux `upgrade.force: true`, Argo CD `Replace=true` or `Force=true`.
+    Force,
+    /// `--recreate-pods`, helmfile `recreatePods: true`.
+    RecreatePods,
+    /// Flux `upgrade.remediation.strategy: uninstall`, helmfile/Terraform replace: deletes the release first.
+    DeleteBeforeReplace,
+    /// Argo CD automated prune, or Flux Kustomization `prune: true`, on what holds the release.
+    Prune,
+    /// Argo CD's deletion finalizer on the Application.
+    DeleteFinalizer,
+    /// The job makes a throw-away cluster (kind, minikube, k3d) before.
+    ThrowAwayCluster,
+    /// The command stands in a pipeline file that runs on every push.
+    Pipeline,
+    /// `--no-hooks`, Flux `disableHooks`.
+    NoHooks,
+    /// `--dry-run`.
+    DryRun,
+    /// An uninstall of the same release stands before this install in the same script.
+    AfterUninstall,
+    /// A flush of the collections (`/api/v1/persist`) stands before in the same script.
+    AfterFlush,
+}
+
+/// Proof that what a one-way door asks for was done or declared (facts/rule-ids.md, "Evidence").
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evidence {
+    /// What it is.
+    pub kind: EvidenceKind,
+    /// In words.
+    pub text: Arc<str>,
+    /// Where it stands.
+    pub place: Option<Place>,
+}
+
+/// Kinds of evidence.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EvidenceKind {
+    /// A `GuardedUpgrade` of the release, leading to this Milvus version.
+    GuardedUpgrade {
+        /// Its `spec.to` as written.
+        to: Arc<str>,
+    },
+    /// A call of `migrate.sh` or `milvus-guard migrate` before the upgrade in the same script.
+    MigrateCall {
+        /// Its target version (`-t`) as written, where it is readable.
+        to: Option<Arc<str>>,
+    },
+    /// `guard.milvus-guard.dev/ack: MV210 <reference>` as annotation or comment.
+    Acknowledged {
+        /// The rule's id.
+        rule: Arc<str>,
+        /// The reference given.
+        reference: Arc<str>,
+    },
+}
+
+/// Which release this is: the same before and after a change, also when its file moves.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Identity {
+    /// The form.
+    pub form: Form,
+    /// What tells equal names apart: the cluster's or environment's folder, the job, the environment. Never a secret.
+    pub scope: Arc<str>,
+    /// Namespace, if said.
+    pub namespace: Option<Arc<str>>,
+    /// Release name, if said.
+    pub name: Option<Arc<str>>,
+}
+
+/// Something that could not be read, or only in part.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NotChecked {
+    /// The file.
+    pub file: Arc<str>,
+    /// The place in it, if one is known.
+    pub place: Option<Place>,
+    /// Why, in words, with what to do about it.
+    pub reason: Arc<str>,
+    /// What kind of gap it is.
+    pub kind: NotCheckedKind,
+    /// Whether the text around the gap mentions Milvus (a gap elsewhere in a file is not reported).
+    pub mentions_milvus: bool,
+}
+
+/// Kinds of gaps; each has its rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NotCheckedKind {
+    /// Not read (MV901).
+    NotRead,
+    /// Partly checked: a part lies elsewhere or is templated (MV902).
+    PartlyChecked,
+    /// Beyond the limits (MV905).
+    LimitsExceeded,
+}
+
+/// What a file or object says about one release.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Declaration {
+    /// Who it is.
+    pub identity: Identity,
+    /// The file of the declaration (where the version or the object stands).
+    pub path: Arc<str>,
+    /// Where the declaration begins: the object's kind, the command's first word, the dependency's name.
+    pub place: Place,
+    /// Release name.
+    pub name: Fact<Arc<str>>,
+    /// Namespace.
+    pub namespace: Fact<Arc<str>>,
+    /// What is done.
+    pub operation: Operation,
+    /// The chart.
+    pub chart: ChartSource,
+    /// User values for the Milvus chart itself (below a dependency's name or alias they are already taken out), lowest precedence first.
+    pub layers: Vec<Layer>,
+    /// For `Operation::DirectChange`, `RollingScript`, `MigrateScript` and manifests: the Milvus image that is set, as written.
+    pub image: Fact<Arc<str>>,
+    /// How it is applied.
+    pub applier: Applier,
+    /// What happens to the values of the running release.
+    pub strategy: ValuesStrategy,
+    /// Settings of the applying tool.
+    pub flags: Vec<Flag>,
+    /// Version of the Helm client, where the file says it (`azure/setup-helm`, `alpine/helm:3.12`, ...).
+    pub helm: Fact<Arc<str>>,
+    /// Kubernetes version, where the file says it.
+    pub kubernetes: Fact<Arc<str>>,
+    /// Evidence that belongs to this release.
+    pub evidence: Vec<Evidence>,
+    /// Parts that could not be seen.
+    pub gaps: Vec<NotChecked>,
+    /// For an umbrella chart: the lock's version of the dependency (`Fact::Absent`: no lock), and whether its digest or version disagrees.
+    pub lock: Option<Lock>,
+    /// For `Form::Manifest`: what the rendered objects say.
+    pub rendered: Option<Rendered>,
+    /// Keys of an umbrella's values that would be Milvus values if they stood under the dependency's name (MV609), with their places.
+    pub misplaced: Vec<(Arc<str>, Place)>,
+    /// True where the chart's files merely lie in the tree: a source, not a deployment.
+    pub source_only: bool,
+}
+
+/// A lock file beside an umbrella chart.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lock {
+    /// The locked version; absent when there is no lock or no entry.
+    pub version: Fact<ChartVersion>,
+    /// The lock exists but does not satisfy the range of the dependency, or names another repository.
+    pub disagrees: bool,
+}
+
+/// What rendered manifests tell about a release.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Rendered {
+    /// Components (`component` label) with their replicas, where said.
+    pub components: Vec<(Arc<str>, Option<u32>)>,
+    /// The message queue, where the rendered configuration tells it.
+    pub message_queue: Option<Arc<str>>,
+    /// `apiVersion` and `kind` of each object, with its place.
+    pub apis: Vec<(Arc<str>, Arc<str>, Place)>,
+}

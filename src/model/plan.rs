@@ -1,0 +1,99 @@
+//! A plan: the ordered hops from one Milvus version to another (wire form: JSON of `plan`).
+
+use serde::Serialize;
+
+/// The answer of `plan`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Plan {
+    /// Version now, as given.
+    pub from: String,
+    /// Version wanted.
+    pub to: String,
+    /// Why there is no path, or null.
+    pub refused: Option<Refusal>,
+    /// Hops in order; empty when refused or nothing is to be done.
+    pub hops: Vec<Hop>,
+}
+
+/// Why there is no path.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Refusal {
+    /// In words, with what to do instead.
+    pub reason: String,
+    /// The rule that says so.
+    pub rule: String,
+}
+
+/// One step of a plan: one `helm upgrade`, with what goes before and after it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Hop {
+    /// Milvus version that it reaches.
+    pub milvus: String,
+    /// Chart version.
+    pub chart: String,
+    /// `image.all.tag` to set, where the chart's default is not the version wanted.
+    pub image_tag: Option<String>,
+    /// Why this stop.
+    pub reason: String,
+    /// What is to be done, in order.
+    pub actions: Vec<Action>,
+    /// Cannot be walked back by a rollback.
+    pub one_way_door: bool,
+    /// Verdict on the way back, in words.
+    pub rollback: String,
+    /// Downtime class.
+    pub downtime: Downtime,
+    /// Whether a backup is demanded before.
+    pub backup: bool,
+    /// The commands of all actions, in order.
+    pub commands: Vec<String>,
+    /// Documents and issues behind it.
+    pub sources: Vec<String>,
+}
+
+/// A step within a hop.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Action {
+    /// What kind of step.
+    pub kind: ActionKind,
+    /// In words.
+    pub text: String,
+    /// Exact command, where there is one.
+    pub command: Option<String>,
+    /// Values to set (dotted path to value), where it sets some.
+    pub values: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Kinds of steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ActionKind {
+    /// Back up metadata and data.
+    Backup,
+    /// Look at something before.
+    Check,
+    /// Migrate metadata.
+    Migrate,
+    /// Uninstall (Pulsar 2 to 3).
+    Uninstall,
+    /// The Helm upgrade.
+    HelmUpgrade,
+    /// The Helm install.
+    HelmInstall,
+    /// Verify afterwards.
+    Verify,
+}
+
+/// How long the service is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Downtime {
+    /// None expected.
+    None,
+    /// Seconds to minutes for parts of the service.
+    Partial,
+    /// Restart of everything.
+    Restart,
+    /// Stopped for a migration.
+    Migration,
+}

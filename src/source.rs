@@ -1,0 +1,139 @@
+//! Reads what people write: one module per form, each turning files into declarations. Knows no rule and does no I/O: the tree is handed in.
+
+use std::sync::{Arc, OnceLock};
+
+use rayon::prelude::*;
+
+use crate::document::yaml::{self, Broken, Document, Limits};
+use crate::model::declaration::{Declaration, Evidence, NotChecked};
+
+/// A tree of files: a folder, a git revision, or a few texts in a test.
+pub trait Tree: Sync {
+    /// Paths of all files, relative, with `/`, sorted.
+    fn paths(&self) -> &[Arc<str>];
+
+    /// The text of a file.
+    ///
+    /// # Errors
+    /// When it is missing, too large, not UTF-8 or cannot be read.
+    fn read(&self, path: &str) -> Result<Arc<str>, ReadError>;
+}
+
+/// Why a file has no text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// It does not exist in this tree.
+    #[error("the file is not in the tree")]
+    Missing,
+    /// It is larger than the limit.
+    #[error("the file has {bytes} bytes, more than the limit of {limit_bytes}")]
+    TooLarge {
+        /// Its size.
+        bytes: u64,
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// It is not text.
+    #[error("the file is not UTF-8 text")]
+    NotText,
+    /// The operating system or git refused.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// A file that mentions Milvus; its documents are parsed once, when first asked for.
+#[derive(Debug)]
+pub struct SourceFile {
+    /// Its path in the tree.
+    pub path: Arc<str>,
+    /// Its text.
+    pub text: Arc<str>,
+    documents: OnceLock<Vec<Result<Document, Broken>>>,
+}
+
+impl SourceFile {
+    /// A file and its text.
+    #[must_use]
+    pub fn new(path: Arc<str>, text: Arc<str>) -> Self {
+        Self { path, text, documents: OnceLock::new() }
+    }
+
+    /// The file as a stream of YAML documents.
+    pub fn documents(&self) -> &[Result<Document, Broken>] {
+        self.documents.get_or_init(|| yaml::parse_stream(&self.text, &Limits::default()))
+    }
+
+    /// The last part of the path.
+    #[must_use]
+    pub fn file_name(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or(&self.path)
+    }
+
+    /// The folder of the path, `` for the root.
+    #[must_use]
+    pub fn folder(&self) -> &str {
+        self.path.rsplit_once('/').map_or("", |(folder, _)| folder)
+    }
+
+    /// Whether the name says YAML.
+    #[must_use]
+    pub fn is_yaml(&self) -> bool {
+        let name = self.file_name();
+        [".yaml", ".yml", ".yaml.gotmpl", ".yml.gotmpl", ".yaml.tmpl", ".yaml.j2"].iter().any(|end| name.ends_with(end))
+    }
+}
+
+/// What was read from a tree.
+#[derive(Debug, Default)]
+pub struct Reading {
+    /// One per release and form.
+    pub declarations: Vec<Declaration>,
+    /// What could not be read, or only in part, and belongs to no declaration.
+    pub gaps: Vec<NotChecked>,
+    /// Evidence that names its release but stands elsewhere (`GuardedUpgrade` objects): release name, namespace, evidence.
+    pub evidence: Vec<(Arc<str>, Option<Arc<str>>, Evidence)>,
+}
+
+impl Reading {
+    /// Adds another reading.
+    pub fn extend(&mut self, other: Self) {
+        self.declarations.extend(other.declarations);
+        self.gaps.extend(other.gaps);
+        self.evidence.extend(other.evidence);
+    }
+}
+
+/// What readers may look at.
+pub struct Context<'a> {
+    /// The whole tree, for files that are named by others.
+    pub tree: &'a dyn Tree,
+    /// The files that mention Milvus, sorted by path.
+    pub files: &'a [SourceFile],
+}
+
+/// A reader of one form: declares what it finds in one file. Must not fail: what it cannot read is a gap.
+pub type Reader = fn(&SourceFile, &Context<'_>) -> Reading;
+
+/// The readers, each asked for every file that mentions Milvus.
+const READERS: &[Reader] = &[];
+
+/// Reads a tree. `candidates` are the paths of files that mention Milvus (or were named by the user), sorted.
+#[must_use]
+pub fn read_tree(tree: &dyn Tree, files: &[SourceFile]) -> Reading {
+    let context = Context { tree, files };
+    let readings: Vec<Reading> = files
+        .par_iter()
+        .map(|file| {
+            let mut reading = Reading::default();
+            for reader in READERS {
+                reading.extend(reader(file, &context));
+            }
+            reading
+        })
+        .collect();
+    let mut all = Reading::default();
+    for reading in readings {
+        all.extend(reading);
+    }
+    all
+}
