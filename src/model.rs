@@ -5,6 +5,8 @@ pub mod declaration;
 pub mod finding;
 pub mod place;
 pub mod plan;
+pub mod range;
 pub mod release;
+pub mod truth;
 pub mod value;
 pub mod version;
