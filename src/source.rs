@@ -7,6 +7,8 @@ use rayon::prelude::*;
 use crate::document::yaml::{self, Broken, Document, Limits};
 use crate::model::declaration::{Declaration, Evidence, NotChecked};
 
+pub mod lineage;
+
 /// A tree of files: a folder, a git revision, or a few texts in a test.
 pub trait Tree: Sync {
     /// Paths of all files, relative, with `/`, sorted.
