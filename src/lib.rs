@@ -4,4 +4,5 @@
 
 pub mod document;
 pub mod model;
+pub mod report;
 pub mod source;

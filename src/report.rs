@@ -1,0 +1,112 @@
+//! Turns what was found, and what was planned, into text for people and machines. Knows no rule: rule pages are handed in.
+
+pub mod clean;
+mod excerpt;
+pub mod github;
+pub mod json;
+pub mod plan_json;
+pub mod plan_markdown;
+pub mod plan_text;
+pub mod sarif;
+pub mod schema;
+pub mod text;
+mod wire;
+
+use std::sync::Arc;
+
+use crate::model::declaration::NotCheckedKind;
+use crate::model::finding::{Finding, Gap, Report, Severity};
+use crate::model::place::Place;
+
+/// Which program made a report, and on which knowledge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tool {
+    /// The program, `milvus-lint`.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Number of chart versions in the catalogue.
+    pub catalogue_charts: usize,
+    /// Newest chart version in the catalogue.
+    pub catalogue_newest: String,
+}
+
+/// What a report says about a rule beyond its findings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleInfo {
+    /// Id, `MV205`.
+    pub id: String,
+    /// Name, kebab-case.
+    pub name: String,
+    /// One line.
+    pub summary: String,
+    /// Why it matters; a paragraph.
+    pub description: String,
+    /// The rule's page as plain text.
+    pub help_text: String,
+    /// The rule's page as Markdown.
+    pub help_markdown: String,
+    /// Severity that the rule has when nothing changes it.
+    pub severity: Severity,
+    /// Where the page can be read.
+    pub help_uri: Option<String>,
+}
+
+/// The texts of the files that findings point at.
+pub trait Sources {
+    /// The text of a file as it was checked; nothing when it is not at hand, then no excerpt is shown.
+    fn text(&self, file: &str) -> Option<Arc<str>>;
+}
+
+/// No text is at hand: reports name places without excerpts.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoSources;
+
+impl Sources for NoSources {
+    fn text(&self, _file: &str) -> Option<Arc<str>> {
+        None
+    }
+}
+
+/// The rule that stands for a kind of gap.
+#[must_use]
+pub fn gap_rule(kind: NotCheckedKind) -> &'static str {
+    match kind {
+        NotCheckedKind::NotRead => "MV901",
+        NotCheckedKind::PartlyChecked => "MV902",
+        NotCheckedKind::LimitsExceeded => "MV905",
+    }
+}
+
+/// The severity with which a gap is shown.
+fn gap_severity(kind: NotCheckedKind) -> Severity {
+    match kind {
+        NotCheckedKind::NotRead | NotCheckedKind::LimitsExceeded => Severity::Warning,
+        NotCheckedKind::PartlyChecked => Severity::Info,
+    }
+}
+
+/// Findings by file, place, rule and fingerprint: every format shows this order, whatever order they were found in.
+fn ordered_findings(report: &Report) -> Vec<&Finding> {
+    let mut findings: Vec<&Finding> = report.findings.iter().collect();
+    findings.sort_by(|a, b| finding_key(a).cmp(&finding_key(b)));
+    findings
+}
+
+fn finding_key(finding: &Finding) -> (&str, Option<&Place>, &str, &str, &str) {
+    let place = finding.locations.first().map(|label| &label.place);
+    let file = place.map_or(&*finding.release.path, |place| &*place.file);
+    (file, place, &finding.rule, &finding.fingerprint, &finding.message)
+}
+
+/// Gaps by file, place, kind and reason.
+fn ordered_gaps(report: &Report) -> Vec<&Gap> {
+    let mut gaps: Vec<&Gap> = report.not_checked.iter().collect();
+    gaps.sort_by(|a, b| (&a.file, &a.place, gap_rule(a.kind), &a.reason).cmp(&(&b.file, &b.place, gap_rule(b.kind), &b.reason)));
+    gaps
+}
+
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod robustness;

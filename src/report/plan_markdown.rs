@@ -1,0 +1,148 @@
+//! A plan as Markdown, to be put into a pull request or a runbook.
+
+use std::io;
+
+use super::{clean, plan_text};
+use crate::model::plan::{Action, Hop, Plan};
+
+/// Writes a plan. Give it a buffered writer.
+///
+/// # Errors
+/// When the writer fails.
+pub fn write(out: &mut dyn io::Write, plan: &Plan) -> io::Result<()> {
+    writeln!(out, "# Milvus {} to {}", inline(&plan.from), inline(&plan.to))?;
+    if let Some(refusal) = &plan.refused {
+        return writeln!(out, "\n**No safe path** ({}): {}", inline(&refusal.rule), inline(&refusal.reason));
+    }
+    if plan.hops.is_empty() {
+        return writeln!(out, "\nNothing to do.");
+    }
+    for (number, hop) in (1..).zip(&plan.hops) {
+        write_hop(out, number, hop)?;
+    }
+    Ok(())
+}
+
+fn write_hop(out: &mut dyn io::Write, number: usize, hop: &Hop) -> io::Result<()> {
+    writeln!(out, "\n## {number}. {}\n\n{}\n", inline(&plan_text::title(hop)), inline(&hop.reason))?;
+    writeln!(out, "| downtime | backup | one-way door | rollback |\n|---|---|---|---|")?;
+    let yes = |value: bool| if value { "yes" } else { "no" };
+    let backup = if hop.backup { "needed before" } else { "not needed" };
+    writeln!(out, "| {} | {backup} | {} | {} |", plan_text::downtime(hop.downtime), yes(hop.one_way_door), cell(&hop.rollback))?;
+    for (number, action) in (1..).zip(&hop.actions) {
+        write_action(out, number, action)?;
+    }
+    if !hop.sources.is_empty() {
+        let sources: Vec<String> = hop.sources.iter().map(|source| inline(source)).collect();
+        writeln!(out, "\nSources: {}", sources.join(", "))?;
+    }
+    Ok(())
+}
+
+fn write_action(out: &mut dyn io::Write, number: usize, action: &Action) -> io::Result<()> {
+    writeln!(out, "\n{number}. **{}**: {}", plan_text::action_name(action.kind), inline(&action.text))?;
+    if !action.values.is_empty() {
+        writeln!(out)?;
+        for (path, value) in &action.values {
+            writeln!(out, "   - {}: {}", code(path), code(&value.to_string()))?;
+        }
+    }
+    if let Some(command) = &action.command {
+        let command = clean::block(command.trim_end());
+        let fence = "`".repeat(longest_run(&command, '`').max(2) + 1);
+        writeln!(out, "\n   {fence}sh")?;
+        for line in command.lines() {
+            writeln!(out, "   {line}")?;
+        }
+        writeln!(out, "   {fence}")?;
+    }
+    Ok(())
+}
+
+/// Text on one line that cannot become a tag; code spans that it holds stay.
+fn inline(text: &str) -> String {
+    clean::line(text).replace('<', "&lt;")
+}
+
+fn cell(text: &str) -> String {
+    inline(text).replace('|', "\\|")
+}
+
+/// A code span that nothing inside can end.
+fn code(text: &str) -> String {
+    let text = clean::line(text);
+    let ticks = "`".repeat(longest_run(&text, '`') + 1);
+    let pad = if text.starts_with('`') || text.ends_with('`') { " " } else { "" };
+    format!("{ticks}{pad}{text}{pad}{ticks}")
+}
+
+fn longest_run(text: &str, of: char) -> usize {
+    let mut longest = 0;
+    let mut run = 0;
+    for c in text.chars() {
+        run = if c == of { run + 1 } else { 0 };
+        longest = longest.max(run);
+    }
+    longest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixtures;
+
+    fn written(plan: &Plan) -> String {
+        let mut out = Vec::new();
+        write(&mut out, plan).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_hop_is_a_section_with_its_commands_fenced() {
+        insta::assert_snapshot!(written(&fixtures::plan()), @r#"
+        # Milvus 2.1.4 to 2.2.16
+
+        ## 1. Milvus 2.2.16 on chart 4.0.34 with image tag v2.2.16
+
+        2.2 reads metadata of its own layout only
+
+        | downtime | backup | one-way door | rollback |
+        |---|---|---|---|
+        | stopped for a migration | needed before | yes | restore the backup |
+
+        1. **back up**: back up etcd
+
+        2. **upgrade**: upgrade the release
+
+           - `image.all.tag`: `"v2.2.16"`
+
+           ```sh
+           helm upgrade vectors zilliztech/milvus \
+             --version 4.0.34 --reset-then-reuse-values
+           ```
+
+        Sources: https://example.com/migrate
+        "#);
+    }
+
+    #[test]
+    fn a_refusal_tells_why() {
+        insta::assert_snapshot!(written(&fixtures::refused()), @r#"
+        # Milvus 2.6.15 to 2.5.0
+
+        **No safe path** (MV203): 2.6 cannot be walked back; restore a backup
+        "#);
+    }
+
+    #[test]
+    fn nothing_in_a_command_ends_its_fence_and_no_text_becomes_a_tag() {
+        let mut plan = fixtures::plan();
+        let hop = &mut plan.hops[0];
+        hop.reason = "<img src=x> `code`".into();
+        hop.actions[1].command = Some("echo '\n```\n'\u{1b}".into());
+        hop.actions[1].values = serde_json::Map::from_iter([("a`b".to_owned(), "``".into())]);
+        let text = written(&plan);
+        assert!(text.contains("````sh\n   echo '\n   ```\n   '␛\n   ````"), "{text}");
+        assert!(text.contains("&lt;img src=x> `code`") && text.contains("``a`b``: ```\"``\"```"), "{text}");
+    }
+}
