@@ -7,7 +7,10 @@ use rayon::prelude::*;
 use crate::document::yaml::{self, Broken, Document, Limits};
 use crate::model::declaration::{Declaration, Evidence, NotChecked};
 
+pub mod declare;
 pub mod lineage;
+pub mod pair;
+pub mod same;
 
 /// A tree of files: a folder, a git revision, or a few texts in a test.
 pub trait Tree: Sync {
