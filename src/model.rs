@@ -10,3 +10,4 @@ pub mod release;
 pub mod truth;
 pub mod value;
 pub mod version;
+pub mod words;

@@ -3,21 +3,7 @@
 use super::declaration::Identity;
 use super::release::Release;
 
-/// What happened to a release between two states of the tree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ChangeKind {
-    /// There is no base: only the state after is known.
-    Present,
-    /// In both, unchanged.
-    Unchanged,
-    /// In both, changed.
-    Changed,
-    /// Only after.
-    Added,
-    /// Only before.
-    Removed,
-}
+pub use super::words::ChangeKind;
 
 /// A change of one release.
 #[derive(Debug, Clone, PartialEq)]

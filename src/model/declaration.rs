@@ -8,111 +8,7 @@ use super::place::{Fact, Place};
 use super::value::Node;
 use super::version::{ChartVersion, VersionSpec};
 
-/// The form in which a release is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Form {
-    /// A Flux `HelmRelease`.
-    Flux,
-    /// An Argo CD `Application` or `ApplicationSet`.
-    ArgoCd,
-    /// A chart with Milvus among its dependencies.
-    Umbrella,
-    /// A helmfile.
-    Helmfile,
-    /// A command in a script, a Makefile or a pipeline.
-    Command,
-    /// A values file alone.
-    Values,
-    /// Rendered manifests.
-    Manifest,
-    /// A Helm release as stored in a cluster, or as `helm get` prints it.
-    HelmRelease,
-}
-
-/// How a change reaches the cluster (facts/rule-ids.md, "Appliers").
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Applier {
-    /// Helm CLI, Flux, helmfile: look-ups work, what is rendered on install only does not run on an upgrade.
-    HelmUpgrade,
-    /// Argo CD, kustomize, `helm template`: renders as an install, without look-ups.
-    Template,
-    /// Not known.
-    Unknown,
-}
-
-/// Where a chart called milvus comes from (facts/input-traps.md, "Lineage").
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Lineage {
-    /// `zilliztech.github.io/milvus-helm`, or presumed so (`zilliztech/milvus`, `milvus/milvus` without a repository in sight).
-    Zilliztech,
-    /// The archived twin `milvus-io.github.io/milvus-helm`: same charts, up to 4.0.31.
-    Archived,
-    /// Bitnami's chart: own numbers and keys.
-    Bitnami,
-    /// SUSE's repackaging: zilliztech's numbers, own builds.
-    Suse,
-    /// The chart of the Milvus operator, or of objects that it manages.
-    Operator,
-    /// A chart of the user's own that is called milvus.
-    Wrapper,
-    /// Cannot be told.
-    Unknown,
-}
-
-impl Lineage {
-    /// Whether zilliztech's chart numbers, defaults and keys hold for it.
-    #[must_use]
-    pub fn is_zilliztech(self) -> bool {
-        matches!(self, Self::Zilliztech | Self::Archived)
-    }
-}
-
-/// What is done to the release where the declaration stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Operation {
-    /// A declared state (GitOps object, values file, umbrella chart, manifest).
-    Declare,
-    /// `helm install`.
-    Install,
-    /// `helm upgrade` without `--install`.
-    Upgrade,
-    /// `helm upgrade --install`.
-    UpgradeInstall,
-    /// `helm template`, kustomize `helmCharts`.
-    Template,
-    /// `helm rollback`.
-    Rollback,
-    /// `helm uninstall`.
-    Uninstall,
-    /// `helm pull` or `helm fetch`.
-    Pull,
-    /// `helm repo add`.
-    RepoAdd,
-    /// `kubectl set image|patch|edit|scale` on a Milvus workload.
-    DirectChange,
-    /// A call of the upstream `rollingUpdate.sh`.
-    RollingScript,
-    /// A call of the upstream `migrate.sh` or of `milvus-guard migrate`.
-    MigrateScript,
-}
-
-/// What is done with the values of the running release (facts/helm-and-api.md, "How a release was upgraded can be read from it").
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ValuesStrategy {
-    /// The declaration's values are all there is: GitOps, `-f`, `--reset-values`, or `--set` alone.
-    Replace,
-    /// `--reuse-values` or its equal: the previous chart's values under the new ones.
-    Reuse,
-    /// `--reset-then-reuse-values`: the new chart's defaults, the previous user values, the new ones.
-    ResetThenReuse,
-    /// A Helm upgrade with no values and no flag: Helm keeps the previous user values.
-    KeptByDefault,
-}
+pub use super::words::{Applier, FlagKind, Form, Lineage, NotCheckedKind, Operation, ValuesStrategy};
 
 /// One source of user values; a later layer wins over an earlier one.
 #[derive(Debug, Clone, PartialEq)]
@@ -186,52 +82,6 @@ pub struct Flag {
     pub place: Place,
 }
 
-/// Settings that rules look at. One kind for the same meaning in all forms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum FlagKind {
-    /// `--reuse-values`, Flux `preserveValues: true`, helmfile `reuseValues: true`.
-    ReuseValues,
-    /// `--reset-then-reuse-values`.
-    ResetThenReuseValues,
-    /// `--reset-values`.
-    ResetValues,
-    /// `--set`, `--set-string`, ... given on a command (the first of them).
-    Set,
-    /// `-f`/`--values` given on a command (the first of them).
-    ValuesFile,
-    /// `--atomic`, `--rollback-on-failure`, helmfile `atomic: true`.
-    Atomic,
-    /// Flux `upgrade.remediation` that ends in a rollback (strategy rollback, which is the default, with retries or `remediateLastFailure`).
-    RollbackRemediation,
-    /// `--wait`, helmfile `wait: true` (Flux waits unless `disableWait`).
-    Wait,
-    /// `--timeout`, Flux `timeout`; the value is Go's duration as written.
-    Timeout,
-    /// `--force`, `--force-replace`, Flux `upgrade.force: true`, Argo CD `Replace=true` or `Force=true`.
-    Force,
-    /// `--recreate-pods`, helmfile `recreatePods: true`.
-    RecreatePods,
-    /// Flux `upgrade.remediation.strategy: uninstall`, helmfile/Terraform replace: deletes the release first.
-    DeleteBeforeReplace,
-    /// Argo CD automated prune, or Flux Kustomization `prune: true`, on what holds the release.
-    Prune,
-    /// Argo CD's deletion finalizer on the Application.
-    DeleteFinalizer,
-    /// The job makes a throw-away cluster (kind, minikube, k3d) before.
-    ThrowAwayCluster,
-    /// The command stands in a pipeline file that runs on every push.
-    Pipeline,
-    /// `--no-hooks`, Flux `disableHooks`.
-    NoHooks,
-    /// `--dry-run`.
-    DryRun,
-    /// An uninstall of the same release stands before this install in the same script.
-    AfterUninstall,
-    /// A flush of the collections (`/api/v1/persist`) stands before in the same script.
-    AfterFlush,
-}
-
 /// Proof that what a one-way door asks for was done or declared (facts/rule-ids.md, "Evidence").
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evidence {
@@ -291,18 +141,6 @@ pub struct NotChecked {
     pub kind: NotCheckedKind,
     /// Whether the text around the gap mentions Milvus (a gap elsewhere in a file is not reported).
     pub mentions_milvus: bool,
-}
-
-/// Kinds of gaps; each has its rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum NotCheckedKind {
-    /// Not read (MV901).
-    NotRead,
-    /// Partly checked: a part lies elsewhere or is templated (MV902).
-    PartlyChecked,
-    /// Beyond the limits (MV905).
-    LimitsExceeded,
 }
 
 /// What a file or object says about one release.

@@ -2,22 +2,12 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::declaration::{Form, NotCheckedKind};
 use super::place::Place;
 
-/// How bad it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Severity {
-    /// Good to know.
-    Info,
-    /// May go wrong.
-    Warning,
-    /// Will go wrong.
-    Error,
-}
+pub use super::words::Severity;
 
 /// One rule's result on one change.
 #[derive(Debug, Clone, PartialEq)]

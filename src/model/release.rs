@@ -7,6 +7,8 @@ use super::place::Fact;
 use super::value::Node;
 use super::version::{ChartVersion, EffectiveVersion};
 
+pub use super::words::{Mode, ObjectStoreKind, QueueKind, QueueServer};
+
 /// Which chart version the values are judged against.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ChartResolution {
@@ -37,50 +39,6 @@ impl ChartResolution {
             Self::Unknown(_) => None,
         }
     }
-}
-
-/// Standalone or cluster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Mode {
-    /// One Deployment.
-    Standalone,
-    /// One Deployment per component.
-    Cluster,
-}
-
-/// Message queues that Milvus can use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum QueueKind {
-    /// Pulsar, of either major.
-    Pulsar,
-    /// Kafka.
-    Kafka,
-    /// Embedded RocksMQ (standalone).
-    Rocksmq,
-    /// Embedded NATS (standalone).
-    Natsmq,
-    /// Woodpecker.
-    Woodpecker,
-}
-
-/// Which server stands behind the queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum QueueServer {
-    /// Runs inside Milvus.
-    Embedded,
-    /// The chart's Pulsar 2 (`pulsar`).
-    BuiltInPulsar2,
-    /// The chart's Pulsar 3 (`pulsarv3`).
-    BuiltInPulsar3,
-    /// The chart's Kafka.
-    BuiltInKafka,
-    /// The chart's own Woodpecker StatefulSet.
-    BuiltInWoodpecker,
-    /// A server of the user's.
-    External,
 }
 
 /// The effective message queue (facts/chart-eras.md, section 4).
@@ -137,20 +95,6 @@ pub struct ObjectStore {
     pub minio_mode: Option<Arc<str>>,
     /// `externalS3.cloudProvider`.
     pub cloud_provider: Option<Arc<str>>,
-}
-
-/// Kinds of object stores.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ObjectStoreKind {
-    /// The chart's MinIO.
-    Minio,
-    /// `externalS3`.
-    External,
-    /// `common.storageType: local`.
-    Local,
-    /// None.
-    None,
 }
 
 /// A resolved release.
