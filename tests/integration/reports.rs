@@ -1,0 +1,223 @@
+//! Machine formats against their schemas: ours, and the official one of SARIF.
+
+use milvus_guard::model::declaration::{Applier, Form, NotCheckedKind};
+use milvus_guard::model::finding::{EvidenceNote, Finding, Fix, Gap, Label, ReleaseSummary, Report, Severity, Summary};
+use milvus_guard::model::place::{Place, Position};
+use milvus_guard::model::plan::{Action, ActionKind, Downtime, Hop, Plan, Refusal};
+use milvus_guard::report::{RuleInfo, Tool, json, plan_json, sarif, schema};
+use serde_json::Value;
+
+use crate::json_schema::violations;
+
+const SARIF: &str = include_str!("../data/sarif-schema-2.1.0.json");
+
+fn parse(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+fn place(file: &str, start: (u32, u32), end: (u32, u32)) -> Place {
+    Place { file: file.into(), start: Position { line: start.0, column: start.1 }, end: Position { line: end.0, column: end.1 } }
+}
+
+/// A finding with everything (`full`), or with as little as a finding may have.
+fn finding(rule: &str, severity: Severity, form: Form, applier: Applier, full: bool) -> Finding {
+    let some = |text: &str| full.then(|| text.to_owned());
+    let here = place("apps/größe %1.yaml", (5, 16), (5, 22));
+    let label = |text: &str| Label { place: here.clone(), text: text.to_owned() };
+    Finding {
+        rule: rule.into(),
+        name: "stop-at-2-5-16".into(),
+        severity,
+        message: "a\u{1b}\u{0}\u{202e} message".into(),
+        release: ReleaseSummary {
+            form,
+            path: "-".into(),
+            namespace: full.then(|| "prod".into()),
+            name: full.then(|| "vectors".into()),
+            chart: some("5.0.19"),
+            milvus: some("2.6.15"),
+            applier,
+        },
+        before: some("2.4.16"),
+        after: some("2.6.15"),
+        locations: if full { vec![label("here"), label(""), label("and here")] } else { Vec::new() },
+        remedy: some("write this").unwrap_or_default(),
+        evidence: if full {
+            vec![
+                EvidenceNote { text: "in a file".into(), place: Some(place("b.yaml", (0, 0), (0, 0))) },
+                EvidenceNote { text: "elsewhere".into(), place: None },
+            ]
+        } else {
+            Vec::new()
+        },
+        fixes: if full { vec![Fix { title: "Write this".into(), safe: true, place: here.clone(), replacement: String::new() }] } else { Vec::new() },
+        waived: full,
+        fingerprint: format!("{rule}-{full}"),
+    }
+}
+
+fn report() -> Report {
+    let forms = [Form::Flux, Form::ArgoCd, Form::Umbrella, Form::Helmfile, Form::Command, Form::Values, Form::Manifest, Form::HelmRelease];
+    let severities = [Severity::Error, Severity::Warning, Severity::Info];
+    let appliers = [Applier::HelmUpgrade, Applier::Template, Applier::Unknown];
+    let findings = forms
+        .into_iter()
+        .enumerate()
+        .map(|(i, form)| finding(["MV205", "MV108", "MV602"][i % 3], severities[i % 3], form, appliers[i % 3], i % 2 == 0))
+        .collect();
+    let gap = |kind, place| Gap { file: "a b.yaml".into(), place, reason: "not UTF-8".into(), kind };
+    Report {
+        base: Some("main".into()),
+        findings,
+        not_checked: vec![
+            gap(NotCheckedKind::NotRead, None),
+            gap(NotCheckedKind::PartlyChecked, Some(place("a b.yaml", (3, 4), (2, 1)))),
+            gap(NotCheckedKind::LimitsExceeded, Some(place("a b.yaml", (u32::MAX, u32::MAX), (u32::MAX, u32::MAX)))),
+        ],
+        summary: Summary { files: 8, releases: 8, changes: 8, errors: 3, warnings: 3, infos: 2, not_checked: 3 },
+    }
+}
+
+fn tool() -> Tool {
+    Tool { name: "milvus-lint".into(), version: "0.1.0".into(), catalogue_charts: 300, catalogue_newest: "5.0.19".into() }
+}
+
+fn rule() -> RuleInfo {
+    RuleInfo {
+        id: "MV205".into(),
+        name: "stop-at-2-5-16".into(),
+        summary: "a stop".into(),
+        description: "why".into(),
+        help_text: "page".into(),
+        help_markdown: "# page".into(),
+        severity: Severity::Error,
+        help_uri: Some("https://example.com/MV205".into()),
+    }
+}
+
+fn plan() -> Plan {
+    let kinds = [
+        ActionKind::Backup,
+        ActionKind::Check,
+        ActionKind::Migrate,
+        ActionKind::Uninstall,
+        ActionKind::HelmUpgrade,
+        ActionKind::HelmInstall,
+        ActionKind::Verify,
+    ];
+    let downtimes = [Downtime::None, Downtime::Partial, Downtime::Restart, Downtime::Migration];
+    let hop = |downtime| Hop {
+        milvus: "2.2.16".into(),
+        chart: "4.0.34".into(),
+        image_tag: (downtime == Downtime::None).then(|| "v2.2.16".into()),
+        reason: "why".into(),
+        actions: kinds
+            .into_iter()
+            .map(|kind| Action {
+                kind,
+                text: "do".into(),
+                command: (kind == ActionKind::HelmUpgrade).then(|| "helm upgrade".into()),
+                values: serde_json::Map::from_iter([("a.b".to_owned(), Value::Null)]),
+            })
+            .collect(),
+        one_way_door: true,
+        rollback: "none".into(),
+        downtime,
+        backup: true,
+        commands: vec!["helm upgrade".into()],
+        sources: vec!["https://example.com".into()],
+    };
+    Plan { from: "2.1.4".into(), to: "2.2.16".into(), refused: None, hops: downtimes.into_iter().map(hop).collect() }
+}
+
+fn check_json(report: &Report) -> Value {
+    let mut out = Vec::new();
+    json::write(&mut out, report, &tool()).unwrap();
+    serde_json::from_slice(&out).unwrap()
+}
+
+fn sarif_json(report: &Report) -> Value {
+    let mut out = Vec::new();
+    sarif::write(&mut out, report, &tool(), &[rule()]).unwrap();
+    serde_json::from_slice(&out).unwrap()
+}
+
+fn plan_value(plan: &Plan) -> Value {
+    let mut out = Vec::new();
+    plan_json::write(&mut out, plan).unwrap();
+    serde_json::from_slice(&out).unwrap()
+}
+
+#[test]
+fn the_json_of_check_is_valid() {
+    let schema = parse(schema::CHECK);
+    for report in [report(), Report::default()] {
+        assert_eq!(violations(&schema, &check_json(&report)), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn the_schema_of_check_is_strict() {
+    let schema = parse(schema::CHECK);
+    let valid = check_json(&report());
+    let spoilt: [fn(&mut Value); 6] = [
+        |v| v["schema_version"] = 2.into(),
+        |v| v["more"] = true.into(),
+        |v| v["findings"][0]["severity"] = "fatal".into(),
+        |v| v["findings"][7]["locations"][0]["line"] = 0.into(),
+        |v| v["summary"]["errors"] = (-1).into(),
+        |v| v["not_checked"][0]["rule"] = "MV1".into(),
+    ];
+    for spoil in spoilt {
+        let mut value = valid.clone();
+        spoil(&mut value);
+        assert!(!violations(&schema, &value).is_empty());
+    }
+}
+
+#[test]
+fn the_json_of_plan_is_valid() {
+    let schema = parse(schema::PLAN);
+    let refusal = Refusal { reason: "no way back".into(), rule: "MV203".into() };
+    let refused = Plan { refused: Some(refusal), hops: Vec::new(), ..plan() };
+    for plan in [plan(), refused] {
+        assert_eq!(violations(&schema, &plan_value(&plan)), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn sarif_is_valid_against_the_official_schema() {
+    let schema = parse(SARIF);
+    for report in [report(), Report::default()] {
+        assert_eq!(violations(&schema, &sarif_json(&report)), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn sarif_tells_rules_that_occur_once_and_points_at_them() {
+    let log = sarif_json(&report());
+    let run = &log["runs"][0];
+    let rules: Vec<&str> = run["tool"]["driver"]["rules"].as_array().unwrap().iter().map(|rule| rule["id"].as_str().unwrap()).collect();
+    assert_eq!(rules, ["MV108", "MV205", "MV602"]);
+    for result in run["results"].as_array().unwrap() {
+        let index = usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap();
+        assert_eq!(result["ruleId"].as_str().unwrap(), rules[index]);
+    }
+    assert_eq!(run["columnKind"], "unicodeCodePoints");
+    assert_eq!(run["tool"]["driver"]["rules"][1]["help"]["markdown"], "# page");
+}
+
+#[test]
+fn a_sarif_fingerprint_survives_a_move_of_lines() {
+    let fingerprints = |report: &Report| -> Vec<Value> {
+        let log = sarif_json(report);
+        log["runs"][0]["results"].as_array().unwrap().iter().map(|result| result["partialFingerprints"].clone()).collect()
+    };
+    let before = report();
+    let mut after = report();
+    for label in after.findings.iter_mut().flat_map(|finding| &mut finding.locations) {
+        label.place.start.line += 40;
+        label.place.end.line += 40;
+    }
+    assert_eq!(fingerprints(&before), fingerprints(&after));
+}
