@@ -1,5 +1,6 @@
 //! What the engine talks about: versions, values, releases, changes, findings, plans. No I/O, no Kubernetes.
 
+pub mod catalogue;
 pub mod change;
 pub mod declaration;
 pub mod finding;
