@@ -1,4 +1,15 @@
 //! The one integration test binary: what is true of the library and the program from outside.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::disallowed_methods,
+    reason = "a test may fail loudly and reads files"
+)]
+
+mod architecture;
 mod json_schema;
 mod reports;
