@@ -40,7 +40,7 @@ pub(crate) fn write_defaults(json: &str) -> anyhow::Result<String> {
             let only_comments = value.get("only_comments") == Some(&Value::Bool(true));
             return Ok(Some(format!("{} {lines}", if only_comments { "#comments" } else { "#text" })));
         }
-        ensure!(!value.as_object().is_some_and(|table| !table.is_empty()), "a table is not a leaf");
+        ensure!(value.as_object().is_none_or(serde_json::Map::is_empty), "a table is not a leaf");
         Ok(Some(value.to_string()))
     })
 }
