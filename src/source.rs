@@ -7,10 +7,17 @@ use rayon::prelude::*;
 use crate::document::yaml::{self, Broken, Document, Limits};
 use crate::model::declaration::{Declaration, Evidence, NotChecked};
 
+pub mod context;
 pub mod declare;
+pub mod index;
+pub mod item;
+pub mod kustomize;
 pub mod lineage;
+pub mod memory;
 pub mod pair;
 pub mod same;
+
+pub use context::Context;
 
 /// A tree of files: a folder, a git revision, or a few texts in a test.
 pub trait Tree: Sync {
@@ -108,14 +115,6 @@ impl Reading {
     }
 }
 
-/// What readers may look at.
-pub struct Context<'a> {
-    /// The whole tree, for files that are named by others.
-    pub tree: &'a dyn Tree,
-    /// The files that mention Milvus, sorted by path.
-    pub files: &'a [SourceFile],
-}
-
 /// A reader of one form: declares what it finds in one file. Must not fail: what it cannot read is a gap.
 pub type Reader = fn(&SourceFile, &Context<'_>) -> Reading;
 
@@ -125,7 +124,7 @@ const READERS: &[Reader] = &[];
 /// Reads a tree. `candidates` are the paths of files that mention Milvus (or were named by the user), sorted.
 #[must_use]
 pub fn read_tree(tree: &dyn Tree, files: &[SourceFile]) -> Reading {
-    let context = Context { tree, files };
+    let context = Context::new(tree, files);
     let readings: Vec<Reading> = files
         .par_iter()
         .map(|file| {

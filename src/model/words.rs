@@ -10,6 +10,10 @@ pub enum Form {
     Flux,
     /// An Argo CD `Application` or `ApplicationSet`.
     ArgoCd,
+    /// `helmCharts` in a `kustomization.yaml`.
+    Kustomize,
+    /// A `HelmChart` of k3s or RKE2.
+    K3s,
     /// A chart with Milvus among its dependencies.
     Umbrella,
     /// A helmfile.
@@ -148,6 +152,8 @@ pub enum FlagKind {
     NoHooks,
     /// `--dry-run`.
     DryRun,
+    /// Flux `suspend: true`: nothing is applied until it is resumed.
+    Suspended,
     /// An uninstall of the same release stands before this install in the same script.
     AfterUninstall,
     /// A flush of the collections (`/api/v1/persist`) stands before in the same script.

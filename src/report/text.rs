@@ -219,6 +219,8 @@ fn form_name(form: Form) -> &'static str {
         Form::Values => "values file",
         Form::Manifest => "manifest",
         Form::HelmRelease => "Helm release",
+        Form::Kustomize => "kustomize chart",
+        Form::K3s => "k3s HelmChart",
     }
 }
 

@@ -1,0 +1,142 @@
+//! What readers may look at: the tree, the files that mention Milvus, the index of objects, and other files on demand.
+
+use std::collections::HashMap;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::index::Index;
+use super::{ReadError, SourceFile, Tree};
+
+/// Files that are read on demand, at most, in one tree.
+const MAX_READ_ON_DEMAND: usize = 5_000;
+
+type OnDemand = HashMap<Arc<str>, Result<Arc<SourceFile>, ReadError>>;
+
+/// What readers may look at.
+pub struct Context<'a> {
+    /// The whole tree, for files that are named by others.
+    pub tree: &'a dyn Tree,
+    /// The files that mention Milvus, sorted by path.
+    pub files: &'a [SourceFile],
+    /// The Kubernetes objects in those files.
+    pub index: Index,
+    on_demand: Mutex<OnDemand>,
+}
+
+/// A file of the tree: one that mentions Milvus, or one that was read on demand.
+#[derive(Debug, Clone)]
+pub enum FileRef<'a> {
+    /// It mentions Milvus.
+    Candidate(&'a SourceFile),
+    /// It was named by another.
+    OnDemand(Arc<SourceFile>),
+}
+
+impl Deref for FileRef<'_> {
+    type Target = SourceFile;
+
+    fn deref(&self) -> &SourceFile {
+        match self {
+            Self::Candidate(file) => file,
+            Self::OnDemand(file) => file,
+        }
+    }
+}
+
+impl<'a> Context<'a> {
+    /// Looks over the files once. `files` must be sorted by path.
+    #[must_use]
+    pub fn new(tree: &'a dyn Tree, files: &'a [SourceFile]) -> Self {
+        Self { tree, files, index: Index::new(files), on_demand: Mutex::default() }
+    }
+
+    /// A file of the tree by its path (`a/b.yaml`; `.` and `..` are resolved), read and parsed at most once.
+    ///
+    /// # Errors
+    /// When it is missing, cannot be read, or too many files were asked for.
+    pub fn file(&self, path: &str) -> Result<FileRef<'a>, ReadError> {
+        let path = normalize(path).ok_or(ReadError::Missing)?;
+        if let Ok(at) = self.files.binary_search_by(|file| (*file.path).cmp(&path)) {
+            return self.files.get(at).map(FileRef::Candidate).ok_or(ReadError::Missing);
+        }
+        if !self.exists(&path) {
+            return Err(ReadError::Missing);
+        }
+        let mut files = self.on_demand.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = files.get(path.as_str()) {
+            return file.clone().map(FileRef::OnDemand);
+        }
+        if files.len() >= MAX_READ_ON_DEMAND {
+            return Err(ReadError::Failed(format!("more than {MAX_READ_ON_DEMAND} files are named by others; the rest is not read")));
+        }
+        let path: Arc<str> = path.into();
+        let file = self.tree.read(&path).map(|text| Arc::new(SourceFile::new(path.clone(), text)));
+        files.insert(path, file.clone());
+        file.map(FileRef::OnDemand)
+    }
+
+    /// Whether a file stands at this (normal) path.
+    #[must_use]
+    pub fn exists(&self, path: &str) -> bool {
+        self.tree.paths().binary_search_by(|p| (**p).cmp(path)).is_ok()
+    }
+
+    /// The paths of all files below a folder (`` is the root), sorted.
+    #[must_use]
+    pub fn below(&self, folder: &str) -> &'a [Arc<str>] {
+        let paths = self.tree.paths();
+        if folder.is_empty() {
+            return paths;
+        }
+        let prefix = format!("{folder}/");
+        let start = paths.partition_point(|p| **p < *prefix);
+        let rest = paths.get(start..).unwrap_or_default();
+        let length = rest.partition_point(|p| p.starts_with(&prefix));
+        rest.get(..length).unwrap_or_default()
+    }
+}
+
+/// A path relative to the tree's root with `.` and `..` resolved and no leading `/`; nothing where it leads out of the tree.
+#[must_use]
+pub fn normalize(path: &str) -> Option<String> {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop()?;
+            }
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
+}
+
+/// A path as a file in `folder` names it.
+#[must_use]
+pub fn join(folder: &str, path: &str) -> Option<String> {
+    normalize(&format!("{folder}/{path}"))
+}
+
+/// How many leading folders two paths share; the larger, the nearer.
+#[must_use]
+pub fn nearness(a: &str, b: &str) -> usize {
+    a.split('/').zip(b.split('/')).take_while(|(a, b)| a == b).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::memory::MemoryTree;
+
+    #[test]
+    fn files_are_found_by_path_whether_or_not_they_mention_milvus() {
+        let tree = MemoryTree::new([("a/milvus.yaml", "a: 1\n"), ("a/b/other.yaml", "b: 2\n"), ("ab.yaml", "")]);
+        let files = tree.candidates();
+        let context = Context::new(&tree, &files);
+        assert!(matches!(context.file("a/b/../milvus.yaml"), Ok(FileRef::Candidate(_))));
+        assert!(matches!(context.file("./a/b/other.yaml"), Ok(FileRef::OnDemand(_))));
+        assert_eq!(context.file("../a/milvus.yaml").unwrap_err(), ReadError::Missing);
+        assert_eq!(context.below("a").len(), 2);
+    }
+}
