@@ -1,4 +1,5 @@
 //! Text with spans: what people write, read tolerantly, each part with its place. Knows nothing of Milvus.
 
+pub mod scalar;
 pub mod template;
 pub mod yaml;

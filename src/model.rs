@@ -2,12 +2,17 @@
 
 pub mod catalogue;
 pub mod change;
+pub mod coalesce;
 pub mod declaration;
 pub mod finding;
+pub mod helm;
+pub mod json;
+pub mod merge;
 pub mod place;
 pub mod plan;
 pub mod range;
 pub mod release;
+pub mod strvals;
 pub mod truth;
 pub mod value;
 pub mod version;

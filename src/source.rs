@@ -1,5 +1,7 @@
 //! Reads what people write: one module per form, each turning files into declarations. Knows no rule and does no I/O: the tree is handed in.
 
+pub mod convert;
+
 use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::*;

@@ -21,6 +21,13 @@ impl Masked<'_> {
     }
 }
 
+/// Whether a text is nothing but a variable (`$TAG`), which `envsubst` or a shell fills in.
+#[must_use]
+pub fn is_variable(text: &str) -> bool {
+    text.strip_prefix('$')
+        .is_some_and(|name| name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'))
+}
+
 /// Hides template expressions. A line of nothing but Go template actions becomes a comment. An expression that is never closed stays as it is.
 #[must_use]
 pub fn mask(source: &str) -> Masked<'_> {

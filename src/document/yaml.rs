@@ -372,7 +372,7 @@ impl Builder<'_, '_> {
             }
             Event::MappingStart(_, anchor, _) => {
                 let mut entries: Vec<(Node, Node)> = Vec::new();
-                let mut merges = Vec::new();
+                let mut last = None;
                 let end = loop {
                     let (event, span) = self.next(parser)?;
                     if matches!(event, Event::MappingEnd) {
@@ -381,16 +381,14 @@ impl Builder<'_, '_> {
                     let key = self.node(parser, event, span)?;
                     let (event, span) = self.next(parser)?;
                     let value = self.node(parser, event, span)?;
-                    if matches!(&key.kind, Kind::Scalar { text, style: Style::Plain, templated: false, .. } if &**text == "<<") {
-                        merges.push(value);
+                    last = Some(value.span);
+                    if is_merge_key(&key) && !value.is_templated() {
+                        self.merge(&mut entries, value)?;
                     } else {
                         entries.push((key, value));
                     }
                 };
-                let node = Node {
-                    span: self.collection_span(start, entries.last().map(|(_, v)| v.span), end),
-                    kind: Kind::Mapping(self.merge(dedupe(entries), merges)?),
-                };
+                let node = Node { span: self.collection_span(start, last, end), kind: Kind::Mapping(dedupe(entries)) };
                 self.remember(anchor, &node, before - self.nodes_left + 1);
                 Ok(node)
             }
@@ -406,23 +404,22 @@ impl Builder<'_, '_> {
         }
     }
 
-    /// Entries of merge keys (`<<`) fill what the mapping does not say itself; the first of several wins.
-    fn merge(&mut self, mut entries: Vec<(Node, Node)>, merges: Vec<Node>) -> Result<Vec<(Node, Node)>, Failure> {
-        for merged in merges {
-            let sources = match merged.kind {
-                Kind::Sequence(items) => items,
-                _ => vec![merged],
+    /// Entries of a merge key (`<<`) stand where the merge key stands, as go-yaml v2 (and so Helm, Flux and Kubernetes) reads them: they lose to what
+    /// the mapping says after them and win over what it says before. The first of several sources wins.
+    fn merge(&mut self, entries: &mut Vec<(Node, Node)>, merged: Node) -> Result<(), Failure> {
+        let at = merged.span.start;
+        let sources = match merged.kind {
+            Kind::Sequence(items) => items,
+            kind => vec![Node { span: merged.span, kind }],
+        };
+        for source in sources.into_iter().rev() {
+            let Kind::Mapping(inherited) = source.kind else {
+                return Err(Failure { reason: "a merge key needs a mapping, or a sequence of mappings".into(), at, limit: false });
             };
-            for source in sources {
-                self.take(source.entries().len(), source.span.start)?;
-                for (key, value) in source.entries() {
-                    if !entries.iter().any(|(k, _)| k.text().is_some() && k.text() == key.text()) {
-                        entries.push((key.clone(), value.clone()));
-                    }
-                }
-            }
+            self.take(inherited.len(), at)?;
+            entries.extend(inherited);
         }
-        Ok(entries)
+        Ok(())
     }
 
     fn remember(&mut self, anchor: usize, node: &Node, size: usize) {
@@ -467,8 +464,13 @@ impl Builder<'_, '_> {
     }
 }
 
+/// Whether a key is `<<` as a merge key.
+fn is_merge_key(key: &Node) -> bool {
+    matches!(&key.kind, Kind::Scalar { text, style: Style::Plain, templated: false, .. } if &**text == "<<")
+}
+
 /// Keeps the last of several entries with the same key, as Helm's decoder does.
-fn dedupe(entries: Vec<(Node, Node)>) -> Vec<(Node, Node)> {
+fn dedupe(mut entries: Vec<(Node, Node)>) -> Vec<(Node, Node)> {
     if entries.len() > 64 {
         let mut last: HashMap<String, usize> = HashMap::new();
         for (i, (key, _)) in entries.iter().enumerate() {
@@ -478,14 +480,14 @@ fn dedupe(entries: Vec<(Node, Node)>) -> Vec<(Node, Node)> {
         }
         return entries.into_iter().enumerate().filter(|(i, (key, _))| key.text().is_none_or(|t| last.get(t) == Some(i))).map(|(_, e)| e).collect();
     }
-    let mut kept: Vec<(Node, Node)> = Vec::with_capacity(entries.len());
-    for (key, value) in entries {
-        match kept.iter_mut().find(|(k, _)| k.text().is_some() && k.text() == key.text()) {
-            Some(slot) => *slot = (key, value),
-            None => kept.push((key, value)),
-        }
-    }
-    kept
+    let said_later: Vec<bool> = entries
+        .iter()
+        .enumerate()
+        .map(|(i, (key, _))| key.text().is_some_and(|text| entries.iter().skip(i + 1).any(|(later, _)| later.text() == Some(text))))
+        .collect();
+    let mut said_later = said_later.into_iter();
+    entries.retain(|_| !said_later.next().unwrap_or_default());
+    entries
 }
 
 #[cfg(test)]
@@ -515,10 +517,14 @@ mod tests {
     }
 
     #[test]
-    fn merge_keys_fill_in_and_do_not_override() {
-        let root = one("base: &b {x: 1, y: 2}\nme:\n  <<: *b\n  y: 3\n");
+    fn merge_keys_stand_where_they_are_written() {
+        let root = one("base: &b {x: 1, y: 2}\nme:\n  <<: *b\n  y: 3\nbefore:\n  y: 3\n  <<: [*b, {x: 9, z: 9}]\n");
         assert_eq!(root.text_at(&["me", "x"]), Some("1"));
         assert_eq!(root.text_at(&["me", "y"]), Some("3"));
+        assert_eq!(root.text_at(&["before", "x"]), Some("1"));
+        assert_eq!(root.text_at(&["before", "y"]), Some("2"));
+        assert_eq!(root.text_at(&["before", "z"]), Some("9"));
+        assert!(parse_stream("me:\n  <<: 3\n", &Limits::default())[0].is_err());
     }
 
     #[test]

@@ -148,6 +148,18 @@ impl Node {
 }
 
 impl Value {
+    /// A number as Helm holds it: whole where it is whole and fits, else with a fraction.
+    #[must_use]
+    pub fn number(number: f64) -> Self {
+        // Both bounds are exact doubles; the upper one is 2^63, which is itself too large.
+        let fits = (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&number);
+        if fits && number.fract() == 0.0 && (number != 0.0 || number.is_sign_positive()) {
+            #[expect(clippy::cast_possible_truncation, reason = "whole and within bounds")]
+            return Self::Int(number as i64);
+        }
+        Self::Float(number)
+    }
+
     /// The text, if it is one.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {

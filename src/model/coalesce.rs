@@ -1,0 +1,640 @@
+//! User values over chart defaults, as Helm's templates see them: dependencies by name or alias, their conditions and tags, `global`.
+//!
+//! Follows `chartutil/coalesce.go` and `chartutil/dependencies.go` of Helm 3.22 and 4.3 (`ProcessDependenciesWithMerge`, then `ToRenderValues`).
+//! Helm's maps are references, and a table two levels below `global` is the same map in a chart and in its dependencies: what one dependency
+//! adds there shows up in its parent and its siblings. This is kept (`share_globals`), as it decides what is rendered.
+
+use std::sync::Arc;
+
+use super::helm::HelmMajor;
+use super::place::Origin;
+use super::value::{Entry, Lookup, Node, Table, Value};
+
+const GLOBAL: &str = "global";
+
+/// A chart as far as its values go.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChartValues {
+    /// The chart's name.
+    pub name: Arc<str>,
+    /// Its `values.yaml`.
+    pub defaults: Arc<Table>,
+    /// What its `Chart.yaml` (or `requirements.yaml`) lists, in that order.
+    pub dependencies: Vec<Dependency>,
+}
+
+/// An entry of `dependencies`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dependency {
+    /// Name of the chart.
+    pub name: Arc<str>,
+    /// Its name here, if another.
+    pub alias: Option<Arc<str>>,
+    /// Value paths, separated by commas; the first that is a switch decides.
+    pub condition: Option<Arc<str>>,
+    /// Tags that switch it on or off where no condition does.
+    pub tags: Vec<Arc<str>>,
+    /// The chart itself; where it is not known it counts as one without values.
+    pub chart: Option<Arc<ChartValues>>,
+}
+
+impl Dependency {
+    /// The key of its values.
+    #[must_use]
+    pub fn key(&self) -> &Arc<str> {
+        self.alias.as_ref().unwrap_or(&self.name)
+    }
+}
+
+/// Values as templates see them, and what Helm says on the way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Effective {
+    /// The values of the chart, with those of its dependencies under their keys.
+    pub values: Node,
+    /// Keys of the chart's own dependencies that are enabled. One whose switch is unknown counts as enabled.
+    pub enabled: Vec<Arc<str>>,
+    /// Keys of the chart's own dependencies of which it is not known whether they are enabled.
+    pub undecided: Vec<Arc<str>>,
+    /// What Helm warns of.
+    pub warnings: Vec<Warning>,
+    /// Why Helm refuses the values, if it does: the path and the reason. `values` is then as far as they can be told.
+    pub refused: Option<Warning>,
+}
+
+/// A remark of Helm's on a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// The dotted path of the value.
+    pub path: String,
+    /// What is the matter.
+    pub kind: WarningKind,
+}
+
+/// What Helm remarks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum WarningKind {
+    /// The default is a table, the user's value is not: the user's value stands.
+    ValueOverTable,
+    /// The user's value is a table, the default is not: the user's value stands.
+    TableOverValue,
+    /// `global` is not a table here, so that globals are not passed on.
+    GlobalIsNoTable,
+    /// A global of this name is a table in one chart and a value in another: it is not passed on.
+    GlobalConflict,
+    /// What stands under a dependency's key is no table: Helm refuses it.
+    DependencyIsNoTable,
+}
+
+/// Computes the values that templates see.
+#[must_use]
+pub fn effective(chart: &ChartValues, user: &Node, helm: HelmMajor) -> Effective {
+    let mut run = Run { helm, notes: None, refused: None, undecided: Vec::new() };
+    let none = Arc::default();
+    let user = match &user.value {
+        Value::Table(table) => table,
+        Value::Unknown(reason) => &Arc::new(Table { rest_unknown: Some(Arc::clone(reason)), ..Table::default() }),
+        _ => &none,
+    };
+    let mut loaded = Loaded::of(chart);
+    run.enable(&mut loaded, &chart.dependencies, user, "");
+    run.take_in_dependencies(&mut loaded);
+    run.notes = Some(Vec::new());
+    let values = run.coalesce(&loaded, Arc::clone(user), Mode::Coalesce, &Path::Root);
+    Effective {
+        values: Node { value: Value::Table(values), origin: Origin::ChartDefault },
+        enabled: loaded.dependencies.iter().map(|dependency| Arc::clone(&dependency.key)).collect(),
+        undecided: run.undecided,
+        warnings: run.notes.unwrap_or_default(),
+        refused: run.refused,
+    }
+}
+
+/// Helm's two ways of putting values over defaults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// A user's null takes a default away.
+    Coalesce,
+    /// Nulls are kept, to be looked at later.
+    Merge,
+}
+
+/// A chart as Helm holds it while it works: what was switched off is gone, what has an alias bears it.
+struct Loaded<'c> {
+    key: Arc<str>,
+    defaults: Arc<Table>,
+    /// The entries of its `dependencies`, not looked at yet.
+    declared: &'c [Dependency],
+    dependencies: Vec<Self>,
+}
+
+impl<'c> Loaded<'c> {
+    /// A chart as it lies on disk: each chart once, under its own name.
+    fn of(chart: &'c ChartValues) -> Self {
+        let mut dependencies: Vec<Self> = Vec::with_capacity(chart.dependencies.len());
+        for dependency in &chart.dependencies {
+            if !dependencies.iter().any(|loaded| loaded.key == dependency.name) {
+                dependencies.push(Self::dependency(dependency, &dependency.name));
+            }
+        }
+        Self { key: Arc::clone(&chart.name), defaults: Arc::clone(&chart.defaults), declared: &chart.dependencies, dependencies }
+    }
+
+    fn dependency(dependency: &'c Dependency, key: &Arc<str>) -> Self {
+        match dependency.chart.as_deref() {
+            Some(chart) => Self { key: Arc::clone(key), ..Self::of(chart) },
+            None => Self { key: Arc::clone(key), defaults: Arc::default(), declared: &[], dependencies: Vec::new() },
+        }
+    }
+}
+
+/// The path to where we are, from the inside out; only written out for a warning.
+enum Path<'p> {
+    Root,
+    Key(&'p Self, &'p str),
+}
+
+impl Path<'_> {
+    fn write(&self, key: &str) -> String {
+        match self {
+            Self::Root => super::value::escape_key(key),
+            Self::Key(parent, own) => format!("{}.{}", parent.write(own), super::value::escape_key(key)),
+        }
+    }
+}
+
+struct Run {
+    helm: HelmMajor,
+    /// Warnings, once they count.
+    notes: Option<Vec<Warning>>,
+    refused: Option<Warning>,
+    undecided: Vec<Arc<str>>,
+}
+
+impl Run {
+    fn note(&mut self, kind: WarningKind, path: &Path<'_>, key: &str) {
+        if let Some(notes) = &mut self.notes {
+            notes.push(Warning { path: path.write(key), kind });
+        }
+    }
+
+    /// Switches dependencies on and off, depth first (`processDependencyEnabled`).
+    fn enable<'c>(&mut self, chart: &mut Loaded<'c>, declared: &'c [Dependency], values: &Arc<Table>, path: &str) {
+        if declared.is_empty() {
+            return;
+        }
+        chart.dependencies = declared.iter().map(|dependency| Loaded::dependency(dependency, dependency.key())).collect();
+        let seen = self.coalesce(chart, Arc::clone(values), Mode::Coalesce, &Path::Root);
+        let seen_node = Node { value: Value::Table(Arc::clone(&seen)), origin: Origin::ChartDefault };
+        let mut disabled: Vec<&Arc<str>> = Vec::new();
+        for dependency in declared {
+            match is_enabled(dependency, &seen_node, path) {
+                Some(true) => {}
+                Some(false) => disabled.push(dependency.key()),
+                None if path.is_empty() => self.undecided.push(Arc::clone(dependency.key())),
+                None => {}
+            }
+        }
+        chart.dependencies.retain(|dependency| !disabled.contains(&&dependency.key));
+        for dependency in &mut chart.dependencies {
+            let inner = format!("{path}{}.", dependency.key);
+            self.enable(dependency, dependency.declared, &seen, &inner);
+        }
+    }
+
+    /// Makes the values of enabled dependencies part of their parents' defaults, from the inside out (`processImportValues`).
+    fn take_in_dependencies(&mut self, chart: &mut Loaded<'_>) {
+        for dependency in &mut chart.dependencies {
+            self.take_in_dependencies(dependency);
+        }
+        if !chart.dependencies.is_empty() {
+            chart.defaults = self.coalesce(chart, Arc::default(), Mode::Merge, &Path::Root);
+        }
+    }
+
+    fn coalesce(&mut self, chart: &Loaded<'_>, values: Arc<Table>, mode: Mode, path: &Path<'_>) -> Arc<Table> {
+        let mut values = self.over_defaults(chart, values, mode, path);
+        for dependency in &chart.dependencies {
+            self.coalesce_dependency(dependency, &mut values, mode, path);
+        }
+        if chart.dependencies.len() > 1 {
+            hand_down_globals(chart, &mut values);
+        }
+        values
+    }
+
+    fn coalesce_dependency(&mut self, dependency: &Loaded<'_>, values: &mut Arc<Table>, mode: Mode, path: &Path<'_>) {
+        let inner = match values.entries.get(&*dependency.key).map(|entry| &entry.node.value) {
+            None if values.rest_unknown.is_some() => return,
+            None => Arc::default(),
+            Some(Value::Table(table)) => Arc::clone(table),
+            Some(Value::Unknown(_)) => return,
+            Some(_) => {
+                if self.refused.is_none() {
+                    self.refused = Some(Warning { path: path.write(&dependency.key), kind: WarningKind::DependencyIsNoTable });
+                }
+                return;
+            }
+        };
+        let path = Path::Key(path, &dependency.key);
+        let inner = self.pass_globals(inner, values, &path);
+        let inner = self.coalesce(dependency, inner, mode, &path);
+        share_globals(values, &inner);
+        set_table(values, &dependency.key, inner);
+    }
+
+    /// Puts values over the chart's own defaults (`coalesceValues`).
+    fn over_defaults(&mut self, chart: &Loaded<'_>, values: Arc<Table>, mode: Mode, path: &Path<'_>) -> Arc<Table> {
+        let drops_nulls = self.helm == HelmMajor::Four && mode == Mode::Coalesce;
+        let defaults = &chart.defaults;
+        if let Some(reason) = &values.rest_unknown {
+            let reason = Arc::clone(reason);
+            let mut merged = self.lay_over(chart, &values, defaults, drops_nulls, mode, path, Table::default());
+            merged.rest_unknown = Some(reason);
+            return Arc::new(merged);
+        }
+        let base = if drops_nulls { without_nulls(defaults) } else { Arc::clone(defaults) };
+        if values.entries.is_empty() {
+            return base;
+        }
+        let base = Arc::unwrap_or_clone(base);
+        Arc::new(self.lay_over(chart, &values, defaults, drops_nulls, mode, path, base))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one step of one function")]
+    fn lay_over(&mut self, chart: &Loaded<'_>, values: &Table, defaults: &Table, drops_nulls: bool, mode: Mode, path: &Path<'_>, mut base: Table) -> Table {
+        for (key, entry) in &values.entries {
+            let default = defaults.entries.get(key).map(|entry| &entry.node.value);
+            let merged = match (&entry.node.value, default) {
+                (Value::Null, Some(_)) if mode == Mode::Coalesce && values.rest_unknown.is_none() => {
+                    base.entries.remove(key);
+                    continue;
+                }
+                (Value::Table(above), Some(Value::Table(below))) => {
+                    let is_dependency = chart.dependencies.iter().any(|dependency| dependency.key == *key);
+                    let below = if drops_nulls && !is_dependency { &without_nulls(below) } else { below };
+                    let mode = if is_dependency { Mode::Merge } else { mode };
+                    with_table(entry, self.over_table(above, below, mode, &Path::Key(path, key)))
+                }
+                (Value::Table(_), Some(below)) if !matches!(below, Value::Null | Value::Unknown(_)) => {
+                    self.note(WarningKind::TableOverValue, path, key);
+                    entry.clone()
+                }
+                _ => entry.clone(),
+            };
+            base.entries.insert(Arc::clone(key), merged);
+        }
+        base
+    }
+
+    /// Puts a table over another (`coalesceTablesFullKey`).
+    fn over_table(&mut self, above: &Arc<Table>, below: &Arc<Table>, mode: Mode, path: &Path<'_>) -> Arc<Table> {
+        if above.entries.is_empty() && above.rest_unknown.is_none() {
+            return Arc::clone(below);
+        }
+        let mut merged = match &above.rest_unknown {
+            Some(_) => Table { rest_unknown: above.rest_unknown.clone(), ..Table::default() },
+            None => Table::clone(below),
+        };
+        for (key, entry) in &above.entries {
+            let default = below.entries.get(key).map(|entry| &entry.node.value);
+            let entry = match (&entry.node.value, default) {
+                (Value::Null, Some(default)) if mode == Mode::Coalesce && *default != Value::Null && above.rest_unknown.is_none() => {
+                    merged.entries.remove(key);
+                    continue;
+                }
+                (Value::Table(above), Some(Value::Table(below))) => with_table(entry, self.over_table(above, below, mode, &Path::Key(path, key))),
+                (Value::Table(_), Some(below)) if !matches!(below, Value::Null | Value::Unknown(_)) => {
+                    self.note(WarningKind::TableOverValue, path, key);
+                    entry.clone()
+                }
+                (value, Some(Value::Table(_))) if !matches!(value, Value::Null | Value::Unknown(_)) => {
+                    self.note(WarningKind::ValueOverTable, path, key);
+                    entry.clone()
+                }
+                _ => entry.clone(),
+            };
+            merged.entries.insert(Arc::clone(key), entry);
+        }
+        Arc::new(merged)
+    }
+
+    /// Gives a dependency its parent's globals, which win over its own (`coalesceGlobals`).
+    fn pass_globals(&mut self, inner: Arc<Table>, outer: &Table, path: &Path<'_>) -> Arc<Table> {
+        let own = match inner.entries.get(GLOBAL).map(|entry| &entry.node.value) {
+            None => Arc::default(),
+            Some(Value::Table(table)) => Arc::clone(table),
+            Some(Value::Unknown(_)) => return inner,
+            Some(_) => {
+                self.note(WarningKind::GlobalIsNoTable, path, GLOBAL);
+                return inner;
+            }
+        };
+        let given = match outer.entries.get(GLOBAL).map(|entry| &entry.node.value) {
+            None => Arc::new(Table { rest_unknown: outer.rest_unknown.clone(), ..Table::default() }),
+            Some(Value::Table(table)) => Arc::clone(table),
+            Some(Value::Unknown(reason)) => Arc::new(Table { rest_unknown: Some(Arc::clone(reason)), ..Table::default() }),
+            Some(_) => {
+                if let Path::Key(parent, _) = path {
+                    self.note(WarningKind::GlobalIsNoTable, parent, GLOBAL);
+                }
+                return inner;
+            }
+        };
+        let mut globals = Arc::unwrap_or_clone(own);
+        if given.rest_unknown.is_some() {
+            globals.entries.retain(|key, _| given.entries.contains_key(key));
+            globals.rest_unknown.clone_from(&given.rest_unknown);
+        }
+        let path = Path::Key(path, GLOBAL);
+        for (key, entry) in &given.entries {
+            let merged = match (&entry.node.value, globals.entries.get(key).map(|entry| &entry.node.value)) {
+                (Value::Table(above), Some(Value::Table(below))) => with_table(entry, self.over_table(above, below, Mode::Merge, &Path::Key(&path, key))),
+                (Value::Table(_), Some(Value::Unknown(_)) | None) => entry.clone(),
+                (Value::Table(_), Some(_)) => {
+                    self.note(WarningKind::GlobalConflict, &path, key);
+                    continue;
+                }
+                (Value::Unknown(_), _) => entry.clone(),
+                (_, Some(Value::Table(_))) => {
+                    self.note(WarningKind::GlobalConflict, &path, key);
+                    continue;
+                }
+                _ => entry.clone(),
+            };
+            globals.entries.insert(Arc::clone(key), merged);
+        }
+        let mut inner = inner;
+        set_table(&mut inner, GLOBAL, Arc::new(globals));
+        inner
+    }
+}
+
+/// What the condition of a dependency, else its tags, say; nothing where that cannot be known (`processDependencyConditions`, `processDependencyTags`).
+fn is_enabled(dependency: &Dependency, values: &Node, path: &str) -> Option<bool> {
+    for condition in dependency.condition.as_deref().unwrap_or_default().trim().split(',').filter(|condition| !condition.is_empty()) {
+        match look_up(values, &format!("{path}{condition}")) {
+            Lookup::Found(entry) => {
+                if let Value::Bool(enabled) = entry.node.value {
+                    return Some(enabled);
+                }
+            }
+            Lookup::Unknown(_) => return None,
+            Lookup::Absent => {}
+        }
+    }
+    let (mut any_on, mut any_off, mut any_unknown) = (false, false, false);
+    for tag in &dependency.tags {
+        match look_up_keys(values, ["tags", tag].into_iter()) {
+            Lookup::Found(entry) => match entry.node.value {
+                Value::Bool(true) => any_on = true,
+                Value::Bool(false) => any_off = true,
+                _ => {}
+            },
+            Lookup::Unknown(_) => any_unknown = true,
+            Lookup::Absent => {}
+        }
+    }
+    match (any_on, any_unknown) {
+        (true, _) => Some(true),
+        (false, true) => None,
+        (false, false) => Some(!any_off),
+    }
+}
+
+/// What stands at a path as Helm's conditions write it: every dot separates.
+fn look_up<'v>(values: &'v Node, path: &str) -> Lookup<'v> {
+    look_up_keys(values, path.split('.'))
+}
+
+fn look_up_keys<'v, 'k>(values: &'v Node, keys: impl Iterator<Item = &'k str>) -> Lookup<'v> {
+    let mut node = values;
+    let mut found = Lookup::Absent;
+    for key in keys {
+        let table = match &node.value {
+            Value::Table(table) => table,
+            Value::Unknown(reason) => return Lookup::Unknown(reason),
+            _ => return Lookup::Absent,
+        };
+        match (table.entries.get(key), &table.rest_unknown) {
+            (Some(entry), _) => {
+                found = Lookup::Found(entry);
+                node = &entry.node;
+            }
+            (None, Some(reason)) => return Lookup::Unknown(reason),
+            (None, None) => return Lookup::Absent,
+        }
+    }
+    match &node.value {
+        Value::Unknown(reason) => Lookup::Unknown(reason),
+        _ => found,
+    }
+}
+
+/// The tables two levels below `global` are one and the same in a chart and its dependency: takes over what the dependency made of them.
+fn share_globals(values: &mut Arc<Table>, inner: &Table) {
+    let Some(made) = table_at(inner, GLOBAL) else {
+        return;
+    };
+    copy_shared(values, made);
+}
+
+/// After the last dependency: every dependency sees the shared tables as they are in the end.
+fn hand_down_globals(chart: &Loaded<'_>, values: &mut Arc<Table>) {
+    let Some(globals) = table_at(values, GLOBAL).cloned() else {
+        return;
+    };
+    if !globals.entries.values().any(|entry| matches!(&entry.node.value, Value::Table(table) if table.entries.values().any(|e| e.node.table().is_some()))) {
+        return;
+    }
+    for dependency in &chart.dependencies {
+        let Some(mut inner) = table_at(values, &dependency.key).cloned() else {
+            continue;
+        };
+        if copy_shared(&mut inner, &globals) {
+            hand_down_globals(dependency, &mut inner);
+            set_table(values, &dependency.key, inner);
+        }
+    }
+}
+
+/// Replaces each `global.K.S` that is a table on both sides by the one in `from`. Tells whether any differed.
+fn copy_shared(values: &mut Arc<Table>, from: &Table) -> bool {
+    let Some(globals) = table_at(values, GLOBAL) else {
+        return false;
+    };
+    let mut changes: Vec<(Arc<str>, Arc<str>, Arc<Table>)> = Vec::new();
+    for (key, entry) in &globals.entries {
+        let (Value::Table(here), Some(there)) = (&entry.node.value, table_at(from, key)) else {
+            continue;
+        };
+        for (name, entry) in &here.entries {
+            if let (Value::Table(own), Some(other)) = (&entry.node.value, table_at(there, name))
+                && !Arc::ptr_eq(own, other)
+            {
+                changes.push((Arc::clone(key), Arc::clone(name), Arc::clone(other)));
+            }
+        }
+    }
+    for (key, name, table) in &changes {
+        let Some(Value::Table(globals)) = value_mut(Arc::make_mut(values), GLOBAL) else {
+            continue;
+        };
+        if let Some(Value::Table(inner)) = value_mut(Arc::make_mut(globals), key)
+            && let Some(slot) = value_mut(Arc::make_mut(inner), name)
+        {
+            *slot = Value::Table(Arc::clone(table));
+        }
+    }
+    !changes.is_empty()
+}
+
+fn table_at<'t>(table: &'t Table, key: &str) -> Option<&'t Arc<Table>> {
+    match table.entries.get(key).map(|entry| &entry.node.value) {
+        Some(Value::Table(table)) => Some(table),
+        _ => None,
+    }
+}
+
+fn value_mut<'t>(table: &'t mut Table, key: &str) -> Option<&'t mut Value> {
+    table.entries.get_mut(key).map(|entry| &mut entry.node.value)
+}
+
+fn set_table(values: &mut Arc<Table>, key: &str, table: Arc<Table>) {
+    if table_at(values, key).is_some_and(|there| Arc::ptr_eq(there, &table)) {
+        return;
+    }
+    let values = Arc::make_mut(values);
+    match values.entries.get_mut(key) {
+        Some(entry) => entry.node.value = Value::Table(table),
+        None => {
+            let node = Node { value: Value::Table(table), origin: Origin::ChartDefault };
+            values.entries.insert(key.into(), Entry { key: Origin::ChartDefault, node });
+        }
+    }
+}
+
+/// The entry with another table.
+fn with_table(entry: &Entry, table: Arc<Table>) -> Entry {
+    Entry { key: entry.key.clone(), node: Node { value: Value::Table(table), origin: entry.node.origin.clone() } }
+}
+
+/// The table without nulls at any depth (Helm 4 drops those of defaults); itself where there are none.
+fn without_nulls(table: &Arc<Table>) -> Arc<Table> {
+    if !has_null(table) {
+        return Arc::clone(table);
+    }
+    let entries = table.entries.iter().filter(|(_, entry)| entry.node.value != Value::Null).map(|(key, entry)| {
+        let entry = match &entry.node.value {
+            Value::Table(inner) => with_table(entry, without_nulls(inner)),
+            _ => entry.clone(),
+        };
+        (Arc::clone(key), entry)
+    });
+    Arc::new(Table { entries: entries.collect(), rest_unknown: table.rest_unknown.clone() })
+}
+
+fn has_null(table: &Table) -> bool {
+    table.entries.values().any(|entry| match &entry.node.value {
+        Value::Null => true,
+        Value::Table(inner) => has_null(inner),
+        _ => false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(text: &str) -> Node {
+        crate::model::json::read(text, &|_, _| Origin::Given("user".into())).unwrap()
+    }
+
+    fn defaults(text: &str) -> Arc<Table> {
+        match crate::model::json::read(text, &|_, _| Origin::ChartDefault).unwrap().value {
+            Value::Table(table) => table,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn dependency(name: &str, chart: Option<ChartValues>) -> Dependency {
+        Dependency { name: name.into(), alias: None, condition: Some(format!("{name}.enabled").into()), tags: Vec::new(), chart: chart.map(Arc::new) }
+    }
+
+    fn chart(values: &str, dependencies: Vec<Dependency>) -> ChartValues {
+        ChartValues { name: "milvus".into(), defaults: defaults(values), dependencies }
+    }
+
+    fn value<'v>(effective: &'v Effective, path: &str) -> Option<&'v Value> {
+        effective.values.lookup(path).found().map(|entry| &entry.node.value)
+    }
+
+    #[test]
+    fn null_takes_a_default_away_and_lists_replace() {
+        let chart = chart(r#"{"a":{"x":1,"y":[1,2]},"b":2,"n":null}"#, Vec::new());
+        let effective = effective(&chart, &node(r#"{"a":{"x":null,"y":[3]},"b":null,"c":null}"#), HelmMajor::Three);
+        assert_eq!(value(&effective, "a.x"), None);
+        assert_eq!(value(&effective, "b"), None);
+        assert_eq!(value(&effective, "c"), Some(&Value::Null));
+        assert_eq!(value(&effective, "n"), Some(&Value::Null));
+        assert_eq!(value(&effective, "a.y"), Some(&node("[3]").value));
+    }
+
+    #[test]
+    fn helm_4_drops_nulls_of_defaults() {
+        let chart = chart(r#"{"a":{"x":null},"n":null}"#, Vec::new());
+        let effective = effective(&chart, &node("{}"), HelmMajor::Four);
+        assert_eq!(effective.values.table().unwrap(), &*defaults(r#"{"a":{}}"#));
+    }
+
+    #[test]
+    fn enabled_dependencies_get_globals_and_disabled_ones_nothing() {
+        let chart = chart(r#"{"etcd":{"enabled":true},"minio":{"enabled":true},"global":{"a":1}}"#, vec![dependency("etcd", None), dependency("minio", None)]);
+        let effective = effective(&chart, &node(r#"{"minio":{"enabled":false}}"#), HelmMajor::Three);
+        assert_eq!(value(&effective, "etcd.global.a"), Some(&Value::Int(1)));
+        assert_eq!(value(&effective, "minio.global"), None);
+        assert_eq!(effective.enabled, ["etcd".into()]);
+    }
+
+    #[test]
+    fn an_unknown_switch_is_undecided() {
+        let chart = chart(r#"{"etcd":{"enabled":true}}"#, vec![dependency("etcd", None)]);
+        let mut user = node(r#"{"etcd":{"enabled":0}}"#);
+        if let Value::Table(table) = &mut user.value
+            && let Some(Value::Table(etcd)) = value_mut(Arc::make_mut(table), "etcd")
+            && let Some(slot) = value_mut(Arc::make_mut(etcd), "enabled")
+        {
+            *slot = Value::Unknown("templated".into());
+        }
+        assert_eq!(effective(&chart, &user, HelmMajor::Three).undecided, ["etcd".into()]);
+    }
+
+    #[test]
+    fn origins_survive() {
+        let chart = chart(r#"{"a":{"x":1,"y":2}}"#, Vec::new());
+        let effective = effective(&chart, &node(r#"{"a":{"x":3}}"#), HelmMajor::Three);
+        assert_eq!(effective.values.lookup("a.x").found().unwrap().node.origin, Origin::Given("user".into()));
+        assert_eq!(effective.values.lookup("a.y").found().unwrap().node.origin, Origin::ChartDefault);
+    }
+
+    #[test]
+    fn a_layer_out_of_sight_makes_defaults_unknown() {
+        let chart = chart(r#"{"a":{"x":1,"y":2},"b":1}"#, vec![dependency("etcd", None)]);
+        let mut user = node(r#"{"a":{"x":3}}"#);
+        if let Value::Table(table) = &mut user.value {
+            Arc::make_mut(table).rest_unknown = Some("Secret".into());
+        }
+        let effective = effective(&chart, &user, HelmMajor::Three);
+        assert!(matches!(effective.values.lookup("b"), Lookup::Unknown(_)));
+        assert!(matches!(effective.values.lookup("etcd.x"), Lookup::Unknown(_)));
+        assert_eq!(value(&effective, "a.x"), Some(&Value::Int(3)));
+        assert_eq!(effective.undecided, ["etcd".into()]);
+    }
+
+    #[test]
+    fn a_dependency_that_is_no_table_is_refused() {
+        let chart = chart(r#"{"etcd":{"enabled":true}}"#, vec![dependency("etcd", None)]);
+        let effective = effective(&chart, &node(r#"{"etcd":false}"#), HelmMajor::Three);
+        assert_eq!(effective.refused.unwrap().path, "etcd");
+        assert!(effective.warnings.is_empty());
+    }
+}

@@ -1,0 +1,198 @@
+//! From YAML nodes to Helm values: types as Helm's decoder gives them, every node with its place, templates as unknown.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::document::scalar::{self, Scalar};
+use crate::document::template::is_variable;
+use crate::document::yaml::{Kind, Node as YamlNode, Span, Style};
+use crate::model::place::{Origin, Place, Position};
+use crate::model::value::{Entry, Node, Table, Value};
+
+/// Something for which Helm refuses the whole file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {reason}")]
+pub struct Refused {
+    /// Where it stands.
+    pub place: Place,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// The place of a span.
+#[must_use]
+pub fn place(file: &Arc<str>, span: &Span) -> Place {
+    Place {
+        file: Arc::clone(file),
+        start: Position { line: span.start.line, column: span.start.column },
+        end: Position { line: span.end.line, column: span.end.column },
+    }
+}
+
+/// A YAML node as a value. What Helm would refuse is unknown.
+#[must_use]
+pub fn to_value(file: &Arc<str>, node: &YamlNode) -> Node {
+    Converter { file, refused: None }.node(node)
+}
+
+/// A YAML node as a value.
+///
+/// # Errors
+/// With the first thing for which Helm refuses the file: a key that is null or a collection, a tag that does not fit, a number that is not finite.
+pub fn to_exact_value(file: &Arc<str>, node: &YamlNode) -> Result<Node, Refused> {
+    let mut converter = Converter { file, refused: None };
+    let value = converter.node(node);
+    converter.refused.map_or(Ok(value), Err)
+}
+
+/// The root of a values file: a table, or nothing at all, which is an empty one.
+///
+/// # Errors
+/// As [`to_exact_value`], and when the root is neither.
+pub fn to_values_table(file: &Arc<str>, root: &YamlNode) -> Result<Node, Refused> {
+    let mut node = to_exact_value(file, root)?;
+    match node.value {
+        Value::Table(_) | Value::Unknown(_) => Ok(node),
+        Value::Null => {
+            node.value = Value::Table(Arc::default());
+            Ok(node)
+        }
+        _ => Err(Refused { place: place(file, &root.span), reason: "values are not a table".into() }),
+    }
+}
+
+struct Converter<'f> {
+    file: &'f Arc<str>,
+    refused: Option<Refused>,
+}
+
+impl Converter<'_> {
+    fn node(&mut self, node: &YamlNode) -> Node {
+        let value = match &node.kind {
+            Kind::Scalar { templated: true, text, .. } => Value::Unknown(format!("`{}` is a template expression", shorten(text)).into()),
+            Kind::Scalar { text, style, tag, .. } => self.scalar(node, text, *style, tag.as_deref()),
+            Kind::Sequence(items) => Value::List(Arc::new(items.iter().map(|item| self.node(item)).collect())),
+            Kind::Mapping(entries) => Value::Table(Arc::new(self.table(entries))),
+        };
+        Node { value, origin: self.origin(node) }
+    }
+
+    fn scalar(&mut self, node: &YamlNode, text: &str, style: Style, tag: Option<&str>) -> Value {
+        if is_variable(text) {
+            return Value::Unknown(format!("`{}` is a variable", shorten(text)).into());
+        }
+        match scalar::resolve(text, style, tag) {
+            Ok(scalar) => to_model(scalar),
+            Err(reason) => {
+                self.refuse(node, reason.clone());
+                Value::Unknown(reason.into())
+            }
+        }
+    }
+
+    fn table(&mut self, entries: &[(YamlNode, YamlNode)]) -> Table {
+        let mut table = Table { entries: BTreeMap::new(), rest_unknown: None };
+        for (key, value) in entries {
+            if key.is_templated() || (value.is_templated() && matches!(&key.kind, Kind::Scalar { text, style: Style::Plain, .. } if &**text == "<<")) {
+                table.rest_unknown = Some("a key is a template expression".into());
+                continue;
+            }
+            match key_text(key) {
+                Ok(text) => {
+                    let entry = Entry { key: self.origin(key), node: self.node(value) };
+                    table.entries.insert(text.into(), entry);
+                }
+                Err(reason) => self.refuse(key, reason),
+            }
+        }
+        table
+    }
+
+    fn origin(&self, node: &YamlNode) -> Origin {
+        Origin::At(place(self.file, &node.span))
+    }
+
+    fn refuse(&mut self, node: &YamlNode, reason: String) {
+        if self.refused.is_none() {
+            self.refused = Some(Refused { place: place(self.file, &node.span), reason });
+        }
+    }
+}
+
+fn key_text(key: &YamlNode) -> Result<String, String> {
+    match &key.kind {
+        Kind::Scalar { text, style, tag, .. } => scalar::key_text(scalar::resolve(text, *style, tag.as_deref())?),
+        Kind::Sequence(_) | Kind::Mapping(_) => Err("a key is a collection".into()),
+    }
+}
+
+/// Numbers of files pass through a double, as all of JSON does in Go.
+fn to_model(scalar: Scalar<'_>) -> Value {
+    match scalar {
+        Scalar::Null => Value::Null,
+        Scalar::Bool(value) => Value::Bool(value),
+        #[expect(clippy::cast_precision_loss, reason = "as Helm does")]
+        Scalar::Int(value) => Value::number(value as f64),
+        #[expect(clippy::cast_precision_loss, reason = "as Helm does")]
+        Scalar::Uint(value) => Value::number(value as f64),
+        Scalar::Float(value) => Value::number(value),
+        Scalar::Text(text) => Value::String(text.into()),
+        Scalar::Decoded(text) => Value::String(text.into()),
+    }
+}
+
+/// Enough of an expression to recognise it.
+fn shorten(text: &str) -> &str {
+    text.char_indices().nth(60).map_or(text, |(end, _)| text.get(..end).unwrap_or(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::yaml::{Limits, parse_stream};
+    use crate::model::value::Lookup;
+
+    fn read(source: &str) -> Node {
+        to_value(&"values.yaml".into(), &parse_stream(source, &Limits::default()).remove(0).unwrap().root)
+    }
+
+    #[test]
+    fn every_leaf_knows_its_place() {
+        let values = read("image:\n  all:\n    tag: v2.5.16\n");
+        let entry = values.lookup("image.all.tag").found().unwrap();
+        assert_eq!(entry.node.value.as_str(), Some("v2.5.16"));
+        assert_eq!(entry.node.origin.place().unwrap().to_string(), "values.yaml:3:10");
+        assert_eq!(entry.key.place().unwrap().to_string(), "values.yaml:3:5");
+    }
+
+    #[test]
+    fn scalars_are_typed_as_helm_types_them() {
+        let values = read("on: yes\nmode: 0644\nbig: 9007199254740993\nhuge: 1e20\nname: '1'\n");
+        assert_eq!(values.lookup("true").found().unwrap().node.value, Value::Bool(true));
+        assert_eq!(values.lookup("mode").found().unwrap().node.value, Value::Int(420));
+        assert_eq!(values.lookup("big").found().unwrap().node.value, Value::Int(9_007_199_254_740_992));
+        assert_eq!(values.lookup("huge").found().unwrap().node.value, Value::Float(1e20));
+        assert_eq!(values.lookup("name").found().unwrap().node.value.as_str(), Some("1"));
+    }
+
+    #[test]
+    fn templates_and_variables_are_unknown() {
+        let values = read("tag: {{ .Values.tag }}\nother: ${TAG}\nthird: $TAG\nprice: $5\nm:\n  {{ .key }}: x\n");
+        for path in ["tag", "other", "third", "m.anything"] {
+            assert!(matches!(values.lookup(path), Lookup::Unknown(_)), "{path}");
+        }
+        assert_eq!(values.lookup("price").found().unwrap().node.value.as_str(), Some("$5"));
+    }
+
+    #[test]
+    fn what_helm_refuses_is_said_with_its_place() {
+        let refused = |source: &str| {
+            let document = parse_stream(source, &Limits::default()).remove(0).unwrap();
+            to_values_table(&"v.yaml".into(), &document.root).unwrap_err().place.to_string()
+        };
+        assert_eq!(refused("a:\n  ~: 1\n"), "v.yaml:2:3");
+        assert_eq!(refused("a: .inf\n"), "v.yaml:1:4");
+        assert_eq!(refused("- a\n"), "v.yaml:1:1");
+        assert_eq!(refused("[a, b]: 1\n"), "v.yaml:1:1");
+    }
+}
