@@ -1,7 +1,7 @@
 //! Text with spans: what people write, read tolerantly, each part with its place. Knows nothing of Milvus.
 
-pub mod scalar;
 pub mod extract;
+pub mod scalar;
 pub mod shell;
 pub mod template;
 pub mod yaml;
