@@ -1,7 +1,5 @@
 //! Reads what people write: one module per form, each turning files into declarations. Knows no rule and does no I/O: the tree is handed in.
 
-pub mod convert;
-
 use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::*;
@@ -9,15 +7,22 @@ use rayon::prelude::*;
 use crate::document::yaml::{self, Broken, Document, Limits};
 use crate::model::declaration::{Declaration, Evidence, NotChecked};
 
+pub mod chart_folder;
 pub mod context;
+pub mod convert;
 pub mod declare;
+pub mod environments;
 pub mod index;
 pub mod item;
 pub mod kustomize;
 pub mod lineage;
 pub mod memory;
+mod misplaced;
+pub mod nested;
 pub mod pair;
 pub mod same;
+pub mod umbrella;
+pub mod values_layer;
 
 pub use context::Context;
 
@@ -121,7 +126,7 @@ impl Reading {
 pub type Reader = fn(&SourceFile, &Context<'_>) -> Reading;
 
 /// The readers, each asked for every file that mentions Milvus.
-const READERS: &[Reader] = &[];
+const READERS: &[Reader] = &[umbrella::read];
 
 /// Reads a tree. `candidates` are the paths of files that mention Milvus (or were named by the user), sorted.
 #[must_use]

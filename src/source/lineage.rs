@@ -50,7 +50,7 @@ pub fn lineage(repository: Option<&str>, chart: &str) -> Lineage {
 #[must_use]
 pub fn is_milvus_chart(chart: &str) -> bool {
     let name = last_part(chart);
-    name == "milvus" || name == "milvus-helm" || archive_version(chart).is_some()
+    name == "milvus" || name == "milvus-helm" || archive_version(chart, "milvus").is_some()
 }
 
 /// Whether a chart as it is named is that of the Milvus operator.
@@ -59,10 +59,10 @@ pub fn is_operator_chart(chart: &str) -> bool {
     last_part(chart).starts_with("milvus-operator")
 }
 
-/// The version in the name of a chart archive: `4.2.58` of `charts/milvus-4.2.58.tgz`.
+/// The version in the name of a chart's archive: `4.2.58` of `charts/milvus-4.2.58.tgz`.
 #[must_use]
-pub fn archive_version(chart: &str) -> Option<&str> {
-    let version = last_part(chart).strip_suffix(".tgz")?.strip_prefix("milvus-")?;
+pub fn archive_version<'c>(chart: &'c str, name: &str) -> Option<&'c str> {
+    let version = last_part(chart).strip_suffix(".tgz")?.strip_prefix(name)?.strip_prefix('-')?;
     version.starts_with(|c: char| c.is_ascii_digit()).then_some(version)
 }
 
@@ -211,7 +211,7 @@ mod tests {
         for chart in ["milvus-operator", "zilliztech/milvus-operator", "attu", "milvus-backup", "example/not-milvus", "milvus-operator-1.0.0.tgz"] {
             assert!(!is_milvus_chart(chart), "{chart}");
         }
-        assert_eq!(archive_version("charts/milvus-4.2.58.tgz"), Some("4.2.58"));
+        assert_eq!(archive_version("charts/milvus-4.2.58.tgz", "milvus"), Some("4.2.58"));
     }
 
     #[test]
