@@ -12,6 +12,9 @@ pub mod context;
 pub mod convert;
 pub mod declare;
 pub mod environments;
+pub mod evidence;
+pub mod flux;
+pub mod gitops;
 pub mod index;
 pub mod item;
 pub mod kustomize;
@@ -126,7 +129,13 @@ impl Reading {
 pub type Reader = fn(&SourceFile, &Context<'_>) -> Reading;
 
 /// The readers, each asked for every file that mentions Milvus.
-const READERS: &[Reader] = &[umbrella::read];
+
+const READERS: &[Reader] = &[
+    evidence::read,
+    flux::read,
+    umbrella::read,
+    // One a line, sorted.
+];
 
 /// Reads a tree. `candidates` are the paths of files that mention Milvus (or were named by the user), sorted.
 #[must_use]
@@ -146,5 +155,7 @@ pub fn read_tree(tree: &dyn Tree, files: &[SourceFile]) -> Reading {
     for reading in readings {
         all.extend(reading);
     }
+    gitops::drop_deployed_charts(&mut all);
+    evidence::join(&mut all);
     all
 }

@@ -2,13 +2,19 @@
 
 use std::collections::HashMap;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::index::Index;
+use super::index::{Index, Key, objects};
+use super::item::Item;
+use super::kustomize::Graph;
 use super::{ReadError, SourceFile, Tree};
 
 /// Files that are read on demand, at most, in one tree.
 const MAX_READ_ON_DEMAND: usize = 5_000;
+/// Files of one folder that are looked through for an object.
+const MAX_BESIDE: usize = 64;
+/// Files elsewhere that are looked through for an object.
+const MAX_HINTED: usize = 300;
 
 type OnDemand = HashMap<Arc<str>, Result<Arc<SourceFile>, ReadError>>;
 
@@ -21,6 +27,8 @@ pub struct Context<'a> {
     /// The Kubernetes objects in those files.
     pub index: Index,
     on_demand: Mutex<OnDemand>,
+    kustomizations: OnceLock<Graph>,
+    hinted: Mutex<HashMap<String, Vec<Arc<str>>>>,
 }
 
 /// A file of the tree: one that mentions Milvus, or one that was read on demand.
@@ -47,7 +55,7 @@ impl<'a> Context<'a> {
     /// Looks over the files once. `files` must be sorted by path.
     #[must_use]
     pub fn new(tree: &'a dyn Tree, files: &'a [SourceFile]) -> Self {
-        Self { tree, files, index: Index::new(files), on_demand: Mutex::default() }
+        Self { tree, files, index: Index::new(files), on_demand: Mutex::default(), kustomizations: OnceLock::new(), hinted: Mutex::default() }
     }
 
     /// A file of the tree by its path (`a/b.yaml`; `.` and `..` are resolved), read and parsed at most once.
@@ -75,6 +83,55 @@ impl<'a> Context<'a> {
         file.map(FileRef::OnDemand)
     }
 
+    /// The kustomizations of the tree, read when first asked for.
+    pub fn kustomizations(&self) -> &Graph {
+        self.kustomizations.get_or_init(|| Graph::new(self))
+    }
+
+    /// The object that is nearest to the file `from`, among the files that mention Milvus.
+    #[must_use]
+    pub fn find(&self, key: &Key<'_>, from: &str) -> Option<Item> {
+        self.index.find(self.files, key, from).map(|object| Item::of_file(object.file, object.root))
+    }
+
+    /// An object in one file.
+    #[must_use]
+    pub fn find_in(&self, key: &Key<'_>, path: &str) -> Option<Item> {
+        let file = self.file(path).ok()?;
+        if !file.text.contains(key.name) || !file.text.contains(key.kind) {
+            return None;
+        }
+        objects(&file).iter().find(|object| key.fits(object)).map(|object| Item::of_file(&file, object.root))
+    }
+
+    /// An object in files that do not mention Milvus: those in the same folder, then those whose path tells that they may hold it.
+    #[must_use]
+    pub fn find_beside(&self, key: &Key<'_>, from: &str) -> Option<Item> {
+        let folder = from.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let is_here = |path: &&Arc<str>| path.rsplit_once('/').map_or("", |(folder, _)| folder) == folder;
+        let here = self.below(folder).iter().filter(is_here).filter(|path| is_manifest(path)).take(MAX_BESIDE);
+        here.into_iter().find_map(|path| self.find_in(key, path)).or_else(|| {
+            let mut paths = self.hinted(key);
+            paths.sort_by_key(|path| std::cmp::Reverse(nearness(path, from)));
+            paths.iter().find_map(|path| self.find_in(key, path))
+        })
+    }
+
+    /// The files that hold objects of this kind and name, of those whose paths hint at it; looked up once.
+    fn hinted(&self, key: &Key<'_>) -> Vec<Arc<str>> {
+        let id = format!("{} {}", key.kind, key.name);
+        let known = |hinted: &HashMap<String, Vec<Arc<str>>>| hinted.get(&id).cloned();
+        if let Some(paths) = known(&self.hinted.lock().unwrap_or_else(PoisonError::into_inner)) {
+            return paths;
+        }
+        let hints: &[&str] = if key.kind == "ConfigMap" { &["config", "vars", "settings", "values"] } else { &["repo", "source", "flux-system"] };
+        let may_hold = |path: &&Arc<str>| is_manifest(path) && (path.contains(key.name) || hints.iter().any(|hint| path.contains(hint)));
+        let may_hold = self.tree.paths().iter().filter(may_hold).take(MAX_HINTED);
+        let paths: Vec<Arc<str>> = may_hold.filter(|path| self.find_in(&key.anywhere(), path).is_some()).cloned().collect();
+        self.hinted.lock().unwrap_or_else(PoisonError::into_inner).insert(id, paths.clone());
+        paths
+    }
+
     /// Whether a file stands at this (normal) path.
     #[must_use]
     pub fn exists(&self, path: &str) -> bool {
@@ -94,6 +151,10 @@ impl<'a> Context<'a> {
         let length = rest.partition_point(|p| p.starts_with(&prefix));
         rest.get(..length).unwrap_or_default()
     }
+}
+
+fn is_manifest(path: &str) -> bool {
+    path.ends_with(".yaml") || path.ends_with(".yml")
 }
 
 /// A path relative to the tree's root with `.` and `..` resolved and no leading `/`; nothing where it leads out of the tree.

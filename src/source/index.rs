@@ -146,6 +146,21 @@ pub struct Key<'a> {
     pub namespace: Option<&'a str>,
 }
 
+impl Key<'_> {
+    /// The same in any namespace.
+    #[must_use]
+    pub fn anywhere(self) -> Self {
+        Self { namespace: None, ..self }
+    }
+
+    /// Whether an object is the one that is looked for.
+    #[must_use]
+    pub fn fits(&self, object: &Object<'_>) -> bool {
+        let same_namespace = || self.namespace.is_none() || object.namespace().is_none() || object.namespace() == self.namespace;
+        object.is(self.group, self.kind) && object.name() == Some(self.name) && same_namespace()
+    }
+}
+
 fn entries(at: usize, file: &SourceFile) -> Vec<Named> {
     let entry = |(i, object): (usize, Object<'_>)| {
         let entry = Entry { group: object.group()?.into(), namespace: object.namespace().map(Into::into), file: at, object: i, path: file.path.clone() };

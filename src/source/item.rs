@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::SourceFile;
+use super::convert::to_value;
 use crate::document::yaml::{self, Kind, Limits, Span, Style};
 use crate::model::declaration::{NotChecked, NotCheckedKind};
 use crate::model::place::{Fact, Origin, Place, Position};
+use crate::model::value::{Entry, Node, Table, Value};
 
 /// A file's path and text, shared by all of its nodes.
 #[derive(Debug)]
@@ -37,6 +39,11 @@ pub enum Body {
     /// A mapping, in source order.
     Mapping(Vec<(Item, Item)>),
 }
+
+const PLACEHOLDER: yaml::Node = {
+    let start = yaml::Point { byte: 0, line: 1, column: 1 };
+    yaml::Node { span: Span { start, end: start }, kind: Kind::Sequence(Vec::new()) }
+};
 
 /// Replaces the template expressions of a text; `None` where one of them is not known.
 pub type Expand<'e> = &'e dyn Fn(&str) -> Option<String>;
@@ -269,6 +276,42 @@ impl Item {
                 }
             }
         }
+    }
+
+    /// The node as Helm values; places in several files are kept.
+    #[must_use]
+    pub fn to_value(&self) -> Node {
+        if self.is_of_one_file(&self.source) {
+            return to_value(&self.source.path, &self.to_yaml());
+        }
+        let origin = Origin::At(self.place());
+        let value = match &self.body {
+            Body::Scalar(_) => return to_value(&self.source.path, &self.to_yaml()),
+            Body::Sequence(items) => Value::List(Arc::new(items.iter().map(Self::to_value).collect())),
+            Body::Mapping(entries) => {
+                let mut table = Table::default();
+                for (key, value) in entries {
+                    let alone = yaml::Node { span: key.span, kind: Kind::Mapping(vec![(key.to_yaml(), PLACEHOLDER)]) };
+                    if let Value::Table(one) = to_value(&key.source.path, &alone).value {
+                        table.rest_unknown = table.rest_unknown.or_else(|| one.rest_unknown.clone());
+                        for (text, entry) in &one.entries {
+                            table.entries.insert(text.clone(), Entry { key: entry.key.clone(), node: value.to_value() });
+                        }
+                    }
+                }
+                Value::Table(Arc::new(table))
+            }
+        };
+        Node { value, origin }
+    }
+
+    fn is_of_one_file(&self, source: &Arc<Text>) -> bool {
+        Arc::ptr_eq(&self.source, source)
+            && match &self.body {
+                Body::Scalar(_) => true,
+                Body::Sequence(items) => items.iter().all(|item| item.is_of_one_file(source)),
+                Body::Mapping(entries) => entries.iter().all(|(key, value)| key.is_of_one_file(source) && value.is_of_one_file(source)),
+            }
     }
 
     /// A gap at this place.

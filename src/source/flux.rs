@@ -1,0 +1,133 @@
+//! Flux: `HelmRelease` objects with the repositories, values, kustomizations and substitutions that they refer to.
+
+mod chart;
+mod flags;
+mod post_render;
+mod substitute;
+mod values;
+
+use std::sync::Arc;
+
+use super::context::Context;
+use super::declare::blank;
+use super::evidence::acknowledgements;
+use super::gitops::{prove_lineage, through_chart};
+use super::index::{Object, objects};
+use super::item::Item;
+use super::kustomize::{Environment, apply};
+use super::{Reading, SourceFile};
+use crate::model::declaration::{Applier, Declaration, FlagKind, Form, NotChecked, ValuesStrategy};
+use crate::model::place::{Fact, Origin};
+
+/// The API group of `HelmRelease`.
+const GROUP: &str = "helm.toolkit.fluxcd.io";
+
+/// Reads the releases of Milvus that Flux makes of a file: one per environment.
+#[must_use]
+pub fn read(file: &SourceFile, context: &Context<'_>) -> Reading {
+    let mut reading = Reading::default();
+    if memchr::memmem::find(file.text.as_bytes(), GROUP.as_bytes()).is_none() {
+        return reading;
+    }
+    for object in objects(file).into_iter().filter(|object| object.is(GROUP, "HelmRelease")) {
+        if may_be_milvus(&object) && !context.kustomizations().is_patch(&file.path) {
+            read_object(&object, context, &mut reading);
+        }
+    }
+    reading
+}
+
+/// A cheap look: the chart is not said to be another one. (An overlay changes versions and values, not the chart.)
+fn may_be_milvus(object: &Object<'_>) -> bool {
+    let spec = |path: &[&str]| object.root.get("spec").and_then(|spec| spec.at(path));
+    match spec(&["chart", "spec", "chart"]).and_then(|chart| chart.text()) {
+        Some(name) => chart::may_be_milvus(name),
+        None => spec(&["chart", "spec", "chart"]).is_some() || spec(&["chartRef"]).is_some(),
+    }
+}
+
+fn read_object(object: &Object<'_>, context: &Context<'_>, reading: &mut Reading) {
+    let graph = context.kustomizations();
+    let environments = graph.environments(&object.file.path);
+    let several = environments.len() > 1;
+    for environment in &environments {
+        let (item, gaps) = apply::render(Item::of_file(object.file, object.root), environment, graph, context);
+        let substitution = substitute::Substitution::of(environment, graph, context);
+        let item = item.expanded(&|text| substitution.expand(text));
+        for mut declaration in declare(&item, environment, &substitution, gaps, context).unwrap_or_default() {
+            declaration.evidence.extend(acknowledgements(object.file, &object.bytes));
+            declaration.identity.scope = scope(object, environment, &environments).into();
+            if several && let Some(layer) = environment.layers.last() {
+                declaration.path = layer.path.clone();
+            }
+            reading.declarations.push(declaration);
+        }
+    }
+}
+
+/// The folder that stands for the cluster or environment.
+fn scope(object: &Object<'_>, environment: &Environment<'_>, all: &[Environment<'_>]) -> String {
+    let root = |e: &Environment<'_>| e.layers.last().map_or_else(|| object.file.folder().to_owned(), |layer| layer.folder.clone());
+    let own = root(environment);
+    let shared = all.iter().filter(|e| root(e) == own).count() > 1;
+    match environment.flux.filter(|_| shared) {
+        Some(flux) => format!("{own} {}", flux.path),
+        None => own,
+    }
+}
+
+fn declare(
+    item: &Item,
+    environment: &Environment<'_>,
+    substitution: &substitute::Substitution,
+    gaps: Vec<NotChecked>,
+    context: &Context<'_>,
+) -> Option<Vec<Declaration>> {
+    let spec = item.get("spec")?;
+    let chart = chart::resolve(item, &|text| substitution.expand(text), context)?;
+    let place = item.get("kind").unwrap_or(item).place();
+    let mut declaration = blank(Form::Flux, "", place);
+    declaration.chart = chart.source;
+    declaration.gaps = gaps;
+    declaration.gaps.extend(chart.gaps);
+    declaration.applier = Applier::HelmUpgrade;
+    declaration.namespace = match spec.fact_at(&["targetNamespace"]) {
+        Fact::Absent => item.fact_at(&["metadata", "namespace"]),
+        said => said,
+    };
+    declaration.name = release_name(item, spec);
+    declaration.identity.name = declaration.name.known().cloned();
+    declaration.identity.namespace = declaration.namespace.known().cloned();
+    values::add(item, environment, substitution, context, &mut declaration);
+    prove_lineage(&mut declaration, spec.get("values"));
+    declaration.flags = flags::read(item, environment);
+    if declaration.flags.iter().any(|flag| flag.kind == FlagKind::ReuseValues) {
+        declaration.strategy = ValuesStrategy::Reuse;
+    }
+    post_render::add(spec, &mut declaration);
+    Some(match chart.folder {
+        Some(folder) => through_chart(&declaration, &folder, context),
+        None => vec![declaration],
+    })
+}
+
+/// `releaseName`, else `[targetNamespace-]name`, as Flux makes it.
+fn release_name(item: &Item, spec: &Item) -> Fact<Arc<str>> {
+    let name = match spec.fact_at(&["releaseName"]) {
+        Fact::Absent => item.fact_at(&["metadata", "name"]),
+        said => return said,
+    };
+    match (name, spec.fact_at(&["targetNamespace"])) {
+        (Fact::Known(name, origin), Fact::Known(namespace, _)) => Fact::Known(format!("{namespace}-{name}").into(), origin),
+        (Fact::Known(_, origin), Fact::Unknown(reason, _)) => Fact::Unknown(reason, origin),
+        (name, _) => name,
+    }
+}
+
+/// An origin at a node.
+fn at(item: &Item) -> Origin {
+    Origin::At(item.place())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+//! What the readers of GitOps objects have in common: charts, layers of values, files that are named.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::ReadError;
+use super::Reading;
+use super::context::Context;
+use super::item::{Expand, Item, gap_at};
+use super::lineage::{lineage, values_lineage};
+use super::nested::files_of;
+use super::umbrella::declarations_of_chart;
+use crate::model::declaration::{ChartSource, Declaration, Form, Layer, Lineage, NotChecked, NotCheckedKind};
+use crate::model::place::{Fact, Origin, Place};
+use crate::model::value::{Entry, Node, Table, Value};
+use crate::model::version::VersionSpec;
+
+/// A chart version as written, read as Helm reads it.
+#[must_use]
+pub fn version(fact: Fact<Arc<str>>) -> Fact<VersionSpec> {
+    fact.map(|text| VersionSpec::parse(&text))
+}
+
+/// A chart from a repository whose URL is known or not.
+#[must_use]
+pub fn chart(repository: Fact<Arc<str>>, name: Fact<Arc<str>>, version: Fact<VersionSpec>) -> ChartSource {
+    let lineage = match &repository {
+        // A repository is named but not in sight: nothing can be presumed.
+        Fact::Unknown(..) => Lineage::Unknown,
+        repository => lineage(repository.known().map(|url| &**url), name.known().map_or("milvus", |name| name)),
+    };
+    ChartSource { repository, name, version, lineage, vendored: None }
+}
+
+/// Where the origin of a chart cannot be told, its values may prove it.
+pub fn prove_lineage(declaration: &mut Declaration, values: Option<&Item>) {
+    if declaration.chart.lineage == Lineage::Unknown
+        && let Some(proven) = values.and_then(|values| values_lineage(&values.to_yaml()))
+    {
+        declaration.chart.lineage = proven;
+    }
+}
+
+/// A layer of values that stand in a table; nothing for an empty one.
+#[must_use]
+pub fn table(values: &Item, what: &str) -> Option<Layer> {
+    (!values.is_null()).then(|| Layer::Table { values: values.to_value(), what: what.into() })
+}
+
+/// A layer of values that cannot be seen, and the gap that says so.
+pub fn unseen(what: &str, reason: &str, place: Place, layers: &mut Vec<Layer>, gaps: &mut Vec<NotChecked>) {
+    layers.push(Layer::Unseen { what: what.into(), place: place.clone() });
+    gaps.push(gap_at(place, NotCheckedKind::PartlyChecked, &format!("{what}: {reason}")));
+}
+
+/// The values in a file of the tree; `named` is where it is named.
+///
+/// # Errors
+/// The gap, where it cannot be read.
+pub fn values_file(path: &str, named: &Item, expand: Expand<'_>, context: &Context<'_>) -> Result<Option<Item>, NotChecked> {
+    let file = context.file(path).map_err(|error| named.partly(&missing(path, &error)))?;
+    match file.documents().first() {
+        None => Ok(None),
+        Some(Ok(document)) if document.root.get("sops").is_some() => {
+            Err(named.partly(&format!("the values file {path} is encrypted with SOPS: what is set there is not checked")))
+        }
+        Some(Ok(document)) => Ok(Some(Item::of_file(&file, &document.root).expanded(expand))),
+        Some(Err(broken)) => {
+            let kind = if broken.limit { NotCheckedKind::LimitsExceeded } else { NotCheckedKind::NotRead };
+            Err(gap_at(named.place(), kind, &format!("the values file {path} cannot be read (line {}): {}", broken.at.line, broken.reason)))
+        }
+    }
+}
+
+fn missing(path: &str, error: &ReadError) -> String {
+    match error {
+        ReadError::Missing => format!("the values file {path} is not in this tree: what is set there is not checked; give the tree that holds it"),
+        error => format!("the values file {path} is not read: {error}"),
+    }
+}
+
+/// Adds the values in a file as a layer, or what is missing as a gap.
+pub fn add_values_file(path: &str, named: &Item, expand: Expand<'_>, context: &Context<'_>, declaration: &mut Declaration) {
+    let what = format!("values file {path}");
+    match values_file(path, named, expand, context) {
+        Ok(Some(values)) => {
+            prove_lineage(declaration, Some(&values));
+            declaration.layers.extend(table(&values, &what));
+        }
+        Ok(None) => {}
+        Err(gap) => {
+            declaration.layers.push(Layer::Unseen { what: what.into(), place: named.place() });
+            declaration.gaps.push(gap);
+        }
+    }
+}
+
+/// What a chart in the tree makes of a declaration whose layers are values of that chart: one declaration per Milvus in it.
+#[must_use]
+pub fn through_chart(declaration: &Declaration, folder: &str, context: &Context<'_>) -> Vec<Declaration> {
+    let inner = declarations_of_chart(folder, &declaration.layers, context);
+    let combine = |inner: Declaration| {
+        let gaps = declaration.gaps.iter().cloned().chain(inner.gaps).collect();
+        Declaration { chart: inner.chart, layers: inner.layers, lock: inner.lock, misplaced: inner.misplaced, gaps, ..declaration.clone() }
+    };
+    inner.into_iter().map(combine).collect()
+}
+
+/// Leaves out what an umbrella chart says by itself where a GitOps object deploys that chart with the same files.
+pub fn drop_deployed_charts(reading: &mut Reading) {
+    let chart_file = |d: &Declaration| d.chart.name.place().map(|place| place.file.clone());
+    let mut deployed: HashMap<Arc<str>, Vec<HashSet<Arc<str>>>> = HashMap::new();
+    for declaration in reading.declarations.iter().filter(|d| matches!(d.identity.form, Form::Flux | Form::ArgoCd)) {
+        if let Some(file) = chart_file(declaration) {
+            deployed.entry(file).or_default().push(files_of(&declaration.layers).cloned().collect());
+        }
+    }
+    reading.declarations.retain(|declaration| {
+        let covered = |files: &HashSet<Arc<str>>| files_of(&declaration.layers).all(|file| files.contains(file));
+        declaration.identity.form != Form::Umbrella
+            || declaration.source_only
+            || !chart_file(declaration).and_then(|file| deployed.get(&file)).is_some_and(|all| all.iter().any(covered))
+    });
+}
+
+/// Keys whose texts say how Milvus is set up, and never grant access.
+const PLAIN_KEYS: &[&str] = &["tag", "repository", "messageQueue", "mode", "size", "storageClass", "cloudProvider", "storageType", "mqType", "image"];
+
+/// Values that stand in a Secret: their places are kept back, and all texts but those that only say how Milvus is set up.
+#[must_use]
+pub fn hide(node: &Node, secret: &Arc<str>) -> Node {
+    hide_below(node, "", secret)
+}
+
+fn hide_below(node: &Node, key: &str, secret: &Arc<str>) -> Node {
+    let origin = Origin::Given(Arc::clone(secret));
+    let value = match &node.value {
+        Value::List(items) => Value::List(Arc::new(items.iter().map(|item| hide_below(item, key, secret)).collect())),
+        Value::Table(table) => {
+            let hidden = |(key, entry): (&Arc<str>, &Entry)| (key.clone(), Entry { key: origin.clone(), node: hide_below(&entry.node, key, secret) });
+            Value::Table(Arc::new(Table { entries: table.entries.iter().map(hidden).collect(), rest_unknown: table.rest_unknown.clone() }))
+        }
+        Value::String(text) if !text.is_empty() && !PLAIN_KEYS.contains(&key) => Value::Unknown(format!("it is kept in {secret}").into()),
+        Value::Unknown(_) => Value::Unknown(format!("it is kept in {secret}").into()),
+        other => other.clone(),
+    };
+    Node { value, origin }
+}
+
+/// A table with nothing but an unknown value at a dotted path; nothing where the path has lists or other syntax in it.
+#[must_use]
+pub fn unknown_at(path: &str, reason: &str, origin: &Origin) -> Option<Node> {
+    if path.is_empty() || path.contains(['[', ']', ',', '=', '{', '}']) {
+        return None;
+    }
+    let leaf = Node { value: Value::Unknown(reason.into()), origin: origin.clone() };
+    let keys = crate::model::value::split_path(path);
+    Some(keys.into_iter().rev().fold(leaf, |node, key| {
+        let entry = Entry { key: origin.clone(), node };
+        let table = Table { entries: [(Arc::from(key), entry)].into(), rest_unknown: None };
+        Node { value: Value::Table(Arc::new(table)), origin: origin.clone() }
+    }))
+}
