@@ -4,5 +4,6 @@
 
 pub mod document;
 pub mod model;
+pub mod policy;
 pub mod report;
 pub mod source;

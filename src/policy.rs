@@ -1,0 +1,104 @@
+//! Judges changes by rules that are data: conditions, find kinds, messages, precedence, evidence. `policies/README.md` documents the language.
+
+mod answer;
+mod bound;
+pub mod case;
+mod check;
+pub mod condition;
+mod evaluate;
+mod facts;
+mod find;
+pub mod format;
+mod judge;
+pub mod load;
+mod place;
+mod precedence;
+mod render;
+pub mod tables;
+pub mod text;
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use crate::model::words;
+
+pub use self::bound::{Chart, Milvus};
+pub use self::check::check;
+pub use self::format::{Needs, Rule, Scope};
+pub use self::load::{Bundle, LoadError};
+pub use self::tables::{BadVersion, Gate, GateKind, GateNeed, RemovedValue, Rollback, Stop};
+
+/// Rules and their tables, ready to judge.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policies {
+    bundle: Bundle,
+}
+
+static EMBEDDED: LazyLock<Policies> = LazyLock::new(|| {
+    // The build script wrote and checked it, with the same types; a library without rules is better than a panic, and a test watches over it.
+    let bundle = serde_json::from_str(include_str!(concat!(env!("OUT_DIR"), "/policies.json"))).unwrap_or_default();
+    Policies { bundle }
+});
+
+/// The rule files, for pages: `{id: text}`.
+const PAGES: &str = include_str!(concat!(env!("OUT_DIR"), "/pages.json"));
+
+impl Policies {
+    /// The rules of this repository.
+    #[must_use]
+    pub fn embedded() -> &'static Self {
+        &EMBEDDED
+    }
+
+    /// Rules from files: paths relative to the policies folder (`rules/MV205-stop-at-2-5-16.yaml`), and their texts.
+    ///
+    /// # Errors
+    /// All that is wrong with them.
+    pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, Vec<LoadError>> {
+        load::load(files).map(|bundle| Self { bundle })
+    }
+
+    /// All rules, by id.
+    #[must_use]
+    pub fn rules(&self) -> &[Rule] {
+        &self.bundle.rules
+    }
+
+    /// A rule by its id (`MV205`) or name (`stop-at-2-5-16`).
+    #[must_use]
+    pub fn rule(&self, id_or_name: &str) -> Option<&Rule> {
+        self.rules().iter().find(|rule| rule.id.eq_ignore_ascii_case(id_or_name) || rule.name == id_or_name)
+    }
+
+    /// The version graph.
+    #[must_use]
+    pub fn gates(&self) -> &[Gate] {
+        &self.bundle.gates
+    }
+
+    /// Releases with known defects.
+    #[must_use]
+    pub fn bad_versions(&self) -> &[BadVersion] {
+        &self.bundle.bad_versions
+    }
+
+    /// Values that the chart line read once.
+    #[must_use]
+    pub fn removed_values(&self) -> &[RemovedValue] {
+        &self.bundle.removed_values
+    }
+
+    /// Everything.
+    #[must_use]
+    pub fn bundle(&self) -> &Bundle {
+        &self.bundle
+    }
+}
+
+/// A rule of this repository with all that its page tells (`why`, `sources`, `tests`); parsed when asked for.
+#[must_use]
+pub fn page(id: &str) -> Option<Rule> {
+    let rule = Policies::embedded().rule(id)?;
+    let pages: BTreeMap<String, String> = serde_json::from_str(PAGES).ok()?;
+    load::read_rule(pages.get(&rule.id)?).ok()
+}

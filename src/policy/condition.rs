@@ -1,0 +1,648 @@
+//! The conditions of rules: few kinds, typed, each evaluated to yes, no or in doubt (`evaluate.rs`). Documented for authors in `policies/README.md`.
+
+use std::fmt;
+
+use serde::de::value::StrDeserializer;
+use serde::de::{DeserializeOwned, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::bound::{Chart, Milvus};
+use super::words::{Applier, ChangeKind, FlagKind, Form, Lineage, Mode, ObjectStoreKind, Operation, QueueKind, QueueServer, ValuesStrategy};
+
+/// One condition. In YAML a table with one key, the kind.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Condition {
+    /// At least one holds.
+    Any(Vec<Self>),
+    /// All hold.
+    All(Vec<Self>),
+    /// It does not hold.
+    Not(Box<Self>),
+    /// The effective Milvus version lies in a range.
+    Milvus(MilvusIs),
+    /// The chart version lies in a range.
+    Chart(ChartIs),
+    /// A version boundary lies between before and after.
+    Crosses(Crosses),
+    /// A gate of `gates.yaml` lies between before and after.
+    CrossesGate(String),
+    /// How the effective Milvus version moves.
+    MilvusChange(Direction),
+    /// How the chart version moves.
+    ChartChange(Direction),
+    /// What is known of the chart's version.
+    ChartState(#[serde(deserialize_with = "one_or_many")] Vec<ChartState>),
+    /// How the chart's version is written.
+    ChartSpec(#[serde(deserialize_with = "one_or_many")] Vec<ChartSpec>),
+    /// What the image tag in force says.
+    ImageTag(ImageTagIs),
+    /// What happened to the release.
+    ChangeKind(#[serde(deserialize_with = "one_or_many")] Vec<ChangeKind>),
+    /// Standalone or cluster.
+    Mode(ModeIs),
+    /// Something differs between before and after.
+    Changed(Field),
+    /// An effective value differs between before and after.
+    ValueChanged(ValuePath),
+    /// The effective message queue.
+    Queue(QueueIs),
+    /// An enabled component.
+    Component(ComponentIs),
+    /// The object store.
+    ObjectStore(ObjectStoreIs),
+    /// A value.
+    Value(ValueIs),
+    /// A setting of the applying tool.
+    Flag(FlagIs),
+    /// What is done to the release.
+    Operation(#[serde(deserialize_with = "one_or_many")] Vec<Operation>),
+    /// How the change reaches the cluster.
+    Applier(#[serde(deserialize_with = "one_or_many")] Vec<Applier>),
+    /// What happens to the values of the running release.
+    Strategy(#[serde(deserialize_with = "one_or_many")] Vec<ValuesStrategy>),
+    /// Where the chart comes from.
+    Lineage(#[serde(deserialize_with = "one_or_many")] Vec<Lineage>),
+    /// The form in which the release is kept.
+    Form(#[serde(deserialize_with = "one_or_many")] Vec<Form>),
+    /// The chart's repository contains one of these texts.
+    Repository(RepositoryIs),
+    /// The lock file of an umbrella chart.
+    Lock(#[serde(deserialize_with = "one_or_many")] Vec<LockState>),
+    /// Whether a rolling upgrade is asked for (rolling script, `GuardedUpgrade`, RollingUpdate on a coordinator).
+    RollingAsked(bool),
+    /// Whether the chart's files merely lie in the tree.
+    SourceOnly(bool),
+    /// Whether something is known at all; never in doubt itself.
+    Known(Known),
+    /// The Helm client.
+    HelmClient(ToolIs),
+    /// Kubernetes.
+    Kubernetes(ToolIs),
+    /// A variable of the hit.
+    Hit(HitIs),
+}
+
+/// Which state of the release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Side {
+    /// Before the change.
+    Before,
+    /// After it.
+    #[default]
+    After,
+}
+
+/// A range of Milvus versions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MilvusIs {
+    /// Which state.
+    #[serde(default)]
+    pub side: Side,
+    /// This version or later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<Milvus>,
+    /// Earlier than this version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub below: Option<Milvus>,
+    /// One of these versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub any_of: Vec<Milvus>,
+    /// A pre-release, or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pre_release: Option<bool>,
+}
+
+/// A range of chart versions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChartIs {
+    /// Which state.
+    #[serde(default)]
+    pub side: Side,
+    /// This version or later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<Chart>,
+    /// Earlier than this version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub below: Option<Chart>,
+    /// One of these versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub any_of: Vec<Chart>,
+}
+
+/// A boundary between before and after: exactly one of the two.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Crosses {
+    /// Milvus: before is below it, after is it or later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub milvus: Option<Milvus>,
+    /// Chart: before is below it, after is it or later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chart: Option<Chart>,
+    /// The other way round: before is it or later, after is below.
+    #[serde(default)]
+    pub downwards: bool,
+}
+
+/// How a version moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// To a later one.
+    Up,
+    /// To an earlier one.
+    Down,
+    /// Either way.
+    Any,
+    /// Not at all.
+    Same,
+}
+
+/// What is known of the chart's version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChartState {
+    /// In the catalogue.
+    Known,
+    /// A range, unpinned, or newer than the catalogue.
+    Interval,
+    /// One number, newer than the catalogue.
+    Newer,
+    /// Never published, or retracted.
+    NotPublished,
+    /// Nothing.
+    Unknown,
+}
+
+/// How the chart's version is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChartSpec {
+    /// One version.
+    Exact,
+    /// A range.
+    Range,
+    /// Not at all.
+    Unpinned,
+    /// Not as a version.
+    Malformed,
+    /// Templated, or kept elsewhere.
+    Templated,
+}
+
+/// What an image tag says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageTagIs {
+    /// Which state.
+    #[serde(default)]
+    pub side: Side,
+    /// One of these holds.
+    #[serde(deserialize_with = "one_or_many")]
+    pub is: Vec<TagKind>,
+}
+
+/// Kinds of image tags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TagKind {
+    /// None is set: the chart's default.
+    Default,
+    /// One is set.
+    Set,
+    /// Names a version.
+    Version,
+    /// Names a version but lacks its `v`.
+    VMissing,
+    /// Names another image tomorrow, or a digest alone.
+    Mutable,
+    /// Shaped like a version but is none.
+    Malformed,
+    /// A name of the user's own.
+    Custom,
+    /// Templated, or kept elsewhere.
+    Templated,
+}
+
+/// Standalone or cluster.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModeIs {
+    /// Which state.
+    #[serde(default)]
+    pub side: Side,
+    /// Which mode.
+    pub is: Mode,
+}
+
+/// What may differ between before and after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Field {
+    /// Effective Milvus version.
+    Milvus,
+    /// Chart version.
+    Chart,
+    /// Standalone or cluster.
+    Mode,
+    /// Kind of the message queue.
+    QueueKind,
+    /// Server behind the queue.
+    QueueServer,
+    /// Address of an external queue.
+    QueueAddress,
+    /// External metadata endpoints, or the chart's own against external ones.
+    MetadataEndpoints,
+    /// Metadata root path.
+    MetadataRootPath,
+    /// MySQL as metadata store.
+    MetadataMysql,
+    /// Kind of the object store.
+    ObjectStoreKind,
+    /// Endpoint of an external object store.
+    ObjectStoreEndpoint,
+    /// Bucket.
+    Bucket,
+    /// Root path in the bucket.
+    ObjectStoreRootPath,
+    /// `minio.mode`.
+    MinioMode,
+    /// `externalS3.cloudProvider`.
+    CloudProvider,
+    /// Release name.
+    ReleaseName,
+    /// Namespace.
+    Namespace,
+}
+
+/// The effective message queue.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QueueIs {
+    /// Which state.
+    #[serde(default)]
+    pub side: Side,
+    /// There is none (or there is one).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absent: Option<bool>,
+    /// One of these kinds.
+    #[serde(default, deserialize_with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    pub kind: Vec<QueueKind>,
+    /// One of these servers.
+    #[serde(default, deserialize_with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    pub server: Vec<QueueServer>,
+    /// The look-up of chart 5 could decide otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_lookup: Option<bool>,
+    /// Who set the value that decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_by: Option<SetBy>,
+}
+
+/// An enabled component; holds when one of them fits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ComponentIs {
+    /// Which state.
+    #[serde(default)]
+    pub side: Side,
+    /// Values keys (`mixCoordinator`, `queryNode`); none: any component.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub any_of: Vec<String>,
+    /// At least that many replicas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas_at_least: Option<i64>,
+    /// Fewer replicas than this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas_below: Option<i64>,
+    /// With active-standby in force, or without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active_standby: Option<bool>,
+}
+
+/// The object store.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectStoreIs {
+    /// Which state.
+    #[serde(default)]
+    pub side: Side,
+    /// One of these kinds.
+    #[serde(deserialize_with = "one_or_many")]
+    pub kind: Vec<ObjectStoreKind>,
+}
+
+/// A test of one value. All tests that are given must hold.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ValueIs {
+    /// Which state.
+    #[serde(default)]
+    pub side: Side,
+    /// Which tree.
+    #[serde(default)]
+    pub of: ValueTree,
+    /// The path.
+    pub path: ValuePath,
+    /// Something other than null is there (or nothing is).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exists: Option<bool>,
+    /// A Go template's `if` takes it as true (or as false; what is absent is false).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub truthy: Option<bool>,
+    /// Equals one of these.
+    #[serde(default, rename = "in", skip_serializing_if = "Vec::is_empty")]
+    pub one_of: Vec<Scalar>,
+    /// Equals this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub is: Option<Scalar>,
+    /// A number, at least this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<f64>,
+    /// A number below this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub below: Option<f64>,
+    /// A text that starts with one of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub starts_with: Vec<String>,
+    /// A text that contains one of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contains: Vec<String>,
+    /// A text that sorts before this one (`RELEASE.2024-12` for MinIO's tags).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text_below: Option<String>,
+    /// Who set it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_by: Option<SetBy>,
+    /// Its type.
+    #[serde(default, rename = "type", deserialize_with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    pub types: Vec<ValueType>,
+}
+
+/// Trees of values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ValueTree {
+    /// As Helm computes them: chart defaults under user values.
+    #[default]
+    Effective,
+    /// What the user wrote.
+    User,
+    /// Milvus's own configuration in `extraConfigFiles."user.yaml"`.
+    Config,
+}
+
+/// Who set a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SetBy {
+    /// The user's values name it.
+    User,
+    /// They do not.
+    Default,
+}
+
+/// Types of values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ValueType {
+    /// `null`
+    Null,
+    /// A switch.
+    Bool,
+    /// A number.
+    Number,
+    /// A text.
+    Text,
+    /// A list.
+    List,
+    /// A table.
+    Table,
+}
+
+/// A setting of the applying tool; holds when one of them is there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FlagIs {
+    /// Which state.
+    #[serde(default)]
+    pub side: Side,
+    /// Which settings.
+    #[serde(deserialize_with = "one_or_many")]
+    pub any_of: Vec<FlagKind>,
+    /// Its value is a duration below this many seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub below_seconds: Option<u64>,
+}
+
+/// The chart's repository.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RepositoryIs {
+    /// The URL contains one of these.
+    #[serde(deserialize_with = "one_or_many")]
+    pub contains: Vec<String>,
+}
+
+/// States of a lock file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LockState {
+    /// The form knows no lock.
+    None,
+    /// There should be one.
+    Missing,
+    /// It agrees.
+    Agrees,
+    /// It disagrees.
+    Disagrees,
+}
+
+/// Whether something is known.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Known {
+    /// Which state.
+    #[serde(default)]
+    pub side: Side,
+    /// What.
+    pub what: Knowable,
+}
+
+/// What may be known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Knowable {
+    /// The state at all.
+    Release,
+    /// The Milvus version, or an interval of it.
+    Milvus,
+    /// The chart version, or an interval of it.
+    Chart,
+    /// The mode.
+    Mode,
+    /// The queue.
+    Queue,
+    /// All user values: no layer is unseen.
+    Values,
+}
+
+/// A tool's version, `major.minor` or `major.minor.patch`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ToolIs {
+    /// Below this version.
+    pub below: ToolVersion,
+}
+
+/// `3.14` or `3.14.0`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ToolVersion(pub u32, pub u32, pub u32);
+
+impl TryFrom<String> for ToolVersion {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let mut parts = text.trim().trim_start_matches('v').split('.').map(|part| part.split(['-', '+']).next().unwrap_or(part).parse::<u32>());
+        match (parts.next(), parts.next(), parts.next(), parts.next()) {
+            (Some(Ok(major)), Some(Ok(minor)), None, None) => Ok(Self(major, minor, 0)),
+            (Some(Ok(major)), Some(Ok(minor)), Some(Ok(patch)), None) => Ok(Self(major, minor, patch)),
+            _ => Err(format!("`{text}` is not a version such as \"3.14\" (quoted)")),
+        }
+    }
+}
+
+impl From<ToolVersion> for String {
+    fn from(ToolVersion(major, minor, patch): ToolVersion) -> Self {
+        format!("{major}.{minor}.{patch}")
+    }
+}
+
+/// A variable of the hit (see the find kinds) equals one of these.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HitIs {
+    /// The variable.
+    pub name: String,
+    /// Its texts.
+    #[serde(rename = "in", deserialize_with = "one_or_many")]
+    pub one_of: Vec<String>,
+}
+
+/// A dotted value path (`etcd.persistence.size`; a dot in a key is `\.`), split once when it is loaded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub struct ValuePath {
+    /// As written.
+    pub text: String,
+    /// Its keys.
+    pub keys: Vec<String>,
+}
+
+impl From<String> for ValuePath {
+    fn from(text: String) -> Self {
+        let mut keys = vec![String::new()];
+        let mut characters = text.chars().peekable();
+        while let Some(c) = characters.next() {
+            match c {
+                '\\' if characters.peek() == Some(&'.') => {
+                    characters.next();
+                    if let Some(last) = keys.last_mut() {
+                        last.push('.');
+                    }
+                }
+                '.' => keys.push(String::new()),
+                c => {
+                    if let Some(last) = keys.last_mut() {
+                        last.push(c);
+                    }
+                }
+            }
+        }
+        Self { text, keys }
+    }
+}
+
+impl From<ValuePath> for String {
+    fn from(path: ValuePath) -> Self {
+        path.text
+    }
+}
+
+/// A scalar in a rule file.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Scalar {
+    /// A switch.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// A number with a fraction.
+    Float(f64),
+    /// A text.
+    Text(String),
+}
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AsScalar;
+        impl Visitor<'_> for AsScalar {
+            type Value = Scalar;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a switch, a number or a text")
+            }
+
+            fn visit_bool<E>(self, value: bool) -> Result<Scalar, E> {
+                Ok(Scalar::Bool(value))
+            }
+
+            fn visit_i64<E>(self, value: i64) -> Result<Scalar, E> {
+                Ok(Scalar::Int(value))
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Scalar, E> {
+                i64::try_from(value).map(Scalar::Int).map_err(E::custom)
+            }
+
+            fn visit_f64<E>(self, value: f64) -> Result<Scalar, E> {
+                Ok(Scalar::Float(value))
+            }
+
+            fn visit_str<E>(self, value: &str) -> Result<Scalar, E> {
+                Ok(Scalar::Text(value.to_owned()))
+            }
+        }
+        deserializer.deserialize_any(AsScalar)
+    }
+}
+
+/// Reads a list of words, or one word that stands for a list of one.
+pub fn one_or_many<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    struct OneOrMany<T>(std::marker::PhantomData<T>);
+    impl<'de, T: DeserializeOwned> Visitor<'de> for OneOrMany<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a word or a list of words")
+        }
+
+        fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Vec<T>, E> {
+            T::deserialize(StrDeserializer::<E>::new(value)).map(|one| vec![one])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<T>, A::Error> {
+            let mut all = Vec::new();
+            while let Some(item) = items.next_element::<String>()? {
+                all.push(T::deserialize(StrDeserializer::<A::Error>::new(&item))?);
+            }
+            Ok(all)
+        }
+    }
+    deserializer.deserialize_any(OneOrMany(std::marker::PhantomData))
+}

@@ -1,0 +1,112 @@
+//! Find kind `changed_values`: effective values that differ between before and after.
+
+use std::collections::BTreeSet;
+
+use super::Hit;
+use super::paths::{each_match, printed};
+use crate::model::value::Value;
+use crate::policy::condition::{SetBy, ValuePath, ValueTree};
+use crate::policy::facts::{self, Facts, Found};
+use crate::policy::format::Paths;
+use crate::policy::place::secret_files;
+
+/// Effective values at the given paths that differ.
+pub(crate) fn changed_values(facts: &Facts<'_>, paths: &Paths) -> Vec<Hit> {
+    let (Some(before), Some(after)) = (facts.before, facts.after) else { return Vec::new() };
+    let mut secrets = secret_files(before);
+    secrets.extend(secret_files(after));
+    let mut names = BTreeSet::new();
+    for pattern in &paths.paths {
+        if pattern.keys.iter().any(|key| key == "*") {
+            for tree in [&before.user, &after.user] {
+                each_match(tree, pattern, &mut |path, _| {
+                    names.insert(path.to_owned());
+                });
+            }
+        } else {
+            names.insert(pattern.text.clone());
+        }
+    }
+    let mut hits = Vec::new();
+    for name in names {
+        let path = ValuePath::from(name);
+        let (earlier, later) = (facts::value(before, ValueTree::Effective, &path), facts::value(after, ValueTree::Effective, &path));
+        let differ = match (earlier, later) {
+            (Found::Entry(a), Found::Entry(b)) => facts::values_equal(&a.node.value, &b.node.value) == Some(false),
+            (Found::Entry(entry), Found::Nothing) | (Found::Nothing, Found::Entry(entry)) => entry.node.value != Value::Null,
+            _ => false,
+        };
+        if !differ {
+            continue;
+        }
+        let print = |found: Found<'_>| match found {
+            Found::Entry(entry) => printed(&path.text, &entry.node.value, &entry.node.origin, &secrets),
+            Found::Nothing | Found::Unknown => "nothing".to_owned(),
+        };
+        let by = |set_by| match set_by {
+            Some(SetBy::User) => "user",
+            Some(SetBy::Default) => "default",
+            None => "unknown",
+        };
+        let place = match later {
+            Found::Entry(entry) => entry.node.origin.place(),
+            Found::Nothing | Found::Unknown => None,
+        };
+        let (before_value, after_value) = (print(earlier), print(later));
+        let listed = format!("`{}` ({before_value} -> {after_value})", path.text);
+        let hit = Hit::at_path(&path.text)
+            .with("key", path.keys.last().cloned().unwrap_or_default())
+            .with("before_value", before_value)
+            .with("after_value", after_value)
+            .with("change", direction(earlier, later))
+            .with("before_set_by", by(facts::set_by(before, &path.keys)))
+            .with("after_set_by", by(facts::set_by(after, &path.keys)))
+            .placed(place);
+        hits.push(Hit { listed, ..hit });
+    }
+    hits
+}
+
+fn direction(earlier: Found<'_>, later: Found<'_>) -> &'static str {
+    match (earlier, later) {
+        (Found::Nothing, _) => "added",
+        (_, Found::Nothing) => "removed",
+        (Found::Entry(a), Found::Entry(b)) => match (quantity(&a.node.value), quantity(&b.node.value)) {
+            (Some(a), Some(b)) if a < b => "grows",
+            (Some(a), Some(b)) if a > b => "shrinks",
+            _ => "differs",
+        },
+        _ => "differs",
+    }
+}
+
+/// A number or a Kubernetes quantity (`10Gi`, `500M`, `2`), in units.
+#[must_use]
+pub(crate) fn quantity(value: &Value) -> Option<f64> {
+    match value {
+        #[allow(clippy::cast_precision_loss, reason = "only compared")]
+        Value::Int(number) => Some(*number as f64),
+        Value::Float(number) => Some(*number),
+        Value::String(text) => {
+            let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
+            let (number, unit) = text.split_at_checked(end)?;
+            let (base, power) = match unit {
+                "" => (1.0, 0),
+                "m" => (0.001, 1),
+                "k" => (1000.0, 1),
+                "M" => (1000.0, 2),
+                "G" => (1000.0, 3),
+                "T" => (1000.0, 4),
+                "P" => (1000.0, 5),
+                "Ki" => (1024.0, 1),
+                "Mi" => (1024.0, 2),
+                "Gi" => (1024.0, 3),
+                "Ti" => (1024.0, 4),
+                "Pi" => (1024.0, 5),
+                _ => return None,
+            };
+            Some(number.parse::<f64>().ok()? * f64::powi(base, power))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,72 @@
+//! Find kinds that read one state only: user values, settings, components, misplaced keys, gaps.
+
+use super::Hit;
+use super::paths::{each_match, printed};
+use crate::model::declaration::Flag;
+use crate::policy::answer::Answer;
+use crate::policy::condition::ComponentIs;
+use crate::policy::evaluate::component_fits;
+use crate::policy::facts::{Facts, Found, walk};
+use crate::policy::format::{FlagsFind, GapsFind, Paths};
+use crate::policy::place::{secret_files, word};
+
+/// User values at the given paths.
+pub(crate) fn user_values(facts: &Facts<'_>, paths: &Paths) -> Vec<Hit> {
+    let Some(after) = facts.after else { return Vec::new() };
+    let secrets = secret_files(after);
+    let mut hits = Vec::new();
+    for pattern in &paths.paths {
+        each_match(&after.user, pattern, &mut |path, entry| {
+            let place = entry.node.origin.place().or_else(|| entry.key.place());
+            let key = path.rsplit_once('.').map_or(path, |(_, key)| key).to_owned();
+            let value = printed(path, &entry.node.value, &entry.node.origin, &secrets);
+            hits.push(Hit::at_path(path).with("key", key).with("value", value).placed(place));
+        });
+    }
+    hits
+}
+
+/// Settings of the applying tool.
+pub(crate) fn flags(facts: &Facts<'_>, find: &FlagsFind) -> Vec<Hit> {
+    let Some(after) = facts.after else { return Vec::new() };
+    let wanted = after.declaration.flags.iter().filter(|flag| find.any_of.contains(&flag.kind));
+    let hit = |flag: &Flag| {
+        let name = word(flag.kind);
+        let value = flag.value.as_deref().unwrap_or("none").chars().take(40).collect::<String>();
+        Hit::new(&*name).with("flag", &*name).with("value", value).placed(Some(&flag.place))
+    };
+    wanted.map(hit).collect()
+}
+
+/// Enabled components that fit.
+pub(crate) fn components(facts: &Facts<'_>, is: &ComponentIs) -> Vec<Hit> {
+    let Some(release) = facts.side(is.side) else { return Vec::new() };
+    let mut hits = Vec::new();
+    for component in &release.components {
+        let certain = component_fits(component, is);
+        if certain == Answer::No {
+            continue;
+        }
+        let place = match walk(&release.user, &[component.values_key.to_owned()]) {
+            Found::Entry(entry) => entry.key.place().or_else(|| entry.node.origin.place()),
+            Found::Nothing | Found::Unknown => None,
+        };
+        let replicas = component.replicas.map_or_else(|| "unknown".to_owned(), |number| number.to_string());
+        let hit = Hit::new(component.values_key).with("component", component.values_key).with("label", component.name).with("replicas", replicas);
+        hits.push(Hit { path: Some(component.values_key.to_owned()), certain, ..hit.placed(place) });
+    }
+    hits
+}
+
+/// Keys of an umbrella's values at the wrong level.
+pub(crate) fn misplaced(facts: &Facts<'_>) -> Vec<Hit> {
+    let Some(after) = facts.after else { return Vec::new() };
+    after.declaration.misplaced.iter().map(|(path, place)| Hit::at_path(path).placed(Some(place))).collect()
+}
+
+/// Parts that could not be seen.
+pub(crate) fn gaps(facts: &Facts<'_>, find: &GapsFind) -> Vec<Hit> {
+    let Some(after) = facts.after else { return Vec::new() };
+    let wanted = after.declaration.gaps.iter().filter(|gap| find.kinds.contains(&gap.kind));
+    wanted.map(|gap| Hit::new(&*gap.reason).with("reason", &*gap.reason).with("gap", word(gap.kind)).placed(gap.place.as_ref())).collect()
+}

@@ -1,0 +1,61 @@
+//! Find kinds that read a table: removed values, bad versions.
+
+use super::Hit;
+use super::paths::each_match;
+use crate::model::value::Value;
+use crate::policy::answer::Answer;
+use crate::policy::evaluate::Context;
+use crate::policy::facts::{self, Facts};
+use crate::policy::load::Bundle;
+use crate::policy::place::word;
+
+/// User values that the chart line read once and the chart after does not.
+pub(crate) fn removed_values(facts: &Facts<'_>, bundle: &Bundle) -> Vec<Hit> {
+    let Some(after) = facts.after else { return Vec::new() };
+    let mut hits: Vec<Hit> = Vec::new();
+    for row in &bundle.removed_values {
+        let mut truth = facts::chart_at_least(&after.chart, &row.at.0);
+        if let Some(until) = &row.until {
+            truth = truth.and(!facts::chart_at_least(&after.chart, &until.0));
+        }
+        let certain = Answer::of_version(truth, facts::chart_known(&after.chart));
+        if certain == Answer::No {
+            continue;
+        }
+        each_match(&after.user, &row.path, &mut |path, entry| {
+            if entry.node.value == Value::Null || hits.iter().any(|hit| hit.key == path) {
+                return;
+            }
+            let place = entry.key.place().or_else(|| entry.node.origin.place());
+            let hit = Hit::at_path(path)
+                .with("row", &*row.path.text)
+                .with("removed_at", row.at.0.to_string())
+                .with("replacement", row.replacement.as_deref().unwrap_or("nothing; it is gone"))
+                .with("effect", &*row.effect)
+                .with("row_severity", word(row.severity))
+                .placed(place);
+            hits.push(Hit { certain, ..hit });
+        });
+    }
+    hits
+}
+
+/// Rows that the version after falls under. A part of an interval that is bad says nothing about the version that will run.
+pub(crate) fn bad_versions(context: &Context<'_>, bundle: &Bundle) -> Vec<Hit> {
+    let Some(after) = context.facts.after else { return Vec::new() };
+    let mut hits = Vec::new();
+    for row in &bundle.bad_versions {
+        if !after.milvus.within(&row.at_least.0, Some(&row.below.0)).is_yes() || context.all(&row.when) != Answer::Yes {
+            continue;
+        }
+        hits.push(
+            Hit::new(&*row.name)
+                .with("bad", &*row.name)
+                .with("text", &*row.text)
+                .with("better", &*row.better)
+                .with("row_severity", word(row.severity))
+                .with("kind", word(row.kind)),
+        );
+    }
+    hits
+}

@@ -1,0 +1,156 @@
+//! The tables that rules share: removed values, bad versions, and the version graph with its gates.
+
+use serde::{Deserialize, Serialize};
+
+use super::bound::{Chart, Milvus};
+use super::condition::{Condition, ValuePath};
+use super::words::Severity;
+
+/// A value that a chart line read once (`removed-values.yaml`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RemovedValue {
+    /// The path, `*` for any one key; everything under it counts.
+    pub path: ValuePath,
+    /// First chart version that no longer reads it.
+    pub at: Chart,
+    /// First chart version that reads it again, if one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Chart>,
+    /// How bad the loss is.
+    pub severity: Severity,
+    /// What replaces it, as a text that follows "use".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replacement: Option<String>,
+    /// What the loss does, as a sentence.
+    pub effect: String,
+}
+
+/// A release with a known defect (`bad-versions.yaml`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BadVersion {
+    /// A short name.
+    pub name: String,
+    /// What is the matter.
+    pub kind: BadKind,
+    /// First version that has it.
+    pub at_least: Milvus,
+    /// First version without it.
+    pub below: Milvus,
+    /// What else must hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub when: Vec<Condition>,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What is wrong, as a sentence.
+    pub text: String,
+    /// The version to take instead.
+    pub better: String,
+    /// Where it is written.
+    #[serde(default, skip_serializing)]
+    pub sources: Vec<String>,
+}
+
+/// Kinds of bad versions; each has its rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BadKind {
+    /// A defect (MV215).
+    Defect,
+    /// A vulnerability (MV216).
+    Vulnerability,
+    /// A line without fixes (MV217).
+    EndOfLife,
+    /// A later patch fixes defects of this very upgrade (MV219).
+    BetterTarget,
+}
+
+/// A version boundary that asks for something (`gates.yaml`). It lies between before and after when before is below `from_below` and after is `to_at_least` or later.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gate {
+    /// Its name: `metadata-2-2`.
+    pub id: String,
+    /// In words.
+    pub title: String,
+    /// Versions below this one must not pass it in one step.
+    pub from_below: Milvus,
+    /// The first version behind it.
+    pub to_at_least: Milvus,
+    /// What it is.
+    pub kind: GateKind,
+    /// The rule that speaks for it.
+    pub rule: String,
+    /// Where to stop before it, for stops.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop: Option<Stop>,
+    /// What must be done before it is passed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<GateNeed>,
+    /// Whether an image or Helm rollback brings the release back over it.
+    pub rollback: Rollback,
+    /// Where it is written.
+    #[serde(default)]
+    pub sources: Vec<String>,
+}
+
+/// What a gate is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GateKind {
+    /// No way through.
+    Closed,
+    /// Only from a version within `stop`.
+    RequiredStop,
+    /// Better from a version within `stop`.
+    RecommendedStop,
+    /// Passable once `needs` is done.
+    Door,
+}
+
+/// Where to stop before a gate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stop {
+    /// Lowest version that will do.
+    pub at_least: Milvus,
+    /// First version that is too far.
+    pub below: Milvus,
+    /// The version to plan with.
+    pub prefer: Milvus,
+    /// The chart to install it with.
+    pub chart: Chart,
+    /// Whether the chart needs an explicit image tag to run it.
+    pub image_tag: bool,
+}
+
+/// What must be done before a gate is passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GateNeed {
+    /// A backup of metadata.
+    MetadataBackup,
+    /// A backup of metadata and of object storage.
+    FullBackup,
+    /// The metadata migration of 2.1 to 2.2.
+    MetadataMigration,
+    /// Cluster: the mix coordinator runs, the separate coordinators do not.
+    MixCoordinator,
+    /// Cluster: streaming node on, index node off, after the gate.
+    StreamingNode,
+    /// The chart does not change in the step.
+    SameChart,
+}
+
+/// Whether a rollback works over a gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rollback {
+    /// It does.
+    Possible,
+    /// Only with a procedure (a restore, the migration tool's rollback).
+    Procedure,
+    /// It does not.
+    Impossible,
+}
