@@ -2,6 +2,7 @@
 
 pub mod extract;
 pub mod scalar;
+pub mod script;
 pub mod shell;
 pub mod template;
 pub mod yaml;

@@ -145,6 +145,14 @@ impl Extract {
         start..self.source_byte(range.end - 1) + 1
     }
 
+    /// The pieces of the text, each with the byte of the file at which it stands.
+    pub fn runs(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.runs.iter().enumerate().map(|(i, run)| {
+            let end = self.runs.get(i + 1).map_or(self.text.len(), |next| next.at);
+            (self.text.get(run.at..end).unwrap_or_default(), run.source)
+        })
+    }
+
     /// A part of the extract, with its places in the file.
     #[must_use]
     pub fn slice(&self, range: Range<usize>) -> Self {

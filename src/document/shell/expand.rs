@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::word::{Piece, Value, Word, same_piece};
 use super::{Assigned, Assignment, Block, Command, Event, Heredoc, Operation, Part, RawWord, Redirect, Script};
@@ -24,11 +25,50 @@ const TOTAL_PIECES: usize = 4_000_000;
 /// The key under which the current folder is kept; no variable can have this name.
 const FOLDER: &str = "cd ";
 
-/// What is known of variables.
+/// What is set around a script: the environment of a workflow, of a job in it, of a step. Shared by all scripts in it.
+#[derive(Debug, Default)]
+pub struct Outer {
+    parent: Option<Arc<Self>>,
+    variables: HashMap<String, Value>,
+    templates: HashMap<String, Value>,
+}
+
+impl Outer {
+    /// Settings inside others, which hold where these say nothing.
+    #[must_use]
+    pub fn inside(parent: &Arc<Self>) -> Self {
+        Self { parent: Some(Arc::clone(parent)), ..Self::default() }
+    }
+
+    /// Sets a variable.
+    pub fn set(&mut self, name: &str, value: Value) {
+        self.variables.insert(name.to_owned(), value);
+    }
+
+    /// Says what a template expression (`env.X`, `params.X`) stands for.
+    pub fn set_template(&mut self, expression: &str, value: Value) {
+        self.templates.insert(expression.to_owned(), value);
+    }
+
+    /// The value of a variable.
+    #[must_use]
+    pub fn variable(&self, name: &str) -> Option<&Value> {
+        self.variables.get(name).or_else(|| self.parent.as_ref()?.variable(name))
+    }
+
+    /// The value of a template expression.
+    #[must_use]
+    pub fn template(&self, expression: &str) -> Option<&Value> {
+        self.templates.get(expression).or_else(|| self.parent.as_ref()?.template(expression))
+    }
+}
+
+/// What is known of variables while a script runs.
 #[derive(Debug, Clone, Default)]
 pub struct Environment {
-    variables: HashMap<String, Variable>,
-    templates: HashMap<String, Value>,
+    outer: Arc<Outer>,
+    /// What the script set; nothing for what it unset.
+    variables: HashMap<String, Option<Variable>>,
 }
 
 #[derive(Debug, Clone)]
@@ -38,14 +78,21 @@ enum Variable {
 }
 
 impl Environment {
-    /// Sets a variable.
-    pub fn set(&mut self, name: &str, value: Value) {
-        self.variables.insert(name.to_owned(), Variable::Scalar(value));
+    /// An environment in which the script has set nothing yet.
+    #[must_use]
+    pub fn new(outer: &Arc<Outer>) -> Self {
+        Self { outer: Arc::clone(outer), variables: HashMap::new() }
     }
 
-    /// Says what a template expression (`env.X`, `params.X`) stands for.
-    pub fn set_template(&mut self, expression: &str, value: Value) {
-        self.templates.insert(expression.to_owned(), value);
+    /// The settings around the script.
+    #[must_use]
+    pub fn outer(&self) -> &Arc<Outer> {
+        &self.outer
+    }
+
+    /// Sets a variable.
+    pub fn set(&mut self, name: &str, value: Value) {
+        self.variables.insert(name.to_owned(), Some(Variable::Scalar(value)));
     }
 
     /// Sets the folder in which the script starts, relative to the repository's root.
@@ -57,15 +104,17 @@ impl Environment {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {
         match self.variables.get(name) {
-            Some(Variable::Scalar(value)) => Some(value),
-            Some(Variable::List(_)) | None => None,
+            Some(Some(Variable::Scalar(value))) => Some(value),
+            Some(_) => None,
+            None => self.outer.variable(name),
         }
     }
 
-    /// The value of a template expression.
-    #[must_use]
-    pub fn template(&self, expression: &str) -> Option<&Value> {
-        self.templates.get(expression)
+    fn lookup(&self, name: &str) -> Option<Variable> {
+        match self.variables.get(name) {
+            Some(known) => known.clone(),
+            None => self.outer.variable(name).cloned().map(Variable::Scalar),
+        }
     }
 }
 
@@ -127,7 +176,7 @@ pub fn run(script: &Script, extract: &Extract, environment: &mut Environment) ->
         if runner.called.insert(body.start) {
             runner.frames.push(Frame::new(FrameKind::Subshell));
             for name in ["1", "2", "3", "4", "5", "6", "7", "8", "9", "@"] {
-                runner.environment.variables.remove(name);
+                runner.environment.variables.insert(name.to_owned(), None);
             }
             runner.events(body);
             runner.close();
@@ -274,7 +323,7 @@ impl<'s> Runner<'s> {
     fn branch(&mut self, otherwise: bool) {
         let Some(frame) = self.frames.last_mut() else { return };
         frame.exhaustive |= otherwise;
-        let left: BTreeMap<String, Option<Variable>> = frame.before.keys().map(|name| (name.clone(), self.environment.variables.get(name).cloned())).collect();
+        let left: BTreeMap<String, Option<Variable>> = frame.before.keys().map(|name| (name.clone(), self.environment.lookup(name))).collect();
         for (name, before) in &frame.before {
             restore(&mut self.environment, name, before.clone());
         }
@@ -284,12 +333,12 @@ impl<'s> Runner<'s> {
     fn close(&mut self) {
         let Some(mut frame) = self.frames.pop() else { return };
         if frame.kind == FrameKind::Choice {
-            frame.branches.push(frame.before.keys().map(|name| (name.clone(), self.environment.variables.get(name).cloned())).collect());
+            frame.branches.push(frame.before.keys().map(|name| (name.clone(), self.environment.lookup(name))).collect());
         }
         for (name, before) in frame.before {
             let after = match frame.kind {
                 FrameKind::Subshell => before.clone(),
-                FrameKind::Plain => self.environment.variables.get(&name).cloned(),
+                FrameKind::Plain => self.environment.lookup(&name),
                 FrameKind::Choice => {
                     let mut ways: Vec<Option<Variable>> =
                         frame.branches.iter().map(|branch| branch.get(&name).cloned().unwrap_or_else(|| before.clone())).collect();
@@ -309,7 +358,7 @@ impl<'s> Runner<'s> {
     }
 
     fn assign(&mut self, name: &str, value: Option<Variable>, conditional: bool) {
-        let before = self.environment.variables.get(name).cloned();
+        let before = self.environment.lookup(name);
         if let Some(frame) = self.frames.last_mut()
             && !frame.before.contains_key(name)
         {
@@ -406,7 +455,7 @@ impl<'s> Runner<'s> {
         self.active.push(body.start);
         self.depth += 1;
         let saved: Vec<(String, Option<Variable>)> =
-            (1..10).map(|i| i.to_string()).chain(["@".to_owned()]).map(|name| (name.clone(), self.environment.variables.get(&name).cloned())).collect();
+            (1..10).map(|i| i.to_string()).chain(["@".to_owned()]).map(|name| (name.clone(), self.environment.lookup(&name))).collect();
         self.set_arguments(words.get(1..).unwrap_or_default());
         self.frames.push(Frame::new(FrameKind::Plain));
         self.events(body);
@@ -434,10 +483,7 @@ impl<'s> Runner<'s> {
 }
 
 fn restore(environment: &mut Environment, name: &str, value: Option<Variable>) {
-    match value {
-        Some(value) => environment.variables.insert(name.to_owned(), value),
-        None => environment.variables.remove(name),
-    };
+    environment.variables.insert(name.to_owned(), value);
 }
 
 /// What is known after one of several ways was gone. A default given where nothing was set counts as the value.

@@ -131,8 +131,9 @@ fn here_documents_are_bodies_and_not_commands() {
 #[test]
 fn templates_are_parts_that_the_environment_may_know() {
     let text = "helm --version ${{ env.V }} -n {{ ns }} '{{ x }}' << parameters.y >> ${params.P} \"a${{ b }}c\"\n";
-    let mut environment = Environment::default();
-    environment.set_template("env.V", Value::known("4.1.5", 0..0));
+    let mut outer = Outer::default();
+    outer.set_template("env.V", Value::known("4.1.5", 0..0));
+    let mut environment = Environment::new(&Arc::new(outer));
     let all = run(&parse(text), &Extract::whole(text), &mut environment);
     let words: Vec<String> = all[0].words.iter().map(shown).collect();
     assert_eq!(words, ["helm", "--version", "4.1.5", "-n", "?", "?", "?", "?", "a?c"]);

@@ -53,7 +53,7 @@ impl Runner<'_> {
     fn expand_part(&mut self, part: &Part, bytes: &Range<usize>, words: &mut Words) {
         match part {
             Part::Variable { name, operation: Operation::Items, quoted, .. } => {
-                if let Some(Variable::List(items)) = self.environment.variables.get(name).cloned() {
+                if let Some(Variable::List(items)) = self.environment.lookup(name) {
                     for (i, item) in items.into_iter().enumerate() {
                         if i > 0 {
                             words.end(bytes);
@@ -97,18 +97,18 @@ impl Runner<'_> {
     }
 
     fn template(&self, expression: &str, bytes: Range<usize>) -> Value {
-        match self.environment.template(expression) {
+        match self.environment.outer().template(expression) {
             Some(value) => value.clone(),
             None => Value { unset: true, ..Value::unknown("it is a template expression that is filled in elsewhere", bytes) },
         }
     }
 
     fn variable(&mut self, name: &str, operation: &Operation, bytes: Range<usize>) -> Value {
-        let value = match self.environment.variables.get(name) {
-            Some(Variable::Scalar(value)) => value.clone(),
+        let value = match self.environment.lookup(name) {
+            Some(Variable::Scalar(value)) => value,
             Some(Variable::List(items)) => match operation {
                 Operation::Item(i) => items.get(*i).map(|item| Value { pieces: item.pieces.clone(), unset: false }).unwrap_or_default(),
-                Operation::Items => join(items, &bytes),
+                Operation::Items => join(&items, &bytes),
                 _ => items.first().map(|item| Value { pieces: item.pieces.clone(), unset: false }).unwrap_or_default(),
             },
             None => {
@@ -159,7 +159,7 @@ impl Runner<'_> {
     }
 
     pub(super) fn assigned(&mut self, assignment: &Assignment) -> Variable {
-        let before = assignment.append.then(|| self.environment.variables.get(&assignment.name).cloned()).flatten();
+        let before = assignment.append.then(|| self.environment.lookup(&assignment.name)).flatten();
         match &assignment.value {
             Assigned::Scalar(raw) => {
                 let bytes = self.extract.source_bytes(&raw.bytes);
