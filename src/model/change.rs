@@ -1,6 +1,9 @@
 //! A change of one release: before, after, how it is applied, and what the environment tells.
 
-use super::declaration::Identity;
+use std::sync::Arc;
+
+use super::catalogue::Catalogue;
+use super::declaration::{Declaration, Identity};
 use super::release::Release;
 
 pub use super::words::ChangeKind;
@@ -18,6 +21,17 @@ pub struct Change {
     pub after: Option<Release>,
     /// Versions that files do not say.
     pub environment: Environment,
+}
+
+impl Change {
+    /// Resolves both states; the state before is what the release runs when the state after is applied. Nothing when neither is given.
+    #[must_use]
+    pub fn new(before: Option<Declaration>, after: Option<Declaration>, kind: ChangeKind, environment: Environment, catalogue: &Catalogue) -> Option<Self> {
+        let identity = after.as_ref().or(before.as_ref())?.identity.clone();
+        let before = before.map(|declaration| Release::resolve(Arc::new(declaration), None, &environment, catalogue));
+        let after = after.map(|declaration| Release::resolve(Arc::new(declaration), before.as_ref(), &environment, catalogue));
+        Some(Self { identity, kind, before, after, environment })
+    }
 }
 
 /// What was told on the command line (or is known of the cluster).

@@ -214,6 +214,8 @@ pub enum QueueServer {
     BuiltInWoodpecker,
     /// A server of the user's.
     External,
+    /// Not told: rendered objects name the kind of queue only.
+    Unknown,
 }
 
 /// Kinds of object stores.

@@ -297,7 +297,7 @@ pub(crate) fn component_fits(component: &Component, is: &ComponentIs) -> Answer 
         answer = answer.and(replicas(&|number| number < below));
     }
     if let Some(active_standby) = is.active_standby {
-        answer = answer.and((component.active_standby == active_standby).into());
+        answer = answer.and(Answer::from_option(component.active_standby.map(|found| found == active_standby)));
     }
     answer
 }

@@ -188,7 +188,7 @@ pub(crate) fn queue(release: &Release) -> String {
         QueueKind::Woodpecker => "Woodpecker",
     };
     match queue.server {
-        QueueServer::Embedded => kind.to_owned(),
+        QueueServer::Embedded | QueueServer::Unknown => kind.to_owned(),
         QueueServer::BuiltInPulsar2 => "Pulsar 2 (built in)".to_owned(),
         QueueServer::BuiltInPulsar3 => "Pulsar 3 (built in)".to_owned(),
         QueueServer::BuiltInKafka | QueueServer::BuiltInWoodpecker => format!("{kind} (built in)"),

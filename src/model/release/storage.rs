@@ -1,0 +1,172 @@
+//! Where metadata and objects live.
+
+use std::sync::Arc;
+
+use super::view::{Switch, View};
+use super::{MetadataStore, ObjectStore, ObjectStoreKind, scalar_text};
+use crate::model::place::{Fact, Origin};
+use crate::model::truth::Truth;
+use crate::model::value::{Lookup, Value};
+
+/// Why a part is unknown.
+type Reason = Arc<str>;
+
+/// The metadata store.
+pub(super) fn metadata(view: &View<'_>) -> Fact<MetadataStore> {
+    if let Value::Unknown(reason) = &view.config.value {
+        return Fact::Unknown(Arc::clone(reason), view.config.origin.clone());
+    }
+    let mut origin = Origin::ChartDefault;
+    let store = (|| {
+        let (external_endpoints, said) = endpoints(view)?;
+        let (root_path, root_said) = root_path(view)?;
+        origin = root_said.or(said).unwrap_or(Origin::ChartDefault);
+        Ok::<_, Reason>(MetadataStore { external_endpoints, root_path, mysql: mysql(view)? })
+    })();
+    match store {
+        Ok(store) => Fact::Known(store, origin),
+        Err(reason) => Fact::Unknown(reason, view.values.origin.clone()),
+    }
+}
+
+/// External etcd endpoints, sorted, and where they are said; none for the chart's own etcd.
+fn endpoints(view: &View<'_>) -> Result<(Vec<Arc<str>>, Option<Origin>), Reason> {
+    match view.config.lookup("etcd.endpoints") {
+        Lookup::Absent => {}
+        Lookup::Unknown(reason) => return Err(Arc::clone(reason)),
+        Lookup::Found(entry) => return Ok((listed(&entry.node.value)?, Some(entry.node.origin.clone()))),
+    }
+    match view.switch("externalEtcd.enabled") {
+        Switch::Off => Ok((Vec::new(), None)),
+        Switch::Unknown(reason) => Err(reason),
+        Switch::On(origin) => match view.values.lookup("externalEtcd.endpoints") {
+            Lookup::Absent => Ok((Vec::new(), Some(origin))),
+            Lookup::Unknown(reason) => Err(Arc::clone(reason)),
+            Lookup::Found(entry) => Ok((listed(&entry.node.value)?, Some(entry.node.origin.clone()))),
+        },
+    }
+}
+
+/// A list of texts, or a text with commas, sorted.
+fn listed(value: &Value) -> Result<Vec<Arc<str>>, Reason> {
+    let mut items: Vec<Arc<str>> = match value {
+        Value::List(items) => {
+            items.iter().map(|item| scalar_text(&item.value)).collect::<Option<_>>().ok_or_else(|| Reason::from("an etcd endpoint cannot be seen"))?
+        }
+        Value::String(text) => text.split(',').map(|item| item.trim().into()).collect(),
+        _ => return Err("the etcd endpoints are no list".into()),
+    };
+    items.sort();
+    items.dedup();
+    Ok(items)
+}
+
+/// etcd's root path: configuration, before chart 4.0.0 the value `metadata.rootPath`, else `by-dev`.
+fn root_path(view: &View<'_>) -> Result<(Arc<str>, Option<Origin>), Reason> {
+    const BY_DEFAULT: &str = "by-dev";
+    match view.config_text("etcd.rootPath") {
+        Fact::Known(path, origin) => return Ok((path, Some(origin))),
+        Fact::Unknown(reason, _) => return Err(reason),
+        Fact::Absent => {}
+    }
+    match (view.since(4, 0, 0), view.text("metadata.rootPath")) {
+        (Truth::No, Fact::Known(path, origin)) => Ok((path, Some(origin).filter(|origin| *origin != Origin::ChartDefault))),
+        (Truth::No, Fact::Unknown(reason, _)) => Err(reason),
+        (Truth::Maybe, Fact::Known(path, _)) if path.as_ref() != BY_DEFAULT => Err("whether the chart reads metadata.rootPath is not known".into()),
+        _ => Ok((BY_DEFAULT.into(), None)),
+    }
+}
+
+fn mysql(view: &View<'_>) -> Result<bool, Reason> {
+    match view.config_text("metastore.type") {
+        Fact::Known(kind, _) => return Ok(kind.as_ref() == "mysql"),
+        Fact::Unknown(reason, _) => return Err(reason),
+        Fact::Absent => {}
+    }
+    if view.since(4, 1, 8).is_yes() {
+        return Ok(false);
+    }
+    for path in ["externalMysql.enabled", "mysql.enabled"] {
+        match view.switch_since(path, (3, 1, 1)) {
+            Switch::On(_) => return Ok(true),
+            Switch::Off => {}
+            // Without the chart version an unset switch is off, as it is in all versions.
+            Switch::Unknown(_) if view.chart.is_none() => {}
+            Switch::Unknown(reason) => return Err(reason),
+        }
+    }
+    Ok(false)
+}
+
+/// The object store.
+pub(super) fn objects(view: &View<'_>) -> Fact<ObjectStore> {
+    if let Value::Unknown(reason) = &view.config.value {
+        return Fact::Unknown(Arc::clone(reason), view.config.origin.clone());
+    }
+    match view.config_text("common.storageType") {
+        Fact::Unknown(reason, origin) => return Fact::Unknown(reason, origin),
+        Fact::Known(kind, origin) if kind.as_ref() == "local" => {
+            return Fact::Known(
+                ObjectStore { kind: ObjectStoreKind::Local, endpoint: None, bucket: None, root_path: None, minio_mode: None, cloud_provider: None },
+                origin,
+            );
+        }
+        Fact::Known(..) | Fact::Absent => {}
+    }
+    match by_values(view) {
+        Ok((store, origin)) => Fact::Known(store, origin),
+        Err(reason) => Fact::Unknown(reason, view.values.origin.clone()),
+    }
+}
+
+fn by_values(view: &View<'_>) -> Result<(ObjectStore, Origin), Reason> {
+    let part = |config: &str, value: &str| match view.config_or_value(config, value) {
+        Fact::Known(text, _) => Ok(Some(text)),
+        Fact::Absent => Ok(None),
+        Fact::Unknown(reason, _) => Err(reason),
+    };
+    // The user's configuration may name a store of its own whatever the values say.
+    let own_address = view.config_text("minio.address");
+    let external = match (&own_address, view.switch("externalS3.enabled")) {
+        (Fact::Unknown(reason, _), _) => return Err(Arc::clone(reason)),
+        (Fact::Absent, Switch::Unknown(reason)) => return Err(reason),
+        (Fact::Known(_, origin), _) => Some(origin.clone()),
+        (Fact::Absent, Switch::On(origin)) => Some(origin),
+        (Fact::Absent, Switch::Off) => None,
+    };
+    if let Some(origin) = external {
+        let host = part("minio.address", "externalS3.host")?;
+        let port = part("minio.port", "externalS3.port")?;
+        let endpoint = host.map(|host| match &port {
+            Some(port) if !host.contains(':') => format!("{host}:{port}").into(),
+            _ => host,
+        });
+        let store = ObjectStore {
+            kind: ObjectStoreKind::External,
+            endpoint,
+            bucket: part("minio.bucketName", "externalS3.bucketName")?,
+            root_path: part("minio.rootPath", "externalS3.rootPath")?,
+            minio_mode: None,
+            cloud_provider: part("minio.cloudProvider", "externalS3.cloudProvider")?,
+        };
+        return Ok((store, origin));
+    }
+    match view.switch("minio.enabled") {
+        Switch::Unknown(reason) => Err(reason),
+        Switch::Off => Ok((
+            ObjectStore { kind: ObjectStoreKind::None, endpoint: None, bucket: None, root_path: None, minio_mode: None, cloud_provider: None },
+            view.values.lookup("minio.enabled").found().map_or(Origin::ChartDefault, |entry| entry.node.origin.clone()),
+        )),
+        Switch::On(origin) => Ok((
+            ObjectStore {
+                kind: ObjectStoreKind::Minio,
+                endpoint: None,
+                bucket: part("minio.bucketName", "minio.bucketName")?,
+                root_path: part("minio.rootPath", "minio.rootPath")?,
+                minio_mode: part("", "minio.mode")?,
+                cloud_provider: None,
+            },
+            origin,
+        )),
+    }
+}

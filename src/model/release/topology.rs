@@ -1,0 +1,177 @@
+//! Mode and components of a release.
+
+use std::sync::Arc;
+
+use super::view::{Switch, View};
+use super::{Component, Mode};
+use crate::model::declaration::Rendered;
+use crate::model::place::Fact;
+use crate::model::truth::Truth;
+use crate::model::value::{Lookup, Value};
+
+type Numbers = (u32, u32, u32);
+
+/// A workload that the chart knows.
+struct Role {
+    /// The chart's `component` label.
+    name: &'static str,
+    /// Its key in the values.
+    key: &'static str,
+    /// The value that switches it on.
+    switch: &'static str,
+    /// First chart that has it.
+    since: Numbers,
+    /// First chart that does not have it under this key any more.
+    until: Option<Numbers>,
+    /// First chart that reads its `replicas`; one replica before.
+    replicas_since: Numbers,
+    /// For coordinators: the section of the configuration that says `enableActiveStandby`.
+    config: Option<&'static str>,
+}
+
+const FIRST: Numbers = (2, 0, 0);
+
+const fn node(name: &'static str, key: &'static str, switch: &'static str, since: Numbers, until: Option<Numbers>) -> Role {
+    Role { name, key, switch, since, until, replicas_since: FIRST, config: None }
+}
+
+const fn coordinator(name: &'static str, key: &'static str, switch: &'static str, config: &'static str) -> Role {
+    Role { name, key, switch, since: FIRST, until: None, replicas_since: (4, 0, 4), config: Some(config) }
+}
+
+/// The workloads of a cluster. Separate coordinators and index nodes are still rendered by the newest charts if they are switched on.
+const CLUSTER: &[Role] = &[
+    node("proxy", "proxy", "proxy.enabled", FIRST, None),
+    coordinator("rootcoord", "rootCoordinator", "rootCoordinator.enabled", "rootCoord"),
+    coordinator("querycoord", "queryCoordinator", "queryCoordinator.enabled", "queryCoord"),
+    coordinator("indexcoord", "indexCoordinator", "indexCoordinator.enabled", "indexCoord"),
+    coordinator("datacoord", "dataCoordinator", "dataCoordinator.enabled", "dataCoord"),
+    Role {
+        name: "mixcoord",
+        key: "mixCoordinator",
+        switch: "mixCoordinator.enabled",
+        since: (4, 0, 10),
+        until: None,
+        replicas_since: FIRST,
+        config: Some("mixCoord"),
+    },
+    node("querynode", "queryNode", "queryNode.enabled", (2, 0, 1), None),
+    node("datanode", "dataNode", "dataNode.enabled", (2, 0, 1), None),
+    node("indexnode", "indexNode", "indexNode.enabled", (2, 0, 1), None),
+    node("querynode", "querynode", "querynode.enabled", FIRST, Some((2, 0, 1))),
+    node("datanode", "datanode", "datanode.enabled", FIRST, Some((2, 0, 1))),
+    node("indexnode", "indexnode", "indexnode.enabled", FIRST, Some((2, 0, 1))),
+    node("streamingnode", "streamingNode", "streaming.enabled", (4, 2, 8), None),
+    node("cdc", "cdc", "cdc.enabled", (5, 0, 8), None),
+];
+
+/// Standalone or cluster; nothing where it cannot be known.
+pub(super) fn mode(view: &View<'_>) -> Option<Mode> {
+    match view.switch("cluster.enabled") {
+        Switch::On(_) => Some(Mode::Cluster),
+        Switch::Off => Some(Mode::Standalone),
+        Switch::Unknown(_) => None,
+    }
+}
+
+/// The workloads that are or may be switched on. None for charts of Milvus 1 and where the mode is not known.
+pub(super) fn components(view: &View<'_>, mode: Option<Mode>) -> Vec<Component> {
+    if view.since(2, 0, 0).is_no() {
+        return Vec::new();
+    }
+    match mode {
+        None => Vec::new(),
+        Some(Mode::Standalone) => {
+            vec![Component { name: "standalone", values_key: "standalone", enabled: Truth::Yes, replicas: Some(1), active_standby: Some(false) }]
+        }
+        Some(Mode::Cluster) => CLUSTER.iter().filter_map(|role| component(view, role)).chain(woodpecker(view)).collect(),
+    }
+}
+
+fn component(view: &View<'_>, role: &Role) -> Option<Component> {
+    let exists = |(major, minor, patch): Numbers| view.since(major, minor, patch);
+    if exists(role.since).is_no() || role.until.is_some_and(|until| exists(until).is_possible()) {
+        return None;
+    }
+    let enabled = view.switch(role.switch).truth();
+    if enabled.is_no() {
+        return None;
+    }
+    let replicas = if exists(role.replicas_since).is_no() { Some(1) } else { replicas(view, &format!("{}.replicas", role.key)) };
+    let active_standby = role.config.map_or(Some(false), |config| active_standby(view, role.key, config));
+    Some(Component { name: role.name, values_key: role.key, enabled, replicas, active_standby })
+}
+
+/// The chart's own Woodpecker servers.
+fn woodpecker(view: &View<'_>) -> Option<Component> {
+    let enabled = own_woodpecker(view);
+    (enabled.is_possible() && view.since(5, 0, 8).is_possible() && (view.chart.is_some() || enabled.is_yes())).then(|| Component {
+        name: "woodpecker",
+        values_key: "woodpecker",
+        enabled,
+        replicas: replicas(view, "woodpecker.replicaCount"),
+        active_standby: Some(false),
+    })
+}
+
+/// Whether Woodpecker runs in servers of its own: `woodpecker.enabled`, and not embedded.
+pub(super) fn own_woodpecker(view: &View<'_>) -> Truth {
+    let servers = view.switch_since("woodpecker.enabled", (5, 0, 8)).truth();
+    if servers.is_no() { servers } else { servers.and(!view.switch("streaming.woodpecker.embedded").truth()) }
+}
+
+fn replicas(view: &View<'_>, path: &str) -> Option<i64> {
+    match view.values.lookup(path) {
+        // Without the field Kubernetes runs one.
+        Lookup::Absent => Some(1),
+        Lookup::Unknown(_) => None,
+        Lookup::Found(entry) => match &entry.node.value {
+            Value::Null => Some(1),
+            Value::Int(replicas) => Some(*replicas),
+            Value::String(text) => text.trim().parse().ok(),
+            _ => None,
+        },
+    }
+}
+
+/// Active-standby as the configuration ends up saying it: the user's own configuration, else the coordinator's switch or that of the mix coordinator.
+fn active_standby(view: &View<'_>, key: &str, config: &str) -> Option<bool> {
+    let said = |section: &str| match view.config_text(&format!("{section}.enableActiveStandby")) {
+        Fact::Known(text, _) => Some(Some(text.eq_ignore_ascii_case("true"))),
+        Fact::Unknown(..) => Some(None),
+        Fact::Absent => None,
+    };
+    // The mix coordinator falls back to what the root coordinator is told.
+    let by_config = said(config).or_else(|| if config == "mixCoord" { said("rootCoord") } else { None });
+    if let Some(by_config) = by_config {
+        return by_config;
+    }
+    let own = view.switch_since(&format!("{key}.activeStandby.enabled"), (4, 0, 4)).truth();
+    let mixed =
+        view.switch_since("mixCoordinator.enabled", (4, 0, 10)).truth().and(view.switch_since("mixCoordinator.activeStandby.enabled", (4, 1, 1)).truth());
+    match own.or(mixed) {
+        Truth::Yes => Some(true),
+        Truth::No => Some(false),
+        Truth::Maybe => None,
+    }
+}
+
+/// Mode and components as rendered objects tell them.
+pub(super) fn rendered(rendered: &Rendered) -> (Option<Mode>, Vec<Component>) {
+    let components: Vec<Component> = rendered.components.iter().filter_map(|(name, replicas)| rendered_component(name, *replicas)).collect();
+    let mode = match components.as_slice() {
+        [] => None,
+        all if all.iter().any(|component| component.name == "standalone") => Some(Mode::Standalone),
+        _ => Some(Mode::Cluster),
+    };
+    (mode, components)
+}
+
+fn rendered_component(name: &Arc<str>, replicas: Option<u32>) -> Option<Component> {
+    let (name, values_key) = match name.as_ref() {
+        "standalone" => ("standalone", "standalone"),
+        "woodpecker" => ("woodpecker", "woodpecker"),
+        name => CLUSTER.iter().find(|role| role.name == name).map(|role| (role.name, role.key))?,
+    };
+    Some(Component { name, values_key, enabled: Truth::Yes, replicas: Some(replicas.map_or(1, i64::from)), active_standby: None })
+}
