@@ -15,6 +15,8 @@ pub mod environments;
 pub mod evidence;
 pub mod flux;
 pub mod gitops;
+pub mod gotmpl;
+pub mod helmfile;
 pub mod index;
 pub mod item;
 pub mod kustomize;
@@ -25,6 +27,8 @@ pub mod nested;
 pub mod pair;
 pub mod same;
 pub mod umbrella;
+pub mod unread;
+pub mod values_file;
 pub mod values_layer;
 
 pub use context::Context;
@@ -63,21 +67,29 @@ pub enum ReadError {
     Failed(String),
 }
 
-/// A file that mentions Milvus; its documents are parsed once, when first asked for.
-#[derive(Debug)]
+/// A file that mentions Milvus; its documents are parsed once, when first asked for. A clone shares text and documents.
+#[derive(Debug, Clone)]
 pub struct SourceFile {
     /// Its path in the tree.
     pub path: Arc<str>,
     /// Its text.
     pub text: Arc<str>,
-    documents: OnceLock<Vec<Result<Document, Broken>>>,
+    /// The user said that it holds values of the Milvus chart (`--values FILE`), whatever its name and content.
+    pub named_as_values: bool,
+    documents: Arc<OnceLock<Vec<Result<Document, Broken>>>>,
 }
 
 impl SourceFile {
     /// A file and its text.
     #[must_use]
     pub fn new(path: Arc<str>, text: Arc<str>) -> Self {
-        Self { path, text, documents: OnceLock::new() }
+        Self { path, text, named_as_values: false, documents: Arc::default() }
+    }
+
+    /// The same file, said to hold values of the Milvus chart.
+    #[must_use]
+    pub fn into_values(self) -> Self {
+        Self { named_as_values: true, ..self }
     }
 
     /// The file as a stream of YAML documents.
@@ -114,6 +126,8 @@ pub struct Reading {
     pub gaps: Vec<NotChecked>,
     /// Evidence that names its release but stands elsewhere (`GuardedUpgrade` objects): release name, namespace, evidence.
     pub evidence: Vec<(Arc<str>, Option<Arc<str>>, Evidence)>,
+    /// Files whose values a declaration takes in, besides those that its layers name: they are no values files of their own.
+    pub claimed: Vec<Arc<str>>,
 }
 
 impl Reading {
@@ -122,6 +136,7 @@ impl Reading {
         self.declarations.extend(other.declarations);
         self.gaps.extend(other.gaps);
         self.evidence.extend(other.evidence);
+        self.claimed.extend(other.claimed);
     }
 }
 
@@ -129,11 +144,13 @@ impl Reading {
 pub type Reader = fn(&SourceFile, &Context<'_>) -> Reading;
 
 /// The readers, each asked for every file that mentions Milvus.
-
 const READERS: &[Reader] = &[
     evidence::read,
     flux::read,
+    helmfile::read,
     umbrella::read,
+    unread::read,
+    values_file::read,
     // One a line, sorted.
 ];
 
@@ -157,5 +174,6 @@ pub fn read_tree(tree: &dyn Tree, files: &[SourceFile]) -> Reading {
     }
     gitops::drop_deployed_charts(&mut all);
     evidence::join(&mut all);
+    values_file::leave_out_claimed(&mut all);
     all
 }

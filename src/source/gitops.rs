@@ -110,7 +110,7 @@ pub fn through_chart(declaration: &Declaration, folder: &str, context: &Context<
 pub fn drop_deployed_charts(reading: &mut Reading) {
     let chart_file = |d: &Declaration| d.chart.name.place().map(|place| place.file.clone());
     let mut deployed: HashMap<Arc<str>, Vec<HashSet<Arc<str>>>> = HashMap::new();
-    for declaration in reading.declarations.iter().filter(|d| matches!(d.identity.form, Form::Flux | Form::ArgoCd)) {
+    for declaration in reading.declarations.iter().filter(|d| d.identity.form != Form::Umbrella) {
         if let Some(file) = chart_file(declaration) {
             deployed.entry(file).or_default().push(files_of(&declaration.layers).cloned().collect());
         }

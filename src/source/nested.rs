@@ -29,6 +29,16 @@ pub fn under(layers: &[Layer], key: &str) -> Vec<Layer> {
     own
 }
 
+/// What tables of values hold below a key, without handing on anything else.
+#[must_use]
+pub fn part_at(layers: &[Layer], key: &str) -> Vec<Layer> {
+    let of_table = |layer: &Layer| match layer {
+        Layer::Table { values, what } => part(values, key, what),
+        Layer::Set { .. } | Layer::Unseen { .. } => None,
+    };
+    layers.iter().filter_map(of_table).collect()
+}
+
 fn part(values: &Node, key: &str, what: &Arc<str>) -> Option<Layer> {
     let unseen = |place: &Place, reason: &str| Some(Layer::Unseen { what: format!("{what}: {reason}").into(), place: place.clone() });
     match values.lookup(&escape_key(key)) {
@@ -142,15 +152,6 @@ fn set_at(kind: SetKind, text: &str, path: &str) -> Option<Value> {
         (SetKind::Set | SetKind::SetJson, "null") => Value::Null,
         _ => Value::String(value.into()),
     })
-}
-
-/// The place of the first thing that a layer says.
-#[must_use]
-pub fn place_of_layer(layer: &Layer) -> Option<&Place> {
-    match layer {
-        Layer::Table { values, .. } => values.origin.place(),
-        Layer::Set { place, .. } | Layer::Unseen { place, .. } => Some(place),
-    }
 }
 
 /// The files that layers come from.

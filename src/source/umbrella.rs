@@ -13,7 +13,7 @@ use super::nested::{Said, said, under};
 use super::values_layer;
 use super::{Reading, SourceFile};
 use crate::model::declaration::{ChartSource, Declaration, Form, Layer, Lineage, Lock, NotChecked, NotCheckedKind};
-use crate::model::place::{Fact, Place, Position};
+use crate::model::place::{Fact, Place};
 use crate::model::value::Value;
 use crate::model::version::VersionSpec;
 
@@ -37,17 +37,6 @@ pub struct MilvusPart {
 pub fn read(file: &SourceFile, context: &Context<'_>) -> Reading {
     let mut reading = Reading::default();
     if !matches!(file.file_name(), "Chart.yaml" | "requirements.yaml") {
-        return reading;
-    }
-    if let Some(Err(broken)) = file.documents().first() {
-        let at = Position { line: broken.at.line, column: broken.at.column };
-        reading.gaps.push(NotChecked {
-            file: file.path.clone(),
-            place: Some(Place { file: file.path.clone(), start: at, end: at }),
-            reason: format!("the chart cannot be read: {}; correct the YAML", broken.reason).into(),
-            kind: NotCheckedKind::NotRead,
-            mentions_milvus: true,
-        });
         return reading;
     }
     let Some(chart) = ChartFolder::load(file.folder(), context) else {
@@ -300,7 +289,7 @@ impl MilvusPart {
 }
 
 /// Whether the layers name the image of zilliztech's chart.
-fn proves_zilliztech(layers: &[Layer]) -> bool {
+pub(super) fn proves_zilliztech(layers: &[Layer]) -> bool {
     matches!(said(layers, "image.all.repository"), Said::Value(Value::String(repository)) if repository.ends_with("milvusdb/milvus"))
         || said(layers, "image.all.tag") != Said::Nothing
 }
