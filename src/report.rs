@@ -15,7 +15,7 @@ mod wire;
 use std::sync::Arc;
 
 use crate::model::declaration::NotCheckedKind;
-use crate::model::finding::{Finding, Gap, Report, Severity};
+use crate::model::finding::{Finding, Gap, Label, Report, Severity};
 use crate::model::place::Place;
 
 /// Which program made a report, and on which knowledge.
@@ -56,6 +56,11 @@ pub struct RuleInfo {
 pub trait Sources {
     /// The text of a file as it was checked; nothing when it is not at hand, then no excerpt is shown.
     fn text(&self, file: &str) -> Option<Arc<str>>;
+
+    /// The text of a file as it was before the change, where there was one.
+    fn text_before(&self, _file: &str) -> Option<Arc<str>> {
+        None
+    }
 }
 
 /// No text is at hand: reports name places without excerpts.
@@ -97,6 +102,16 @@ fn finding_key(finding: &Finding) -> (&str, Option<&Place>, &str, &str, &str) {
     let place = finding.locations.first().map(|label| &label.place);
     let file = place.map_or(&*finding.release.path, |place| &*place.file);
     (file, place, &finding.rule, &finding.fingerprint, &finding.message)
+}
+
+/// The places of a finding in the text that was checked: the first, and the others but those of the text before.
+fn places_now(finding: &Finding) -> impl Iterator<Item = &Label> {
+    finding.locations.iter().enumerate().filter(|(index, label)| *index == 0 || !label.before).map(|(_, label)| label)
+}
+
+/// The further places of a finding in the text before the change, in words: formats that know one text only cannot point there.
+fn places_before(finding: &Finding) -> impl Iterator<Item = String> {
+    finding.locations.iter().skip(1).filter(|label| label.before).map(|label| format!("before the change: {} ({})", label.text, label.place))
 }
 
 /// Gaps by file, place, kind and reason.

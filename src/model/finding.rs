@@ -47,6 +47,8 @@ pub struct Label {
     pub place: Place,
     /// What is there, a few words.
     pub text: String,
+    /// The place is in the text before the change, not in the text that was checked.
+    pub before: bool,
 }
 
 /// A supporting fact.

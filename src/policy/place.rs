@@ -15,8 +15,11 @@ use crate::policy::render;
 #[must_use]
 pub(crate) fn resolve(at: &At, facts: &Facts<'_>, hit: Option<&Hit>) -> Option<Label> {
     match at {
-        At::Before(inner) => on_release(inner, facts.before?, None),
-        at => on_release(at, facts.after.or(facts.before)?, hit),
+        At::Before(inner) => on_release(inner, facts.before?, None).map(of_before),
+        at => match facts.after {
+            Some(after) => on_release(at, after, hit),
+            None => on_release(at, facts.before?, hit).map(of_before),
+        },
     }
 }
 
@@ -28,7 +31,7 @@ pub(crate) fn places(at: &[At], also: &[At], facts: &Facts<'_>, hit: Option<&Hit
     let mut labels: Vec<Label> = primary.into_iter().collect();
     for at in also {
         if let Some(label) = resolve(at, facts, hit)
-            && !labels.iter().any(|known| known.place == label.place)
+            && !labels.iter().any(|known| known.place == label.place && known.before == label.before)
         {
             labels.push(label);
         }
@@ -38,12 +41,16 @@ pub(crate) fn places(at: &[At], also: &[At], facts: &Facts<'_>, hit: Option<&Hit
 
 fn of_hit(hit: &Hit) -> Option<Label> {
     let text = hit.path.as_ref().map_or_else(|| format!("`{}`", hit.key), |path| format!("`{path}`"));
-    hit.place.clone().map(|place| Label { place, text })
+    hit.place.clone().map(|place| Label { place, text, before: false })
+}
+
+fn of_before(label: Label) -> Label {
+    Label { before: true, ..label }
 }
 
 fn on_release(at: &At, release: &Release, hit: Option<&Hit>) -> Option<Label> {
     let declaration = &release.declaration;
-    let label = |place: Option<&Place>, text: String| place.map(|place| Label { place: place.clone(), text });
+    let label = |place: Option<&Place>, text: String| place.map(|place| Label { place: place.clone(), text, before: false });
     match at {
         At::MilvusVersion => {
             let place = release.image_tag.place().or_else(|| declaration.image.place()).or_else(|| declaration.chart.version.place());

@@ -33,7 +33,7 @@ pub(super) fn place(file: &str, start: (u32, u32), end: (u32, u32)) -> Place {
 }
 
 pub(super) fn label(file: &str, start: (u32, u32), end: (u32, u32), text: &str) -> Label {
-    Label { place: place(file, start, end), text: text.into() }
+    Label { place: place(file, start, end), text: text.into(), before: false }
 }
 
 pub(super) fn finding(rule: &str, name: &str, severity: Severity, locations: Vec<Label>) -> Finding {

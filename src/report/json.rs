@@ -1,11 +1,12 @@
 //! The JSON of `check`, schema version 1; the schema is `policies/schema/check.schema.json`.
 
+use std::borrow::Cow;
 use std::io;
 
 use serde::{Serialize, Serializer};
 
 use super::wire::PlaceWire;
-use super::{Tool, gap_rule, ordered_findings, ordered_gaps};
+use super::{Tool, gap_rule, ordered_findings, ordered_gaps, places_before, places_now};
 use crate::model::declaration::{Applier, Form};
 use crate::model::finding::{EvidenceNote, Finding, Fix, Gap, Label, Report, Severity, Summary};
 
@@ -98,7 +99,7 @@ struct LabelWire<'a> {
 
 #[derive(Serialize)]
 struct EvidenceWire<'a> {
-    text: &'a str,
+    text: Cow<'a, str>,
     location: Option<PlaceWire<'a>>,
 }
 
@@ -136,9 +137,14 @@ fn finding(finding: &Finding) -> FindingWire<'_> {
         },
         before: finding.before.as_deref(),
         after: finding.after.as_deref(),
-        locations: finding.locations.iter().map(|Label { place, text }| LabelWire { place: place.into(), label: text }).collect(),
+        locations: places_now(finding).map(|Label { place, text, .. }| LabelWire { place: place.into(), label: text }).collect(),
         remedy: &finding.remedy,
-        evidence: finding.evidence.iter().map(|EvidenceNote { text, place }| EvidenceWire { text, location: place.as_ref().map(Into::into) }).collect(),
+        evidence: finding
+            .evidence
+            .iter()
+            .map(|EvidenceNote { text, place }| EvidenceWire { text: text.into(), location: place.as_ref().map(Into::into) })
+            .chain(places_before(finding).map(|text| EvidenceWire { text: text.into(), location: None }))
+            .collect(),
         fixes: finding
             .fixes
             .iter()

@@ -2,13 +2,14 @@
 
 mod percent;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
 
 use serde::{Serialize, Serializer};
 
 use super::wire::Region;
-use super::{RuleInfo, Tool, gap_rule, gap_severity, ordered_findings, ordered_gaps};
+use super::{RuleInfo, Tool, gap_rule, gap_severity, ordered_findings, ordered_gaps, places_before, places_now};
 use crate::model::finding::{Finding, Fix, Gap, Report, Severity};
 use crate::model::place::Place;
 
@@ -196,7 +197,7 @@ struct ResultProperties<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     after: Option<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    evidence: Vec<&'a str>,
+    evidence: Vec<Cow<'a, str>>,
 }
 
 #[derive(Serialize)]
@@ -322,7 +323,7 @@ impl<'a> ResultWire<'a> {
             physical_location: Physical::of(&place.file, Some(place)),
             message: (!text.is_empty()).then(|| Text::new(text)),
         };
-        let others = finding.locations.iter().skip(1).map(|label| (&label.place, label.text.as_str()));
+        let others = places_now(finding).skip(1).map(|label| (&label.place, label.text.as_str()));
         let evidence = finding.evidence.iter().filter_map(|note| note.place.as_ref().map(|place| (place, note.text.as_str())));
         Self {
             rule_id: &finding.rule,
@@ -339,7 +340,7 @@ impl<'a> ResultWire<'a> {
                 release: finding.release.name.as_deref(),
                 before: finding.before.as_deref(),
                 after: finding.after.as_deref(),
-                evidence: finding.evidence.iter().map(|note| note.text.as_str()).collect(),
+                evidence: finding.evidence.iter().map(|note| note.text.as_str().into()).chain(places_before(finding).map(Into::into)).collect(),
             },
         }
     }

@@ -86,13 +86,15 @@ fn is_about(finding: &Finding, gap: &Gap) -> bool {
 /// The texts of files, each read and split into lines once.
 struct Texts<'s> {
     sources: &'s dyn Sources,
-    read: BTreeMap<Arc<str>, Option<Text>>,
+    read: BTreeMap<(Arc<str>, bool), Option<Text>>,
 }
 
 impl Texts<'_> {
-    fn get(&mut self, file: &Arc<str>) -> Option<&Text> {
+    /// The text of a file now, or before the change.
+    fn get(&mut self, file: &Arc<str>, before: bool) -> Option<&Text> {
         let sources = self.sources;
-        self.read.entry(Arc::clone(file)).or_insert_with(|| sources.text(file).map(Text::new)).as_ref()
+        let read = || if before { sources.text_before(file) } else { sources.text(file) };
+        self.read.entry((Arc::clone(file), before)).or_insert_with(|| read().map(Text::new)).as_ref()
     }
 }
 
@@ -103,7 +105,7 @@ struct Page<'s> {
 
 impl Page<'_> {
     fn finding(&mut self, finding: &Finding) -> String {
-        let labels: Vec<(&Place, String)> = finding.locations.iter().map(|Label { place, text }| (place, clean::line(text).into_owned())).collect();
+        let labels: Vec<Label> = finding.locations.iter().map(|label| Label { text: clean::line(&label.text).into_owned(), ..label.clone() }).collect();
         let mut notes = vec![Level::NOTE.with_name("release").message(release_line(&finding.release))];
         for note in &finding.evidence {
             let text = clean::block(&note.text);
@@ -125,28 +127,28 @@ impl Page<'_> {
         let title = level(gap_severity(gap.kind)).with_name("not checked").primary_title(clean::block(&gap.reason).into_owned()).id(gap_rule(gap.kind));
         let group = Group::with_title(title);
         match &gap.place {
-            Some(place) => self.render(group, &[(place, String::new())], Vec::new()),
+            Some(place) => self.render(group, &[Label { place: place.clone(), text: String::new(), before: false }], Vec::new()),
             None => self.renderer.render(&[group.element(Origin::path(clean::line(&gap.file)))]),
         }
     }
 
     /// Puts excerpts of all places between the title and the notes.
-    fn render<'a>(&mut self, mut group: Group<'a>, labels: &'a [(&Place, String)], notes: Vec<Element<'a>>) -> String {
-        let mut files: Vec<(&Arc<str>, Vec<Shown<'_>>)> = Vec::new();
+    fn render<'a>(&mut self, mut group: Group<'a>, labels: &'a [Label], notes: Vec<Element<'a>>) -> String {
+        let mut files: Vec<(&Arc<str>, bool, Vec<Shown<'_>>)> = Vec::new();
         let mut unseen = Vec::new();
-        for (index, (place, label)) in labels.iter().take(MAX_PLACES).enumerate() {
+        for (index, Label { place, text, before }) in labels.iter().take(MAX_PLACES).enumerate() {
             let primary = index == 0;
-            match self.texts.get(&place.file).and_then(|text| text.show(place, label, primary)) {
-                Some(shown) => match files.iter_mut().find(|(file, _)| **file == place.file) {
-                    Some((_, list)) => list.push(shown),
-                    None => files.push((&place.file, vec![shown])),
+            match self.texts.get(&place.file, *before).and_then(|source| source.show(place, text, primary)) {
+                Some(shown) => match files.iter_mut().find(|(file, side, _)| **file == place.file && side == before) {
+                    Some((_, _, list)) => list.push(shown),
+                    None => files.push((&place.file, *before, vec![shown])),
                 },
                 None => {
                     if primary {
                         group = group.element(origin(place));
                     }
-                    if !primary || !label.is_empty() {
-                        unseen.push(format!("{label} ({})", clean::line(&place.to_string())));
+                    if !primary || !text.is_empty() {
+                        unseen.push(format!("{text} ({}{})", clean::line(&place.to_string()), if *before { ", before the change" } else { "" }));
                     }
                 }
             }
@@ -154,9 +156,9 @@ impl Page<'_> {
         if let Some(more) = labels.len().checked_sub(MAX_PLACES).filter(|more| *more > 0) {
             unseen.push(format!("and {more} more places"));
         }
-        for (file, shown) in files {
-            let path = clean::line(file).into_owned();
-            let Some(text) = self.texts.get(file) else { continue };
+        for (file, before, shown) in files {
+            let path = format!("{}{}", if before { "before the change: " } else { "" }, clean::line(file));
+            let Some(text) = self.texts.get(file, before) else { continue };
             for excerpt in text.excerpts(shown) {
                 let marks = excerpt.marks.into_iter().map(|mark| {
                     let kind = if mark.primary { AnnotationKind::Primary } else { AnnotationKind::Context };
@@ -351,6 +353,47 @@ mod tests {
 
         checked 0 files, 0 releases, 0 changes: no findings; 0 not checked
         what a rule means: milvus-lint explain MV602
+        "#);
+    }
+
+    /// One file with one text now and another before.
+    struct TwoTexts;
+
+    impl Sources for TwoTexts {
+        fn text(&self, _file: &str) -> Option<Arc<str>> {
+            Some("version: 5.0.19\n".into())
+        }
+
+        fn text_before(&self, _file: &str) -> Option<Arc<str>> {
+            Some("# pinned\nversion: 4.2.47\n".into())
+        }
+    }
+
+    #[test]
+    fn a_place_before_the_change_is_shown_in_the_text_before() {
+        let mut earlier = fixtures::label("f", (2, 10), (2, 16), "Milvus 2.5.12");
+        earlier.before = true;
+        let finding = fixtures::finding("MV205", "stop", Severity::Error, vec![fixtures::label("f", (1, 10), (1, 16), "Milvus 2.6.15"), earlier]);
+        let report = Report { findings: vec![finding], ..Report::default() };
+        insta::assert_snapshot!(written(&report, &TwoTexts, Style::default()), @r#"
+        error[MV205]: Milvus goes from 2.4.16 to 2.6.15 without the stop at 2.5.16
+         --> f:1:10
+          |
+        1 | version: 5.0.19
+          |          ^^^^^^ Milvus 2.6.15
+          |
+         ::: before the change: f:2:10
+          |
+        2 | version: 4.2.47
+          |          ------ Milvus 2.5.12
+          |
+          = release: prod/vectors (Flux), chart 5.0.19, Milvus 2.6.15
+          = note: the repository is zilliztech's (clusters/repo.yaml:1:6)
+          = help: upgrade to chart 4.2.58 first:
+                  version: 4.2.58
+
+        checked 0 files, 0 releases, 0 changes: no findings; 0 not checked
+        what a rule means: milvus-lint explain MV205
         "#);
     }
 

@@ -23,7 +23,7 @@ fn place(file: &str, start: (u32, u32), end: (u32, u32)) -> Place {
 fn finding(rule: &str, severity: Severity, form: Form, applier: Applier, full: bool) -> Finding {
     let some = |text: &str| full.then(|| text.to_owned());
     let here = place("apps/größe %1.yaml", (5, 16), (5, 22));
-    let label = |text: &str| Label { place: here.clone(), text: text.to_owned() };
+    let label = |text: &str| Label { place: here.clone(), text: text.to_owned(), before: text.is_empty() };
     Finding {
         rule: rule.into(),
         name: "stop-at-2-5-16".into(),
@@ -154,6 +154,15 @@ fn the_json_of_check_is_valid() {
     for report in [report(), Report::default()] {
         assert_eq!(violations(&schema, &check_json(&report)), Vec::<String>::new());
     }
+}
+
+#[test]
+fn a_place_before_the_change_is_no_location_of_the_checked_text() {
+    let value = check_json(&report());
+    let finding = &value["findings"][7];
+    assert_eq!(finding["locations"].as_array().unwrap().len(), 2);
+    assert_eq!(finding["evidence"][2]["text"], "before the change:  (apps/größe %1.yaml:5:16)");
+    assert_eq!(sarif_json(&report())["runs"][0]["results"][7]["relatedLocations"].as_array().unwrap().len(), 2);
 }
 
 #[test]

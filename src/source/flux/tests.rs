@@ -1,3 +1,5 @@
+//! Tests of the reader of Flux objects.
+
 use crate::model::declaration::{Applier, Declaration, FlagKind, Layer, Lineage, NotCheckedKind, ValuesStrategy};
 use crate::model::place::Fact;
 use crate::model::value::Value;
