@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use crate::document::yaml::{self, Broken, Document, Limits};
 use crate::model::declaration::{Declaration, Evidence, NotChecked};
 
+pub mod argocd;
 pub mod chart_folder;
 pub mod context;
 pub mod convert;
@@ -145,6 +146,7 @@ pub type Reader = fn(&SourceFile, &Context<'_>) -> Reading;
 
 /// The readers, each asked for every file that mentions Milvus.
 const READERS: &[Reader] = &[
+    argocd::read,
     evidence::read,
     flux::read,
     helmfile::read,

@@ -11,13 +11,13 @@ use std::sync::Arc;
 use super::context::Context;
 use super::declare::blank;
 use super::evidence::acknowledgements;
-use super::gitops::{prove_lineage, through_chart};
+use super::gitops::{Rendering, prove_lineage, renderings, through_chart};
 use super::index::{Object, objects};
 use super::item::Item;
-use super::kustomize::{Environment, apply};
 use super::{Reading, SourceFile};
-use crate::model::declaration::{Applier, Declaration, FlagKind, Form, NotChecked, ValuesStrategy};
+use crate::model::declaration::{Applier, Declaration, FlagKind, Form, ValuesStrategy};
 use crate::model::place::{Fact, Origin};
+use substitute::Substitution;
 
 /// The API group of `HelmRelease`.
 const GROUP: &str = "helm.toolkit.fluxcd.io";
@@ -30,7 +30,7 @@ pub fn read(file: &SourceFile, context: &Context<'_>) -> Reading {
         return reading;
     }
     for object in objects(file).into_iter().filter(|object| object.is(GROUP, "HelmRelease")) {
-        if may_be_milvus(&object) && !context.kustomizations().is_patch(&file.path) {
+        if may_be_milvus(&object) {
             read_object(&object, context, &mut reading);
         }
     }
@@ -47,48 +47,25 @@ fn may_be_milvus(object: &Object<'_>) -> bool {
 }
 
 fn read_object(object: &Object<'_>, context: &Context<'_>, reading: &mut Reading) {
-    let graph = context.kustomizations();
-    let environments = graph.environments(&object.file.path);
-    let several = environments.len() > 1;
-    for environment in &environments {
-        let (item, gaps) = apply::render(Item::of_file(object.file, object.root), environment, graph, context);
-        let substitution = substitute::Substitution::of(environment, graph, context);
-        let item = item.expanded(&|text| substitution.expand(text));
-        for mut declaration in declare(&item, environment, &substitution, gaps, context).unwrap_or_default() {
+    for rendering in renderings(object, context) {
+        let substitution = Substitution::of(&rendering.environment, context.kustomizations(), context);
+        for mut declaration in declare(rendering, &substitution, context).unwrap_or_default() {
             declaration.evidence.extend(acknowledgements(object.file, &object.bytes));
-            declaration.identity.scope = scope(object, environment, &environments).into();
-            if several && let Some(layer) = environment.layers.last() {
-                declaration.path = layer.path.clone();
-            }
             reading.declarations.push(declaration);
         }
     }
 }
 
-/// The folder that stands for the cluster or environment.
-fn scope(object: &Object<'_>, environment: &Environment<'_>, all: &[Environment<'_>]) -> String {
-    let root = |e: &Environment<'_>| e.layers.last().map_or_else(|| object.file.folder().to_owned(), |layer| layer.folder.clone());
-    let own = root(environment);
-    let shared = all.iter().filter(|e| root(e) == own).count() > 1;
-    match environment.flux.filter(|_| shared) {
-        Some(flux) => format!("{own} {}", flux.path),
-        None => own,
-    }
-}
-
-fn declare(
-    item: &Item,
-    environment: &Environment<'_>,
-    substitution: &substitute::Substitution,
-    gaps: Vec<NotChecked>,
-    context: &Context<'_>,
-) -> Option<Vec<Declaration>> {
+fn declare(rendering: Rendering<'_>, substitution: &Substitution, context: &Context<'_>) -> Option<Vec<Declaration>> {
+    let item = &rendering.item.expanded(substitution);
+    let environment = &rendering.environment;
     let spec = item.get("spec")?;
-    let chart = chart::resolve(item, &|text| substitution.expand(text), context)?;
+    let chart = chart::resolve(item, substitution, context)?;
     let place = item.get("kind").unwrap_or(item).place();
-    let mut declaration = blank(Form::Flux, "", place);
+    let mut declaration = blank(Form::Flux, &rendering.scope, place);
+    declaration.path = rendering.path;
     declaration.chart = chart.source;
-    declaration.gaps = gaps;
+    declaration.gaps = rendering.gaps;
     declaration.gaps.extend(chart.gaps);
     declaration.applier = Applier::HelmUpgrade;
     declaration.namespace = match spec.fact_at(&["targetNamespace"]) {

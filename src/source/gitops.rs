@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::ReadError;
 use super::Reading;
 use super::context::Context;
-use super::item::{Expand, Item, gap_at};
+use super::index::Object;
+use super::item::{Expander, Item, gap_at};
+use super::kustomize::{Environment, apply};
 use super::lineage::{lineage, values_lineage};
 use super::nested::files_of;
 use super::umbrella::declarations_of_chart;
@@ -14,6 +16,45 @@ use crate::model::declaration::{ChartSource, Declaration, Form, Layer, Lineage, 
 use crate::model::place::{Fact, Origin, Place};
 use crate::model::value::{Entry, Node, Table, Value};
 use crate::model::version::VersionSpec;
+
+/// An object as one environment applies it.
+pub struct Rendering<'g> {
+    /// The object, patched.
+    pub item: Item,
+    /// What could not be applied.
+    pub gaps: Vec<NotChecked>,
+    /// The kustomizations over it.
+    pub environment: Environment<'g>,
+    /// The folder that stands for the cluster or environment.
+    pub scope: String,
+    /// The file that stands for the release: the object's, or the overlay's where there are several.
+    pub path: Arc<str>,
+}
+
+/// What the kustomizations of the tree make of an object: one rendering per environment. Nothing for what is itself a patch.
+#[must_use]
+pub fn renderings<'g>(object: &Object<'_>, context: &'g Context<'_>) -> Vec<Rendering<'g>> {
+    let graph = context.kustomizations();
+    if graph.is_patch(&object.file.path) {
+        return Vec::new();
+    }
+    let environments = graph.environments(&object.file.path);
+    let item = Item::of_file(object.file, object.root);
+    let several = environments.len() > 1;
+    let root = |e: &Environment<'_>| e.layers.last().map_or_else(|| object.file.folder().to_owned(), |layer| layer.folder.clone());
+    let roots: Vec<String> = environments.iter().map(root).collect();
+    let render = |(environment, own): (Environment<'g>, &String)| {
+        let (item, gaps) = apply::render(item.clone(), &environment, graph, context);
+        let shared = roots.iter().filter(|root| *root == own).count() > 1;
+        let scope = match environment.flux.filter(|_| shared) {
+            Some(flux) => format!("{own} {}", flux.path),
+            None => own.clone(),
+        };
+        let path = environment.layers.last().filter(|_| several).map_or_else(|| object.file.path.clone(), |layer| layer.path.clone());
+        Rendering { item, gaps, environment, scope, path }
+    };
+    environments.into_iter().zip(&roots).map(render).collect()
+}
 
 /// A chart version as written, read as Helm reads it.
 #[must_use]
@@ -57,7 +98,7 @@ pub fn unseen(what: &str, reason: &str, place: Place, layers: &mut Vec<Layer>, g
 ///
 /// # Errors
 /// The gap, where it cannot be read.
-pub fn values_file(path: &str, named: &Item, expand: Expand<'_>, context: &Context<'_>) -> Result<Option<Item>, NotChecked> {
+pub fn values_file(path: &str, named: &Item, expand: &dyn Expander, context: &Context<'_>) -> Result<Option<Item>, NotChecked> {
     let file = context.file(path).map_err(|error| named.partly(&missing(path, &error)))?;
     match file.documents().first() {
         None => Ok(None),
@@ -80,7 +121,7 @@ fn missing(path: &str, error: &ReadError) -> String {
 }
 
 /// Adds the values in a file as a layer, or what is missing as a gap.
-pub fn add_values_file(path: &str, named: &Item, expand: Expand<'_>, context: &Context<'_>, declaration: &mut Declaration) {
+pub fn add_values_file(path: &str, named: &Item, expand: &dyn Expander, context: &Context<'_>, declaration: &mut Declaration) {
     let what = format!("values file {path}");
     match values_file(path, named, expand, context) {
         Ok(Some(values)) => {

@@ -45,8 +45,22 @@ const PLACEHOLDER: yaml::Node = {
     yaml::Node { span: Span { start, end: start }, kind: Kind::Sequence(Vec::new()) }
 };
 
-/// Replaces the template expressions of a text; `None` where one of them is not known.
-pub type Expand<'e> = &'e dyn Fn(&str) -> Option<String>;
+/// Replaces template expressions by what they stand for.
+pub trait Expander {
+    /// The text with all of its expressions replaced; `None` where one of them is not known.
+    fn expand(&self, text: &str) -> Option<String>;
+
+    /// Where the value is written, for a text that is nothing but one expression.
+    fn written_at(&self, _text: &str) -> Option<(Arc<Text>, Span)> {
+        None
+    }
+}
+
+impl<F: Fn(&str) -> Option<String>> Expander for F {
+    fn expand(&self, text: &str) -> Option<String> {
+        self(text)
+    }
+}
 
 impl Item {
     /// A node of a file.
@@ -201,7 +215,7 @@ impl Item {
     ///
     /// # Errors
     /// The gap, where it is not YAML.
-    pub fn embedded(&self, expand: Expand<'_>) -> Result<Option<Self>, NotChecked> {
+    pub fn embedded(&self, expand: &dyn Expander) -> Result<Option<Self>, NotChecked> {
         let Body::Scalar(kind @ Kind::Scalar { text, .. }) = &self.body else {
             return Ok(None);
         };
@@ -250,22 +264,26 @@ impl Item {
 
     /// The same node with known template expressions replaced. Literal blocks stay as they are: [`Item::embedded`] expands their content.
     #[must_use]
-    pub fn expanded(mut self, expand: Expand<'_>) -> Self {
+    pub fn expanded(mut self, expand: &dyn Expander) -> Self {
         self.expand_in_place(expand);
         self
     }
 
-    fn expand_in_place(&mut self, expand: Expand<'_>) {
+    fn expand_in_place(&mut self, expand: &dyn Expander) {
         match &mut self.body {
             Body::Scalar(kind) => {
                 if let Kind::Scalar { templated: true, style, .. } = kind
                     && *style != Style::Literal
                     && let Some(written) = unquoted(kind)
-                    && let Some(text) = expand(&written)
+                    && let Some(text) = expand.expand(&written)
                     && let Kind::Scalar { text: into, templated, .. } = kind
                 {
                     *into = text.into();
                     *templated = false;
+                    if let Some((source, span)) = expand.written_at(&written) {
+                        self.source = source;
+                        self.span = span;
+                    }
                 }
             }
             Body::Sequence(items) => items.iter_mut().for_each(|item| item.expand_in_place(expand)),

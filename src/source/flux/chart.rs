@@ -10,7 +10,7 @@ use crate::source::chart_folder::ChartFolder;
 use crate::source::context::{Context, join};
 use crate::source::gitops::{chart, version};
 use crate::source::index::Key;
-use crate::source::item::{Expand, Item};
+use crate::source::item::{Expander, Item};
 use crate::source::lineage::{is_milvus_chart, is_operator_chart, lineage};
 
 const SOURCES: &str = "source.toolkit.fluxcd.io";
@@ -29,7 +29,7 @@ pub(super) fn may_be_milvus(name: &str) -> bool {
 }
 
 /// The chart of a `HelmRelease`; nothing where it is not Milvus's.
-pub(super) fn resolve(item: &Item, expand: Expand<'_>, context: &Context<'_>) -> Option<Chart> {
+pub(super) fn resolve(item: &Item, expand: &dyn Expander, context: &Context<'_>) -> Option<Chart> {
     let spec = item.get("spec")?;
     let namespace = item.text_at(&["metadata", "namespace"]);
     let resolver = Resolver { context, expand, namespace, from: &item.source.path };
@@ -42,7 +42,7 @@ pub(super) fn resolve(item: &Item, expand: Expand<'_>, context: &Context<'_>) ->
 
 struct Resolver<'r> {
     context: &'r Context<'r>,
-    expand: Expand<'r>,
+    expand: &'r dyn Expander,
     namespace: Option<&'r str>,
     from: &'r str,
 }

@@ -1,10 +1,12 @@
 //! `${VAR}` as Flux's `postBuild` replaces it, from literals and ConfigMaps in the tree.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use crate::document::yaml::Span;
 use crate::source::context::Context;
 use crate::source::index::Key;
-use crate::source::item::Item;
+use crate::source::item::{Expander, Item, Text};
 use crate::source::kustomize::{Environment, FluxKustomization, Graph};
 
 /// The variables of an environment.
@@ -15,10 +17,19 @@ pub(super) struct Substitution {
     has_more: bool,
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 enum Variable {
-    Is(String),
+    Is(Item),
     Unknown,
+}
+
+impl Variable {
+    fn text(&self) -> Option<&str> {
+        match self {
+            Self::Is(item) => item.text(),
+            Self::Unknown => None,
+        }
+    }
 }
 
 impl Substitution {
@@ -32,7 +43,7 @@ impl Substitution {
                     let mut one = Self::default();
                     one.add(flux, context);
                     for (name, variable) in one.variables {
-                        let agreed = all.variables.get(&name).is_none_or(|known| *known == variable);
+                        let agreed = all.variables.get(&name).is_none_or(|known| known.text().is_some() && known.text() == variable.text());
                         all.variables.insert(name, if agreed { variable } else { Variable::Unknown });
                     }
                 }
@@ -58,14 +69,32 @@ impl Substitution {
     fn add_all(&mut self, table: &Item) {
         for (name, value) in table.entries() {
             if let Some(name) = name.text() {
-                let variable = value.text().map_or(Variable::Unknown, |text| Variable::Is(text.to_owned()));
+                let variable = if value.text().is_some() { Variable::Is(value.clone()) } else { Variable::Unknown };
                 self.variables.insert(name.to_owned(), variable);
             }
         }
     }
 
-    /// The text with all variables replaced; `None` where one is not known or another kind of template stands in it.
-    pub(super) fn expand(&self, text: &str) -> Option<String> {
+    /// `NAME`, `NAME:=default`, `NAME:-default`, `NAME=default`, `NAME-default`.
+    fn value(&self, expression: &str) -> Option<String> {
+        let end = expression.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(expression.len());
+        let (name, operator) = expression.split_at_checked(end)?;
+        let default = [":=", ":-", "=", "-"].iter().find_map(|start| operator.strip_prefix(start));
+        if default.is_none() && !operator.is_empty() {
+            return None;
+        }
+        let known = self.variables.get(name);
+        match (known.and_then(Variable::text), default) {
+            (Some(""), Some(default)) if operator.starts_with(':') => Some(default.to_owned()),
+            (Some(text), _) => Some(text.to_owned()),
+            (None, Some(default)) if known.is_none() && !self.has_more => Some(default.to_owned()),
+            _ => None,
+        }
+    }
+}
+
+impl Expander for Substitution {
+    fn expand(&self, text: &str) -> Option<String> {
         if text.contains("{{") {
             return None;
         }
@@ -81,18 +110,11 @@ impl Substitution {
         Some(expanded)
     }
 
-    /// `NAME`, `NAME:=default`, `NAME:-default`, `NAME=default`, `NAME-default`.
-    fn value(&self, expression: &str) -> Option<String> {
+    fn written_at(&self, text: &str) -> Option<(Arc<Text>, Span)> {
+        let expression = text.strip_prefix("${")?.strip_suffix('}')?;
         let end = expression.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(expression.len());
-        let (name, operator) = expression.split_at_checked(end)?;
-        let default = [":=", ":-", "=", "-"].iter().find_map(|start| operator.strip_prefix(start));
-        if default.is_none() && !operator.is_empty() {
-            return None;
-        }
-        match (self.variables.get(name), default) {
-            (Some(Variable::Is(text)), Some(default)) if text.is_empty() && operator.starts_with(':') => Some(default.to_owned()),
-            (Some(Variable::Is(text)), _) => Some(text.clone()),
-            (None, Some(default)) if !self.has_more => Some(default.to_owned()),
+        match self.variables.get(expression.get(..end)?)? {
+            Variable::Is(item) if item.text().is_some_and(|text| !text.is_empty()) => Some((Arc::clone(&item.source), item.span)),
             _ => None,
         }
     }
@@ -109,7 +131,9 @@ mod tests {
     use super::*;
 
     fn substitution(pairs: &[(&str, &str)], has_more: bool) -> Substitution {
-        let variables = pairs.iter().map(|(name, text)| ((*name).to_owned(), Variable::Is((*text).to_owned()))).collect();
+        let file = crate::source::SourceFile::new("a.yaml".into(), "a".into());
+        let like = Item::of_file(&file, &file.documents()[0].as_ref().unwrap().root);
+        let variables = pairs.iter().map(|(name, text)| ((*name).to_owned(), Variable::Is(Item::scalar(&like, text)))).collect();
         Substitution { variables, has_more }
     }
 

@@ -9,7 +9,7 @@ use crate::model::place::Origin;
 use crate::source::context::Context;
 use crate::source::gitops::{add_values_file, hide, table, unknown_at, unseen, values_file};
 use crate::source::index::Key;
-use crate::source::item::{Item, gap_at};
+use crate::source::item::{Item, gap_at, no_expansion};
 use crate::source::kustomize::generate::{Generated, Generator, generated};
 use crate::source::kustomize::{Environment, apply};
 
@@ -78,12 +78,12 @@ impl Sources<'_> {
     }
 
     fn add_table(&self, found: Found, reference: &Reference<'_>, declaration: &mut Declaration) {
-        let expand = |text: &str| self.substitution.expand(text);
+        let expand = self.substitution;
         let values = match found {
-            Found::Scalar(scalar) => scalar.embedded(&expand),
-            Found::Text(text, item) => Item::scalar(&item, &text).embedded(&expand),
-            Found::File(path) if !reference.is_secret => return add_values_file(&path, reference.item, &expand, self.context, declaration),
-            Found::File(path) => values_file(&path, reference.item, &expand, self.context),
+            Found::Scalar(scalar) => scalar.embedded(expand),
+            Found::Text(text, item) => Item::scalar(&item, &text).embedded(expand),
+            Found::File(path) if !reference.is_secret => return add_values_file(&path, reference.item, expand, self.context, declaration),
+            Found::File(path) => values_file(&path, reference.item, expand, self.context),
             Found::Unseen(reason) => return Self::add_unseen(reference, &reason, declaration),
         };
         match values {
@@ -103,9 +103,9 @@ impl Sources<'_> {
 
     /// Flux hands `path=text` to Helm's `--set` grammar; a quoted text stays a text.
     fn add_at_path(&self, path: &str, found: Found, reference: &Reference<'_>, declaration: &mut Declaration) {
-        let expand = |text: &str| self.substitution.expand(text);
+        let expand = self.substitution;
         let text = match found {
-            Found::Scalar(scalar) if !reference.is_secret => scalar.clone().expanded(&expand).text().map(|text| (text.to_owned(), scalar.place())),
+            Found::Scalar(scalar) if !reference.is_secret => scalar.clone().expanded(expand).text().map(|text| (text.to_owned(), scalar.place())),
             Found::Text(text, item) if !reference.is_secret => Some((text, item.place())),
             Found::File(path) if !reference.is_secret => self.context.file(&path).ok().map(|file| (file.text.to_string(), reference.item.place())),
             _ => None,
@@ -202,10 +202,9 @@ impl Sources<'_> {
         if path.rsplit('/').next() == Some("values.yaml") && declaration.chart.vendored.is_none() {
             return;
         }
-        let expand = |_: &str| None;
         if self.context.exists(path.trim_start_matches("./")) {
             let before = declaration.layers.len();
-            add_values_file(path, file, &expand, self.context, declaration);
+            add_values_file(path, file, &no_expansion, self.context, declaration);
             // The chart's own files lie under all user values.
             let added: Vec<Layer> = declaration.layers.drain(before..).collect();
             declaration.layers.splice(0..0, added);

@@ -49,14 +49,14 @@ impl Settings<'_> {
 impl Reader<'_> {
     fn release(&self, item: &Item) -> Vec<Declaration> {
         let scope = self.state.scope();
-        let named = item.clone().expanded(&|text| expand(text, &scope));
+        let named = item.clone().expanded(&|text: &str| expand(text, &scope));
         let name = named.text_at(&["name"]).unwrap_or_default().to_owned();
         let namespace = named.text_at(&["namespace"]).map(str::to_owned);
         let scope = Scope { release: Some((&name, namespace.as_deref())), ..scope };
-        let mut own = vec![item.clone().expanded(&|text| expand(text, &scope))];
+        let mut own = vec![item.clone().expanded(&|text: &str| expand(text, &scope))];
         let inherited = named.get("inherit").map(Item::items).unwrap_or_default().iter().take(MAX_INHERITED);
         for template in inherited.filter_map(|entry| entry.text_at(&["template"])).filter_map(|name| self.state.setting("templates", name)) {
-            own.push(template.clone().expanded(&|text| expand(text, &scope)));
+            own.push(template.clone().expanded(&|text: &str| expand(text, &scope)));
         }
         let settings = Settings { own, state: self.state };
         self.read(item, &settings, &scope)
@@ -190,7 +190,7 @@ impl Reader<'_> {
             return Fact::Absent;
         };
         let scope = self.state.scope();
-        let named = self.state.list("repositories").map(|(_, item)| item.clone().expanded(&|text| expand(text, &scope)));
+        let named = self.state.list("repositories").map(|(_, item)| item.clone().expanded(&|text: &str| expand(text, &scope)));
         let Some(repository) = named.into_iter().find(|item| item.text_at(&["name"]) == Some(alias)) else {
             return Fact::Absent;
         };
