@@ -8,12 +8,14 @@ pub mod condition;
 mod evaluate;
 mod facts;
 mod find;
+mod fixture;
 pub mod format;
 mod judge;
 pub mod load;
 mod place;
 mod precedence;
 mod render;
+mod selftest;
 pub mod tables;
 pub mod text;
 
@@ -26,6 +28,7 @@ pub use self::bound::{Chart, Milvus};
 pub use self::check::check;
 pub use self::format::{Needs, Rule, Scope};
 pub use self::load::{Bundle, LoadError};
+pub use self::selftest::{Tested, selftest};
 pub use self::tables::{BadVersion, Gate, GateKind, GateNeed, RemovedValue, Rollback, Stop};
 
 /// Rules and their tables, ready to judge.

@@ -10,6 +10,7 @@ use crate::policy::evaluate::Context;
 use crate::policy::facts::{self, Facts};
 use crate::policy::format::{Find, Rule, Scope};
 use crate::policy::judge::{Draft, judge};
+use crate::policy::load::Bundle;
 use crate::policy::place;
 use crate::policy::precedence::settle;
 use crate::policy::render::{self, Words};
@@ -17,12 +18,11 @@ use crate::policy::render::{self, Words};
 /// Judges a change by all rules.
 #[must_use]
 pub fn check(change: &Change, policies: &Policies) -> Vec<Finding> {
-    check_with(change, policies, policies.bundle().rules.iter())
+    check_with(change, policies.bundle(), policies.bundle().rules.iter())
 }
 
 /// Judges a change by some rules; precedence counts among them.
-pub(super) fn check_with<'a>(change: &'a Change, policies: &'a Policies, rules: impl Iterator<Item = &'a Rule>) -> Vec<Finding> {
-    let bundle = policies.bundle();
+pub(super) fn check_with<'a>(change: &'a Change, bundle: &'a Bundle, rules: impl Iterator<Item = &'a Rule>) -> Vec<Finding> {
     let context = Context { facts: Facts::new(change), hit: None, gates: &bundle.gates };
     let mut drafts = Vec::new();
     for rule in rules {
@@ -62,10 +62,10 @@ fn finding(draft: &Draft<'_>, list: &[String], facts: &Facts<'_>) -> Finding {
     let mut evidence = draft.notes.clone();
     if rule.lineage == Scope::Zilliztech || draft.lowered {
         for release in [facts.before, facts.after].into_iter().flatten() {
-            if let Some((text, origin)) = render::assumption(release)
-                && !evidence.iter().any(|note| note.text == text)
-            {
-                evidence.push(EvidenceNote { text, place: origin.and_then(|origin| origin.place().cloned()) });
+            for (text, origin) in render::assumptions(release) {
+                if !evidence.iter().any(|note| note.text == text) {
+                    evidence.push(EvidenceNote { text, place: origin.and_then(|origin| origin.place().cloned()) });
+                }
             }
         }
     }

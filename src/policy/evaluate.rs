@@ -2,7 +2,7 @@
 
 use crate::model::declaration::{Declaration, EvidenceKind, Layer, Operation};
 use crate::model::place::Fact;
-use crate::model::release::{ChartResolution, Component, Queue, Release};
+use crate::model::release::{ChartResolution, Component, Queue, QueueServer, Release};
 use crate::model::truth::Truth;
 use crate::model::value::Value;
 use crate::model::version::{EffectiveVersion, ImageTag, TagMeaning, VersionSpec};
@@ -47,8 +47,8 @@ impl Context<'_> {
             Condition::Any(inner) => inner.iter().fold(Answer::No, |answer, condition| answer.or(self.holds(condition))),
             Condition::All(inner) => self.all(inner),
             Condition::Not(inner) => !self.holds(inner),
-            Condition::Milvus(is) => self.on(is.side, |release| milvus_is(&release.milvus, is)),
-            Condition::Chart(is) => self.on(is.side, |release| chart_is(&release.chart, is)),
+            Condition::Milvus(is) => self.on(is.side, |release| assumed(milvus_is(&release.milvus, is), release.milvus_assumes.is_some())),
+            Condition::Chart(is) => self.on(is.side, |release| assumed(chart_is(&release.chart, is), release.chart_assumes.is_some())),
             Condition::Crosses(crosses) => self.both(|before, after| crosses_version(before, after, crosses)),
             Condition::CrossesGate(id) => match self.gates.iter().find(|gate| gate.id == *id) {
                 Some(gate) => self.both(|before, after| crosses_gate(before, after, gate)),
@@ -121,6 +121,11 @@ impl Context<'_> {
     }
 }
 
+/// What rests on something that is taken for granted holds in part only.
+fn assumed(answer: Answer, taken_for_granted: bool) -> Answer {
+    if taken_for_granted && answer == Answer::Yes { Answer::Partly } else { answer }
+}
+
 fn milvus_is(version: &EffectiveVersion, is: &MilvusIs) -> Answer {
     let known = facts::milvus_known(version);
     let mut answer = Answer::Yes;
@@ -143,10 +148,10 @@ fn chart_is(chart: &ChartResolution, is: &ChartIs) -> Answer {
     let known = facts::chart_known(chart);
     let mut truth = Truth::Yes;
     if let Some(at_least) = &is.at_least {
-        truth = truth.and(facts::chart_at_least(chart, &at_least.0));
+        truth = truth.and(chart.at_least(&at_least.0));
     }
     if let Some(below) = &is.below {
-        truth = truth.and(!facts::chart_at_least(chart, &below.0));
+        truth = truth.and(chart.below(&below.0));
     }
     if !is.any_of.is_empty() {
         let any = is.any_of.iter().any(|one| matches!(chart, ChartResolution::Known(exact) | ChartResolution::NotPublished(exact) if *exact == one.0));
@@ -160,20 +165,23 @@ fn crosses_version(before: &Release, after: &Release, crosses: &Crosses) -> Answ
         (Some(version), _) => {
             (before.milvus.below(&version.0), after.milvus.below(&version.0), facts::milvus_known(&before.milvus) && facts::milvus_known(&after.milvus))
         }
-        (None, Some(version)) => (
-            !facts::chart_at_least(&before.chart, &version.0),
-            !facts::chart_at_least(&after.chart, &version.0),
-            facts::chart_known(&before.chart) && facts::chart_known(&after.chart),
-        ),
+        (None, Some(version)) => {
+            (before.chart.below(&version.0), after.chart.below(&version.0), facts::chart_known(&before.chart) && facts::chart_known(&after.chart))
+        }
         (None, None) => return Answer::No,
     };
     let truth = if crosses.downwards { (!below_before).and(below_after) } else { below_before.and(!below_after) };
-    Answer::of_version(truth, known)
+    let granted = match crosses.milvus {
+        Some(_) => before.milvus_assumes.is_some() || after.milvus_assumes.is_some(),
+        None => before.chart_assumes.is_some() || after.chart_assumes.is_some(),
+    };
+    assumed(Answer::of_version(truth, known), granted)
 }
 
 fn crosses_gate(before: &Release, after: &Release, gate: &Gate) -> Answer {
     let known = facts::milvus_known(&before.milvus) && facts::milvus_known(&after.milvus);
-    Answer::of_version(before.milvus.below(&gate.from_below.0).and(after.milvus.at_least(&gate.to_at_least.0)), known)
+    let truth = before.milvus.below(&gate.from_below.0).and(after.milvus.at_least(&gate.to_at_least.0));
+    assumed(Answer::of_version(truth, known), before.milvus_assumes.is_some() || after.milvus_assumes.is_some())
 }
 
 fn moves(direction: Direction, up: Truth, down: Truth, same: bool, known: bool) -> Answer {
@@ -233,7 +241,10 @@ fn field_differs(before: &Release, after: &Release, field: Field) -> Option<bool
         Field::Chart => (facts::chart_known(&before.chart) && facts::chart_known(&after.chart)).then(|| before.chart != after.chart),
         Field::Mode => before.mode.zip(after.mode).map(|(before, after)| before != after),
         Field::QueueKind => facts::facts_differ(&before.queue, &after.queue, |queue| queue.kind),
-        Field::QueueServer => facts::facts_differ(&before.queue, &after.queue, |queue| queue.server),
+        Field::QueueServer => {
+            let told = |release: &Release| release.queue.known().is_none_or(|queue| queue.server != QueueServer::Unknown);
+            if told(before) && told(after) { facts::facts_differ(&before.queue, &after.queue, |queue| queue.server) } else { None }
+        }
         Field::QueueAddress => facts::facts_differ(&before.queue, &after.queue, |queue| queue.address.clone()),
         Field::MetadataEndpoints => facts::facts_differ(&before.metadata, &after.metadata, |store| store.external_endpoints.clone()),
         Field::MetadataRootPath => facts::facts_differ(&before.metadata, &after.metadata, |store| store.root_path.clone()),
@@ -264,15 +275,15 @@ fn queue_is(release: &Release, is: &QueueIs) -> Answer {
         Fact::Unknown(..) => return Answer::Unknown,
         Fact::Absent => return (is.absent == Some(true)).into(),
     };
-    let fits = is.absent != Some(true)
-        && (is.kind.is_empty() || is.kind.contains(&queue.kind))
-        && (is.server.is_empty() || is.server.contains(&queue.server))
-        && is.by_lookup.is_none_or(|by_lookup| by_lookup == queue.by_lookup);
+    let fits =
+        is.absent != Some(true) && (is.kind.is_empty() || is.kind.contains(&queue.kind)) && is.by_lookup.is_none_or(|by_lookup| by_lookup == queue.by_lookup);
+    let server =
+        if is.server.is_empty() { Answer::Yes } else { Answer::from_option((queue.server != QueueServer::Unknown).then(|| is.server.contains(&queue.server))) };
     let set_by = is.set_by.map_or(Answer::Yes, |by| {
         let path = ValuePath::from(queue.decided_by.to_string());
         Answer::from_option(facts::set_by(release, &path.keys).map(|found| found == by))
     });
-    Answer::from(fits).and(set_by)
+    Answer::from(fits).and(server).and(set_by)
 }
 
 fn component_is(release: &Release, is: &ComponentIs) -> Answer {
@@ -289,7 +300,7 @@ pub(crate) fn component_fits(component: &Component, is: &ComponentIs) -> Answer 
         return Answer::No;
     }
     let replicas = |test: &dyn Fn(i64) -> bool| Answer::from_option(component.replicas.map(test));
-    let mut answer = Answer::Yes;
+    let mut answer = Answer::of_version(component.enabled, false);
     if let Some(at_least) = is.replicas_at_least {
         answer = answer.and(replicas(&|number| number >= at_least));
     }

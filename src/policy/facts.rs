@@ -5,7 +5,7 @@ use crate::model::place::{Fact, Origin};
 use crate::model::release::{ChartResolution, Release};
 use crate::model::truth::Truth;
 use crate::model::value::{Entry, Node, Value};
-use crate::model::version::{ChartVersion, EffectiveVersion};
+use crate::model::version::EffectiveVersion;
 use crate::policy::condition::{SetBy, Side, ValuePath, ValueTree};
 
 /// A change under judgement.
@@ -102,27 +102,16 @@ pub(crate) fn set_by(release: &Release, keys: &[String]) -> Option<SetBy> {
     }
 }
 
-/// Whether a chart is `version` or later.
-#[must_use]
-pub(crate) fn chart_at_least(chart: &ChartResolution, version: &ChartVersion) -> Truth {
-    match chart {
-        ChartResolution::Known(exact) | ChartResolution::NotPublished(exact) => (exact >= version).into(),
-        ChartResolution::Interval { at_least, .. } if at_least >= version => Truth::Yes,
-        ChartResolution::Interval { below: Some(below), .. } if below <= version => Truth::No,
-        ChartResolution::Interval { .. } | ChartResolution::Unknown(_) => Truth::Maybe,
-    }
-}
-
 /// Whether a chart is earlier than another.
 #[must_use]
 pub(crate) fn chart_lower(chart: &ChartResolution, other: &ChartResolution) -> Truth {
     match other {
-        ChartResolution::Known(version) | ChartResolution::NotPublished(version) => !chart_at_least(chart, version),
+        ChartResolution::Known(version) | ChartResolution::NotPublished(version) => chart.below(version),
         ChartResolution::Unknown(_) => Truth::Maybe,
         ChartResolution::Interval { at_least, below, .. } => {
-            if chart_at_least(chart, at_least).is_no() {
+            if chart.below(at_least).is_yes() {
                 Truth::Yes
-            } else if below.as_ref().is_some_and(|below| chart_at_least(chart, below).is_yes()) {
+            } else if below.as_ref().is_some_and(|below| chart.at_least(below).is_yes()) {
                 Truth::No
             } else {
                 Truth::Maybe

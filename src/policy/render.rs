@@ -3,6 +3,7 @@
 use crate::model::declaration::{Form, Operation};
 use crate::model::place::{Fact, Origin};
 use crate::model::release::{ChartResolution, Mode, QueueKind, QueueServer, Release};
+use crate::model::version::VersionSpec;
 use crate::policy::condition::{SetBy, ValuePath, ValueTree};
 use crate::policy::facts::{self, Facts, Found};
 use crate::policy::find::Hit;
@@ -223,16 +224,19 @@ fn applier(form: Form, operation: Operation) -> &'static str {
     }
 }
 
-/// The assumption under which a release was judged, if there is one.
+/// What was taken for granted about a release, each with its place.
 #[must_use]
-pub(crate) fn assumption(release: &Release) -> Option<(String, Option<Origin>)> {
-    let ChartResolution::Interval { judged_as, .. } = &release.chart else { return None };
-    let text = match release.declaration.chart.version.known() {
-        Some(spec) if crate::policy::evaluate::chart_spec(&release.declaration) == crate::policy::condition::ChartSpec::Exact => {
-            format!("chart {spec} is newer than the catalogue: judged with the defaults of {judged_as}, Milvus {} assumed", release.milvus)
-        }
-        Some(spec) => format!("chart version `{spec}` is a range: judged with the defaults of {judged_as}, Milvus {} assumed", release.milvus),
-        None => format!("no chart version is given: judged with the defaults of {judged_as}, Milvus {} assumed", release.milvus),
-    };
-    Some((text, release.declaration.chart.version.origin().cloned()))
+pub(crate) fn assumptions(release: &Release) -> Vec<(String, Option<Origin>)> {
+    let version = &release.declaration.chart.version;
+    let mut all = Vec::new();
+    if let ChartResolution::Interval { judged_as, .. } = &release.chart {
+        let why = match version.known() {
+            Some(VersionSpec::Exact(number)) => format!("chart {number} is newer than the catalogue"),
+            Some(spec) => format!("chart version `{spec}` is a range"),
+            None => "no chart version is given".to_owned(),
+        };
+        all.push((format!("{why}: judged with the defaults of {judged_as}, Milvus {} assumed", release.milvus), version.origin().cloned()));
+    }
+    all.extend(release.chart_assumes.iter().chain(&release.milvus_assumes).map(|text| (text.to_string(), None)));
+    all
 }

@@ -14,9 +14,9 @@ pub(crate) fn removed_values(facts: &Facts<'_>, bundle: &Bundle) -> Vec<Hit> {
     let Some(after) = facts.after else { return Vec::new() };
     let mut hits: Vec<Hit> = Vec::new();
     for row in &bundle.removed_values {
-        let mut truth = facts::chart_at_least(&after.chart, &row.at.0);
+        let mut truth = after.chart.at_least(&row.at.0);
         if let Some(until) = &row.until {
-            truth = truth.and(!facts::chart_at_least(&after.chart, &until.0));
+            truth = truth.and(after.chart.below(&until.0));
         }
         let certain = Answer::of_version(truth, facts::chart_known(&after.chart));
         if certain == Answer::No {
