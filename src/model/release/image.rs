@@ -136,3 +136,136 @@ fn named(image: &Fact<Arc<str>>) -> Image {
         Fact::Absent => Image { milvus: unknown("no Milvus image is named"), assumes: None, tag: Fact::Absent, repository: None },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Release;
+    use super::super::fixture;
+    use super::*;
+    use crate::model::declaration::{Layer, Lineage, SetKind, ValuesStrategy};
+
+    fn told(release: &Release) -> String {
+        let assumed = if release.milvus_assumes.is_some() { " assumed" } else { "" };
+        format!("{}{assumed}", release.milvus)
+    }
+
+    #[test]
+    fn the_version_in_force_is_the_tag_else_the_default_image_of_the_chart() {
+        let table = [
+            ("4.2.58", "{}", "2.5.16"),
+            // The default image, not the appVersion.
+            ("4.0.10", "{}", "2.2.4"),
+            ("4.0.11", "{}", "2.3.0-beta"),
+            ("4.0.12", "{}", "2.2.4"),
+            ("4.0.28", "{}", "2.2.12"),
+            ("2.4.20", "{}", "2.0.0-pre-ga"),
+            ("4.2.46", "{}", "2.5.9"),
+            ("5.0.19", r#"{"image":{"all":{"tag":"v2.5.10"}}}"#, "2.5.10"),
+            ("4.2.58", r#"{"image":{"all":{"tag":"2.5.22"}}}"#, "2.5.22"),
+            ("4.2.58", r#"{"image":{"all":{"tag":"v2.4.0-secure","repository":"registry.example/milvus"}}}"#, "2.4.0"),
+            // Without a tag the template takes the appVersion.
+            ("4.2.58", r#"{"image":{"all":{"tag":""}}}"#, "2.5.16"),
+            ("4.2.58", r#"{"image":{"all":{"tag":null}}}"#, "2.5.16"),
+            // A key that no chart reads says nothing.
+            ("4.2.58", r#"{"image":{"tag":"v2.6.0"}}"#, "2.5.16"),
+            ("4.2.58", r#"{"image":{"all":{"tag":2.2}}}"#, "unknown"),
+            ("4.2.58", r#"{"image":{"all":{"tag":"latest"}}}"#, "unknown"),
+            ("4.2.58", r#"{"image":{"all":{"tag":"zc-2"}}}"#, "unknown"),
+            ("5.0.22", "{}", "2.6.15 or later"),
+            ("*", "{}", "2.6.15 or later"),
+            ("4.x", "{}", "2.5.16 or later, below 2.6.0"),
+            ("~> 4.1", "{}", "2.4.5 or later, below 2.4.6"),
+            ("4.x", r#"{"image":{"all":{"tag":"v2.5.22"}}}"#, "2.5.22"),
+            ("2.5.11", "{}", "unknown"),
+            ("2.5.11", r#"{"image":{"all":{"tag":"v2.5.11"}}}"#, "2.5.11"),
+        ];
+        for (chart, values, expected) in table {
+            assert_eq!(told(&fixture::release(chart, values)), expected, "{chart} {values}");
+        }
+    }
+
+    #[test]
+    fn a_tag_beneath_unseen_values_is_assumed_and_says_what_is_unseen() {
+        for (values, expected) in [(r#"{"image":{"all":{"tag":"v2.5.10"}}}"#, "2.5.10 assumed"), ("{}", "2.5.16 assumed")] {
+            let mut declaration = fixture::declaration(Some("4.2.58"), values);
+            declaration.layers.push(fixture::unseen());
+            let release = fixture::resolve(declaration, None);
+            assert_eq!(told(&release), expected);
+            assert!(release.milvus_assumes.unwrap().contains("Secret milvus-credentials"));
+        }
+        let mut declaration = fixture::declaration(Some("4.2.58"), r#"{"image":{"all":{"tag":"v2.5.10"}}}"#);
+        declaration.layers.insert(0, fixture::unseen());
+        assert_eq!(told(&fixture::resolve(declaration, None)), "2.5.10");
+    }
+
+    #[test]
+    fn a_tag_set_by_flag_counts_and_a_templated_one_is_unknown() {
+        let mut declaration = fixture::declaration(Some("4.2.58"), "{}");
+        declaration.layers.push(Layer::Set { kind: SetKind::Set, text: "image.all.tag=v2.5.22".into(), place: fixture::place(), file: None });
+        assert_eq!(told(&fixture::resolve(declaration.clone(), None)), "2.5.22");
+        declaration.layers.insert(0, fixture::unseen());
+        assert_eq!(told(&fixture::resolve(declaration, None)), "2.5.22");
+    }
+
+    #[test]
+    fn the_strategy_decides_whose_tag_stays() {
+        let before = fixture::release("4.1.24", r#"{"image":{"all":{"tag":"v2.3.12"}}}"#);
+        let plain = fixture::release("4.1.24", "{}");
+        let table = [
+            (ValuesStrategy::Replace, Some(&before), "2.4.16"),
+            (ValuesStrategy::ResetThenReuse, Some(&before), "2.3.12"),
+            (ValuesStrategy::ResetThenReuse, Some(&plain), "2.4.16"),
+            (ValuesStrategy::KeptByDefault, Some(&before), "2.3.12"),
+            (ValuesStrategy::Reuse, Some(&before), "2.3.12"),
+            // The image is an old default too.
+            (ValuesStrategy::Reuse, Some(&plain), "2.3.11"),
+            (ValuesStrategy::Reuse, None, "unknown"),
+            (ValuesStrategy::ResetThenReuse, None, "2.4.16 assumed"),
+            (ValuesStrategy::KeptByDefault, None, "2.4.16 assumed"),
+        ];
+        for (strategy, before, expected) in table {
+            let mut after = fixture::declaration(Some("4.2.20"), "{}");
+            after.strategy = strategy;
+            assert_eq!(told(&fixture::resolve(after, before)), expected, "{strategy:?}");
+        }
+        let mut install = fixture::declaration(Some("4.2.20"), "{}");
+        (install.operation, install.strategy) = (Operation::Install, ValuesStrategy::KeptByDefault);
+        assert_eq!(told(&fixture::resolve(install, None)), "2.4.16");
+    }
+
+    #[test]
+    fn a_command_or_a_manifest_names_its_image_itself() {
+        for (image, version, repository) in [
+            ("milvusdb/milvus:v2.5.16", "2.5.16", "milvusdb/milvus"),
+            ("registry:5000/milvus:v2.4.0@sha256:01", "2.4.0", "registry:5000/milvus"),
+            ("milvusdb/milvus@sha256:01", "unknown", "milvusdb/milvus"),
+            ("registry:5000/milvus", "unknown", "registry:5000/milvus"),
+        ] {
+            let mut declaration = fixture::declaration(None, "{}");
+            declaration.operation = Operation::DirectChange;
+            declaration.image = Fact::Known(image.into(), Origin::At(fixture::place()));
+            let release = fixture::resolve(declaration, None);
+            assert_eq!((told(&release).as_str(), release.image_repository.as_deref()), (version, Some(repository)), "{image}");
+        }
+    }
+
+    #[test]
+    fn of_a_foreign_chart_only_the_tag_is_known() {
+        let mut declaration = fixture::declaration(Some("4.2.58"), r#"{"image":{"all":{"tag":"v2.5.10"}}}"#);
+        declaration.chart.lineage = Lineage::Suse;
+        let release = fixture::resolve(declaration, None);
+        assert_eq!(told(&release), "2.5.10");
+        assert!(release.mode.is_none() && release.queue.is_unknown() && release.metadata.is_unknown() && release.objects.is_unknown());
+    }
+
+    #[test]
+    fn a_values_file_alone_has_a_version_only_by_its_tag() {
+        for (values, expected) in [("{}", "unknown"), (r#"{"image":{"all":{"tag":"v2.4.5"}}}"#, "2.4.5")] {
+            let mut declaration = fixture::declaration(None, values);
+            declaration.identity.form = Form::Values;
+            let release = fixture::resolve(declaration, None);
+            assert!(release.chart_assumes.is_some());
+            assert_eq!(told(&release), expected);
+        }
+    }
+}

@@ -170,3 +170,64 @@ fn by_values(view: &View<'_>) -> Result<(ObjectStore, Origin), Reason> {
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::*;
+
+    fn metadata_of(chart: &str, values: &str) -> Option<(String, String, bool)> {
+        let release = fixture::release(chart, values);
+        release.metadata.known().map(|store| (store.external_endpoints.join(" "), store.root_path.to_string(), store.mysql))
+    }
+
+    fn told(endpoints: &str, root_path: &str, mysql: bool) -> Option<(String, String, bool)> {
+        Some((endpoints.to_owned(), root_path.to_owned(), mysql))
+    }
+
+    fn config(text: &str) -> String {
+        format!(r#"{{"extraConfigFiles":{{"user.yaml":"{text}"}}}}"#)
+    }
+
+    #[test]
+    fn metadata_lives_where_configuration_and_values_say() {
+        assert_eq!(metadata_of("5.0.19", "{}"), told("", "by-dev", false));
+        assert_eq!(metadata_of("5.0.19", r#"{"externalEtcd":{"enabled":true,"endpoints":["b:2379","a:2379"]}}"#), told("a:2379 b:2379", "by-dev", false));
+        assert_eq!(metadata_of("5.0.19", r#"{"externalEtcd":{"enabled":false,"endpoints":["b:2379"]}}"#), told("", "by-dev", false));
+        assert_eq!(metadata_of("5.0.19", &config("etcd:\\n  rootPath: mine\\n  endpoints: [x:1]\\n")), told("x:1", "mine", false));
+        let root_path = r#"{"metadata":{"rootPath":"mine"}}"#;
+        assert_eq!(metadata_of("3.3.6", root_path), told("", "mine", false));
+        assert_eq!(metadata_of("4.0.0", root_path), told("", "by-dev", false));
+        assert_eq!(metadata_of("5.0.19", r#"{"customConfigMap":"mine"}"#), None);
+    }
+
+    #[test]
+    fn mysql_counts_while_the_chart_has_it() {
+        let mysql = r#"{"externalMysql":{"enabled":true}}"#;
+        for (chart, is) in [("3.1.0", false), ("3.1.1", true), ("4.1.7", true), ("4.1.8", false)] {
+            assert_eq!(metadata_of(chart, mysql), told("", "by-dev", is), "{chart}");
+        }
+    }
+
+    #[test]
+    fn objects_live_in_minio_an_external_store_locally_or_nowhere() {
+        let store = |chart: &str, values: &str| fixture::release(chart, values).objects.known().unwrap().clone();
+        let minio = store("4.2.58", "{}");
+        assert_eq!(
+            (minio.kind, minio.bucket.as_deref(), minio.root_path.as_deref(), minio.minio_mode.as_deref()),
+            (ObjectStoreKind::Minio, Some("milvus-bucket"), Some("file"), Some("distributed"))
+        );
+        let s3 = store(
+            "4.2.58",
+            r#"{"minio":{"enabled":false},"externalS3":{"enabled":true,"host":"s3.example","port":443,"bucketName":"b","rootPath":"r","cloudProvider":"gcp"}}"#,
+        );
+        assert_eq!(
+            (s3.kind, s3.endpoint.as_deref(), s3.bucket.as_deref(), s3.cloud_provider.as_deref()),
+            (ObjectStoreKind::External, Some("s3.example:443"), Some("b"), Some("gcp"))
+        );
+        assert_eq!(store("4.2.58", r#"{"minio":{"enabled":false}}"#).kind, ObjectStoreKind::None);
+        let local = r#"{"minio":{"enabled":false},"extraConfigFiles":{"user.yaml":"common:\n  storageType: local\n"}}"#;
+        assert_eq!(store("4.2.58", local).kind, ObjectStoreKind::Local);
+        assert_eq!(store("4.2.58", &config("minio:\\n  bucketName: other\\n")).bucket.as_deref(), Some("other"));
+    }
+}

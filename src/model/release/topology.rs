@@ -175,3 +175,112 @@ fn rendered_component(name: &Arc<str>, replicas: Option<u32>) -> Option<Componen
     };
     Some(Component { name, values_key, enabled: Truth::Yes, replicas: Some(replicas.map_or(1, i64::from)), active_standby: None })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Release;
+    use super::super::fixture;
+    use super::*;
+
+    fn names(release: &Release) -> String {
+        release.components.iter().map(|component| component.name).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn the_components_of_each_era_are_those_that_the_chart_renders() {
+        let separate = "proxy rootcoord querycoord indexcoord datacoord querynode datanode indexnode";
+        let mixed = "proxy mixcoord querynode datanode indexnode";
+        let streaming = "proxy mixcoord querynode datanode streamingnode";
+        let table = [
+            ("2.0.0", r#"{"cluster":{"enabled":true}}"#, separate),
+            ("2.0.1", r#"{"cluster":{"enabled":true}}"#, separate),
+            ("2.1.22", "{}", "standalone"),
+            ("2.2.0", "{}", separate),
+            ("4.2.3", "{}", separate),
+            ("4.2.4", "{}", mixed),
+            ("4.2.58", "{}", mixed),
+            ("5.0.0", "{}", streaming),
+            ("5.0.19", "{}", streaming),
+            ("5.0.22", "{}", streaming),
+            ("5.0.19", r#"{"cluster":{"enabled":false}}"#, "standalone"),
+            ("1.1.6", "{}", ""),
+            // Switched by hand.
+            ("4.2.8", r#"{"streaming":{"enabled":true}}"#, "proxy mixcoord querynode datanode indexnode streamingnode"),
+            ("4.2.7", r#"{"streaming":{"enabled":true}}"#, mixed),
+            ("4.0.9", "{}", ""),
+            ("4.0.8", r#"{"mixCoordinator":{"enabled":true}}"#, separate),
+            ("4.0.10", r#"{"mixCoordinator":{"enabled":true}}"#, "proxy rootcoord querycoord indexcoord datacoord mixcoord querynode datanode indexnode"),
+            (
+                "5.0.19",
+                r#"{"rootCoordinator":{"enabled":true},"indexNode":{"enabled":true}}"#,
+                "proxy rootcoord mixcoord querynode datanode indexnode streamingnode",
+            ),
+            ("5.0.8", r#"{"cdc":{"enabled":true}}"#, "proxy mixcoord querynode datanode streamingnode cdc"),
+            ("5.0.7", r#"{"cdc":{"enabled":true}}"#, streaming),
+            (
+                "5.0.8",
+                r#"{"woodpecker":{"enabled":true},"streaming":{"woodpecker":{"embedded":false}}}"#,
+                "proxy mixcoord querynode datanode streamingnode woodpecker",
+            ),
+            ("5.0.8", r#"{"woodpecker":{"enabled":true}}"#, streaming),
+        ];
+        for (chart, values, expected) in table {
+            assert_eq!(names(&fixture::release(chart, values)), expected, "{chart} {values}");
+        }
+    }
+
+    #[test]
+    fn the_mode_is_what_the_templates_take_the_switch_for() {
+        for (chart, values, mode) in [
+            ("2.1.22", "{}", Some(Mode::Standalone)),
+            ("2.2.0", "{}", Some(Mode::Cluster)),
+            ("5.0.19", r#"{"cluster":{"enabled":null}}"#, Some(Mode::Standalone)),
+            ("5.0.19", r#"{"cluster":{"enabled":"false"}}"#, Some(Mode::Cluster)),
+            ("newest", "{}", None),
+            ("newest", r#"{"cluster":{"enabled":false}}"#, Some(Mode::Standalone)),
+        ] {
+            assert_eq!(fixture::release(chart, values).mode, mode, "{chart} {values}");
+        }
+    }
+
+    #[test]
+    fn replicas_count_where_the_chart_reads_them() {
+        let replicas = |chart: &str, values: &str, name: &str| fixture::release(chart, values).component(name).unwrap().replicas;
+        assert_eq!(replicas("4.2.58", r#"{"queryNode":{"replicas":3}}"#, "querynode"), Some(3));
+        assert_eq!(replicas("4.2.58", r#"{"queryNode":{"replicas":-1}}"#, "querynode"), Some(-1));
+        assert_eq!(replicas("4.2.58", r#"{"queryNode":{"replicas":"2"}}"#, "querynode"), Some(2));
+        assert_eq!(replicas("4.0.3", r#"{"rootCoordinator":{"replicas":2}}"#, "rootcoord"), Some(1));
+        assert_eq!(replicas("4.0.4", r#"{"rootCoordinator":{"replicas":2}}"#, "rootcoord"), Some(2));
+        assert_eq!(replicas("4.2.58", r#"{"cluster":{"enabled":false},"standalone":{"replicas":2}}"#, "standalone"), Some(1));
+    }
+
+    #[test]
+    fn active_standby_comes_from_the_configuration_else_from_the_values() {
+        let standby = |chart: &str, values: &str, name: &str| fixture::release(chart, values).component(name).unwrap().active_standby;
+        let root = r#"{"rootCoordinator":{"activeStandby":{"enabled":true}}}"#;
+        assert_eq!(standby("4.0.3", root, "rootcoord"), Some(false));
+        assert_eq!(standby("4.0.4", root, "rootcoord"), Some(true));
+        assert_eq!(standby("4.0.4", root, "querycoord"), Some(false));
+        let mixed = r#"{"mixCoordinator":{"enabled":true,"activeStandby":{"enabled":true}}}"#;
+        assert_eq!(standby("4.2.58", mixed, "mixcoord"), Some(true));
+        assert_eq!(standby("4.2.3", mixed, "rootcoord"), Some(true));
+        let config = |text: &str| format!(r#"{{"extraConfigFiles":{{"user.yaml":"{text}"}}}}"#);
+        assert_eq!(standby("4.2.3", &config("rootCoord:\\n  enableActiveStandby: true\\n"), "rootcoord"), Some(true));
+        assert_eq!(standby("4.2.58", &config("rootCoord:\\n  enableActiveStandby: true\\n"), "mixcoord"), Some(true));
+        assert_eq!(
+            standby("5.0.19", &config("mixCoord:\\n  enableActiveStandby: false\\nrootCoord:\\n  enableActiveStandby: true\\n"), "mixcoord"),
+            Some(false)
+        );
+        assert_eq!(standby("4.2.58", r#"{"customConfigMap":"mine"}"#, "mixcoord"), None);
+        assert_eq!(standby("4.2.58", "{}", "proxy"), Some(false));
+    }
+
+    #[test]
+    fn rendered_objects_tell_mode_and_components() {
+        let objects = |names: &[&str]| Rendered { components: names.iter().map(|name| (Arc::from(*name), Some(2))).collect(), ..Rendered::default() };
+        let (mode, components) = rendered(&objects(&["proxy", "mixcoord", "attu"]));
+        assert_eq!((mode, components.len(), components[1].values_key), (Some(Mode::Cluster), 2, "mixCoordinator"));
+        assert_eq!(rendered(&objects(&["standalone"])).0, Some(Mode::Standalone));
+        assert_eq!(rendered(&objects(&[])).0, None);
+    }
+}

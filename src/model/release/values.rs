@@ -170,3 +170,68 @@ fn dependencies(version: &ChartVersion, catalogue: &Catalogue) -> Vec<Dependency
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::*;
+    use crate::model::declaration::SetKind;
+    use crate::model::value::Lookup;
+
+    fn at(release: &Release, path: &str) -> String {
+        match release.effective.lookup(path) {
+            Lookup::Found(entry) => format!("{:?}", entry.node.value),
+            Lookup::Absent => "absent".into(),
+            Lookup::Unknown(_) => "unknown".into(),
+        }
+    }
+
+    #[test]
+    fn each_strategy_takes_what_helm_takes() {
+        let before = fixture::release("4.1.24", r#"{"proxy":{"replicas":2},"queryNode":{"replicas":5}}"#);
+        // Strategy, then what stands at: a kept value, an overridden one, a default that moved, a key that is new.
+        let table = [
+            (ValuesStrategy::Replace, Some(&before), ["Int(1)", "Int(7)", "Bool(true)", "Bool(false)"]),
+            (ValuesStrategy::ResetThenReuse, Some(&before), ["Int(2)", "Int(7)", "Bool(true)", "Bool(false)"]),
+            (ValuesStrategy::Reuse, Some(&before), ["Int(2)", "Int(7)", "Bool(false)", "absent"]),
+            (ValuesStrategy::ResetThenReuse, None, ["unknown", "Int(7)", "unknown", "unknown"]),
+            (ValuesStrategy::Reuse, None, ["unknown", "Int(7)", "unknown", "unknown"]),
+        ];
+        for (strategy, before, expected) in table {
+            let mut declaration = fixture::declaration(Some("4.2.20"), r#"{"queryNode":{"replicas":7}}"#);
+            declaration.strategy = strategy;
+            let after = fixture::resolve(declaration, before);
+            let found = ["proxy.replicas", "queryNode.replicas", "mixCoordinator.enabled", "streaming.enabled"].map(|path| at(&after, path));
+            assert_eq!(found, expected, "{strategy:?}");
+        }
+    }
+
+    #[test]
+    fn reused_values_are_reused_again() {
+        let first = fixture::release("4.1.24", "{}");
+        let mut declaration = fixture::declaration(Some("4.2.20"), "{}");
+        declaration.strategy = ValuesStrategy::Reuse;
+        let second = fixture::resolve(declaration.clone(), Some(&first));
+        let third = fixture::resolve(declaration, Some(&second));
+        assert_eq!(third.defaults_of, Some(ChartVersion::new(4, 1, 24)));
+        assert_eq!(third.chart, ChartResolution::Known(ChartVersion::new(4, 2, 20)));
+    }
+
+    #[test]
+    fn values_that_helm_refuses_are_unknown_and_say_why() {
+        let mut declaration = fixture::declaration(Some("4.2.20"), "{}");
+        declaration.layers.push(Layer::Set { kind: SetKind::Set, text: "a.b[x]=1".into(), place: fixture::place(), file: None });
+        let release = fixture::resolve(declaration, None);
+        assert!(release.refused.is_some());
+        assert_eq!(at(&release, "proxy.replicas"), "unknown");
+        assert!(release.milvus.unknown_because().is_some());
+    }
+
+    #[test]
+    fn defaults_know_that_they_are_defaults_and_user_values_keep_their_place() {
+        let release = fixture::release("4.2.20", r#"{"proxy":{"replicas":2}}"#);
+        let origin = |path: &str| release.effective.lookup(path).found().unwrap().node.origin.clone();
+        assert_eq!(origin("queryNode.replicas"), Origin::ChartDefault);
+        assert_eq!(origin("proxy.replicas"), Origin::At(fixture::place()));
+    }
+}
