@@ -22,6 +22,7 @@ pub mod index;
 pub mod item;
 pub mod kustomize;
 pub mod lineage;
+pub mod manifest;
 pub mod memory;
 mod misplaced;
 pub mod nested;
@@ -150,6 +151,7 @@ const READERS: &[Reader] = &[
     evidence::read,
     flux::read,
     helmfile::read,
+    manifest::read,
     umbrella::read,
     unread::read,
     values_file::read,
