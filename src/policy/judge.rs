@@ -109,7 +109,12 @@ fn fits(door: &Door, evidence: &Evidence, after: &Release, rule: &str) -> Fit {
     };
     match &evidence.kind {
         EvidenceKind::GuardedUpgrade { to } if takes(EvidenceWord::GuardedUpgrade) => leads_here(to),
-        EvidenceKind::MigrateCall { to: Some(to) } if takes(EvidenceWord::MigrateCall) => leads_here(to),
+        // The migration makes metadata of a line; any version of that line takes it over.
+        EvidenceKind::MigrateCall { to: Some(to) } if takes(EvidenceWord::MigrateCall) => match to.trim().parse::<MilvusVersion>() {
+            Ok(version) if after.milvus.exact().is_some_and(|after| after.line() == version.line()) => Fit::Yes,
+            Ok(_) => Fit::No,
+            Err(_) => Fit::TargetUnreadable,
+        },
         EvidenceKind::MigrateCall { to: None } if takes(EvidenceWord::MigrateCall) => Fit::TargetUnreadable,
         EvidenceKind::Acknowledged { rule: acknowledged, .. } if takes(EvidenceWord::Acknowledged) && **acknowledged == *rule => Fit::Yes,
         _ => Fit::No,
