@@ -20,6 +20,7 @@ pub mod gotmpl;
 pub mod helmfile;
 pub mod index;
 pub mod item;
+pub mod k3s;
 pub mod kustomize;
 pub mod lineage;
 pub mod manifest;
@@ -151,6 +152,8 @@ const READERS: &[Reader] = &[
     evidence::read,
     flux::read,
     helmfile::read,
+    k3s::read,
+    kustomize::read,
     manifest::read,
     umbrella::read,
     unread::read,

@@ -10,14 +10,14 @@ use std::sync::Arc;
 
 use super::context::{Context, join};
 use super::declare::blank;
-use super::evidence::acknowledgements;
+use super::evidence::of_rendering;
 use super::gitops::{Rendering, chart, prove_lineage, renderings, through_chart, version};
-use super::index::{Object, objects};
+use super::index::objects;
 use super::item::{Expander, Item, no_expansion};
 use super::kustomize::patch::merge;
 use super::lineage::{is_milvus_chart, is_operator_chart};
 use super::{Reading, SourceFile};
-use crate::model::declaration::{Applier, Declaration, Form, NotChecked};
+use crate::model::declaration::{Applier, Declaration, Evidence, Form, NotChecked};
 use crate::model::place::Fact;
 
 const GROUP: &str = "argoproj.io";
@@ -33,20 +33,19 @@ pub fn read(file: &SourceFile, context: &Context<'_>) -> Reading {
         if object.is(GROUP, "Application") {
             for rendering in renderings(&object, context) {
                 let found = declare(&rendering.item, &rendering, &no_expansion, context);
-                add(found, &object, &mut reading);
+                add(found, &of_rendering(&object, &rendering, context), &mut reading);
             }
         } else if object.is(GROUP, "ApplicationSet") {
             for rendering in renderings(&object, context) {
                 let found = read_set(&rendering, context);
-                add(found, &object, &mut reading);
+                add(found, &of_rendering(&object, &rendering, context), &mut reading);
             }
         }
     }
     reading
 }
 
-fn add(mut declarations: Vec<Declaration>, object: &Object<'_>, reading: &mut Reading) {
-    let evidence = acknowledgements(object.file, &object.bytes);
+fn add(mut declarations: Vec<Declaration>, evidence: &[Evidence], reading: &mut Reading) {
     for declaration in &mut declarations {
         declaration.evidence.extend(evidence.iter().cloned());
     }

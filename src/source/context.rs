@@ -70,17 +70,18 @@ impl<'a> Context<'a> {
         if !self.exists(&path) {
             return Err(ReadError::Missing);
         }
-        let mut files = self.on_demand.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(file) = files.get(path.as_str()) {
-            return file.clone().map(FileRef::OnDemand);
-        }
-        if files.len() >= MAX_READ_ON_DEMAND {
-            return Err(ReadError::Failed(format!("more than {MAX_READ_ON_DEMAND} files are named by others; the rest is not read")));
-        }
-        let path: Arc<str> = path.into();
+        let known = |files: &OnDemand| files.get(path.as_str()).cloned().ok_or(files.len());
+        let path = match known(&self.on_demand.lock().unwrap_or_else(PoisonError::into_inner)) {
+            Ok(file) => return file.map(FileRef::OnDemand),
+            Err(count) if count >= MAX_READ_ON_DEMAND => {
+                return Err(ReadError::Failed(format!("more than {MAX_READ_ON_DEMAND} files are named by others; the rest is not read")));
+            }
+            Err(_) => Arc::<str>::from(path),
+        };
+        // Read without the lock: two threads may read the same file, the first one stays.
         let file = self.tree.read(&path).map(|text| Arc::new(SourceFile::new(path.clone(), text)));
-        files.insert(path, file.clone());
-        file.map(FileRef::OnDemand)
+        let mut files = self.on_demand.lock().unwrap_or_else(PoisonError::into_inner);
+        files.entry(path).or_insert(file).clone().map(FileRef::OnDemand)
     }
 
     /// The kustomizations of the tree, read when first asked for.

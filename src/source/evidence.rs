@@ -5,7 +5,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::context::{Context, nearness};
-use super::index::objects;
+use super::gitops::Rendering;
+use super::index::{Object, objects};
 use super::item::Item;
 use super::{Reading, SourceFile};
 use crate::model::declaration::{Declaration, Evidence, EvidenceKind, Form};
@@ -36,6 +37,24 @@ pub fn acknowledgements(file: &SourceFile, bytes: &Range<usize>) -> Vec<Evidence
         for part in said.trim().trim_matches(['"', '\'']).split(';') {
             found.extend(acknowledgement(part.trim(), &place));
         }
+    }
+    found
+}
+
+/// The acknowledgements of an object as an environment applies it: beside the object, in the kustomizations over it, or patched in.
+#[must_use]
+pub fn of_rendering(object: &Object<'_>, rendering: &Rendering<'_>, context: &Context<'_>) -> Vec<Evidence> {
+    let mut found = acknowledgements(object.file, &object.bytes);
+    for layer in &rendering.environment.layers {
+        if let Ok(file) = context.file(&layer.path) {
+            found.extend(acknowledgements(&file, &(0..file.text.len())));
+        }
+    }
+    if let Some(said) = rendering.item.at(&["metadata", "annotations", ACKNOWLEDGEMENT])
+        && said.source.path != object.file.path
+        && let Some(text) = said.text()
+    {
+        found.extend(text.split(';').filter_map(|part| acknowledgement(part.trim(), &said.place())));
     }
     found
 }

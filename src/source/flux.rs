@@ -2,7 +2,6 @@
 
 mod chart;
 mod flags;
-mod post_render;
 mod substitute;
 mod values;
 
@@ -10,10 +9,11 @@ use std::sync::Arc;
 
 use super::context::Context;
 use super::declare::blank;
-use super::evidence::acknowledgements;
+use super::evidence::of_rendering;
 use super::gitops::{Rendering, prove_lineage, renderings, through_chart};
 use super::index::{Object, objects};
 use super::item::Item;
+use super::kustomize::images;
 use super::{Reading, SourceFile};
 use crate::model::declaration::{Applier, Declaration, FlagKind, Form, ValuesStrategy};
 use crate::model::place::{Fact, Origin};
@@ -49,14 +49,15 @@ fn may_be_milvus(object: &Object<'_>) -> bool {
 fn read_object(object: &Object<'_>, context: &Context<'_>, reading: &mut Reading) {
     for rendering in renderings(object, context) {
         let substitution = Substitution::of(&rendering.environment, context.kustomizations(), context);
-        for mut declaration in declare(rendering, &substitution, context).unwrap_or_default() {
-            declaration.evidence.extend(acknowledgements(object.file, &object.bytes));
+        let evidence = of_rendering(object, &rendering, context);
+        for mut declaration in declare(rendering, &substitution, context, &mut reading.claimed).unwrap_or_default() {
+            declaration.evidence.extend(evidence.iter().cloned());
             reading.declarations.push(declaration);
         }
     }
 }
 
-fn declare(rendering: Rendering<'_>, substitution: &Substitution, context: &Context<'_>) -> Option<Vec<Declaration>> {
+fn declare(rendering: Rendering<'_>, substitution: &Substitution, context: &Context<'_>, claimed: &mut Vec<Arc<str>>) -> Option<Vec<Declaration>> {
     let item = &rendering.item.expanded(substitution);
     let environment = &rendering.environment;
     let spec = item.get("spec")?;
@@ -75,13 +76,17 @@ fn declare(rendering: Rendering<'_>, substitution: &Substitution, context: &Cont
     declaration.name = release_name(item, spec);
     declaration.identity.name = declaration.name.known().cloned();
     declaration.identity.namespace = declaration.namespace.known().cloned();
-    values::add(item, environment, substitution, context, &mut declaration);
+    claimed.extend(values::add(item, environment, substitution, context, &mut declaration));
     prove_lineage(&mut declaration, spec.get("values"));
     declaration.flags = flags::read(item, environment);
     if declaration.flags.iter().any(|flag| flag.kind == FlagKind::ReuseValues) {
         declaration.strategy = ValuesStrategy::Reuse;
     }
-    post_render::add(spec, &mut declaration);
+    for renderer in spec.get("postRenderers").map(Item::items).unwrap_or_default() {
+        if let Some(kustomize) = renderer.get("kustomize") {
+            images::add(kustomize, &mut declaration);
+        }
+    }
     Some(match chart.folder {
         Some(folder) => through_chart(&declaration, &folder, context),
         None => vec![declaration],

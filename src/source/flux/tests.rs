@@ -311,6 +311,29 @@ fn evidence_beside_a_release_belongs_to_it() {
 }
 
 #[test]
+fn an_overlay_may_acknowledge_for_its_release_alone() {
+    let reading = read(&[
+        REPOSITORY,
+        ("base/milvus.yaml", RELEASE),
+        ("base/kustomization.yaml", "resources: [milvus.yaml]\n"),
+        ("prod/kustomization.yaml", "# guard.milvus-guard.dev/ack: MV210 OPS-1\nresources: [../base]\npatches: [{path: ack.yaml}]\n"),
+        ("prod/ack.yaml", "kind: HelmRelease\nmetadata: {name: milvus, annotations: {guard.milvus-guard.dev/ack: MV201 OPS-2}}\n"),
+        ("test/kustomization.yaml", "resources: [../base]\n"),
+    ]);
+    let counts: Vec<usize> = reading.declarations.iter().map(|d| d.evidence.len()).collect();
+    assert_eq!(counts, [2, 0]);
+}
+
+#[test]
+fn a_file_that_kustomize_puts_into_a_secret_is_no_values_file_of_its_own() {
+    let release = RELEASE.replace("  interval: 10m\n", "  valuesFrom: [{kind: Secret, name: milvus-values}]\n");
+    let kustomization = "resources: [release.yaml]\nsecretGenerator:\n- {name: milvus-values, files: [values.yaml=v.yaml]}\n";
+    let values = "image: {all: {repository: milvusdb/milvus, tag: v2.5.10}}\n";
+    let found = only(&[REPOSITORY, ("apps/release.yaml", &release), ("apps/kustomization.yaml", kustomization), ("apps/v.yaml", values)]);
+    assert_eq!(said(&found, "image.all.repository").unwrap().1, "");
+}
+
+#[test]
 fn a_broken_neighbour_and_a_templated_chart_cost_nothing_else() {
     let text = format!(
         "a: *nothing\n---\n{RELEASE}---\napiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {{name: other}}\nspec: {{chart: {{spec: {{chart: '{{{{ .Values.milvus }}}}'}}}}}}\n"

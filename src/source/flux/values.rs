@@ -13,12 +13,18 @@ use crate::source::item::{Item, gap_at, no_expansion};
 use crate::source::kustomize::generate::{Generated, Generator, generated};
 use crate::source::kustomize::{Environment, apply};
 
-/// Adds the values as layers, lowest precedence first.
-pub(super) fn add(item: &Item, environment: &Environment<'_>, substitution: &Substitution, context: &Context<'_>, declaration: &mut Declaration) {
+/// Adds the values as layers, lowest precedence first. Gives the files that went into Secrets: their layers name no file.
+pub(super) fn add(
+    item: &Item,
+    environment: &Environment<'_>,
+    substitution: &Substitution,
+    context: &Context<'_>,
+    declaration: &mut Declaration,
+) -> Vec<Arc<str>> {
     let Some(spec) = item.get("spec") else {
-        return;
+        return Vec::new();
     };
-    let source = Sources { item, environment, substitution, context };
+    let mut source = Sources { item, environment, substitution, context, secret_files: Vec::new() };
     for reference in spec.get("valuesFrom").map(Item::items).unwrap_or_default() {
         source.add_reference(reference, declaration);
     }
@@ -30,6 +36,7 @@ pub(super) fn add(item: &Item, environment: &Environment<'_>, substitution: &Sub
     if let Some(values) = spec.get("values") {
         declaration.layers.extend(table(values, "spec.values"));
     }
+    source.secret_files
 }
 
 struct Sources<'s> {
@@ -37,6 +44,7 @@ struct Sources<'s> {
     environment: &'s Environment<'s>,
     substitution: &'s Substitution,
     context: &'s Context<'s>,
+    secret_files: Vec<Arc<str>>,
 }
 
 /// What a `valuesFrom` entry leads to.
@@ -62,7 +70,7 @@ struct Reference<'r> {
 }
 
 impl Sources<'_> {
-    fn add_reference(&self, item: &Item, declaration: &mut Declaration) {
+    fn add_reference(&mut self, item: &Item, declaration: &mut Declaration) {
         let kind = item.text_at(&["kind"]).unwrap_or("ConfigMap");
         let Some(name) = item.text_at(&["name"]) else {
             unseen(kind, "its name is templated", item.place(), &mut declaration.layers, &mut declaration.gaps);
@@ -77,13 +85,16 @@ impl Sources<'_> {
         }
     }
 
-    fn add_table(&self, found: Found, reference: &Reference<'_>, declaration: &mut Declaration) {
+    fn add_table(&mut self, found: Found, reference: &Reference<'_>, declaration: &mut Declaration) {
         let expand = self.substitution;
         let values = match found {
             Found::Scalar(scalar) => scalar.embedded(expand),
             Found::Text(text, item) => Item::scalar(&item, &text).embedded(expand),
             Found::File(path) if !reference.is_secret => return add_values_file(&path, reference.item, expand, self.context, declaration),
-            Found::File(path) => values_file(&path, reference.item, expand, self.context),
+            Found::File(path) => {
+                self.secret_files.push(path.as_str().into());
+                values_file(&path, reference.item, expand, self.context)
+            }
             Found::Unseen(reason) => return Self::add_unseen(reference, &reason, declaration),
         };
         match values {

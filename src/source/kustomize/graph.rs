@@ -145,6 +145,17 @@ impl Graph {
         found
     }
 
+    /// The environments of what a kustomization makes itself (generated objects, charts); the kustomization is the innermost layer.
+    #[must_use]
+    pub fn environments_of<'g>(&'g self, kustomization: &'g Kustomization) -> Vec<Environment<'g>> {
+        let mut found = Vec::new();
+        self.climb(&kustomization.folder, &mut vec![kustomization], &mut found);
+        if found.is_empty() {
+            found.push(Environment { layers: vec![kustomization], flux: None });
+        }
+        found
+    }
+
     fn climb<'g>(&'g self, target: &str, layers: &mut Vec<&'g Kustomization>, found: &mut Vec<Environment<'g>>) {
         if found.len() >= MAX_ENVIRONMENTS || layers.len() >= MAX_LAYERS {
             return;

@@ -1,21 +1,16 @@
-//! Post-renderers: kustomize images and patches that change the Milvus image after Helm has rendered it.
+//! Images and patches that change the Milvus image after Helm has rendered it: Flux post-renderers, kustomizations over a rendered chart.
 
 use crate::model::declaration::Declaration;
 use crate::source::item::{Item, no_expansion};
 
-/// Takes the Milvus image from the post-renderers, or says what cannot be told.
-pub(super) fn add(spec: &Item, declaration: &mut Declaration) {
-    for renderer in spec.get("postRenderers").map(Item::items).unwrap_or_default() {
-        let Some(kustomize) = renderer.get("kustomize") else {
-            continue;
-        };
-        for image in list(kustomize, "images").iter().filter(|image| image.text_at(&["name"]).is_some_and(is_milvus_image)) {
-            add_image(image, declaration);
-        }
-        for key in ["patches", "patchesStrategicMerge", "patchesJson6902"] {
-            for patch in list(kustomize, key) {
-                add_patch(patch, declaration);
-            }
+/// Takes the Milvus image from the `images` and inline patches of a kustomization, or says what cannot be told.
+pub fn add(kustomization: &Item, declaration: &mut Declaration) {
+    for image in list(kustomization, "images").iter().filter(|image| image.text_at(&["name"]).is_some_and(is_milvus_image)) {
+        add_image(image, declaration);
+    }
+    for key in ["patches", "patchesStrategicMerge", "patchesJson6902"] {
+        for patch in list(kustomization, key) {
+            add_patch(patch, declaration);
         }
     }
 }
@@ -26,7 +21,7 @@ fn add_image(image: &Item, declaration: &mut Declaration) {
     match (image.get("digest"), image.get("newTag")) {
         (Some(digest), _) => declaration.image = digest.fact().map(|digest| format!("{name}@{digest}").into()),
         (None, Some(tag)) => declaration.image = tag.fact().map(|tag| format!("{name}:{tag}").into()),
-        (None, None) => declaration.gaps.push(image.partly("a post-renderer takes the Milvus image from another repository")),
+        (None, None) => declaration.gaps.push(image.partly("kustomize takes the Milvus image from another repository")),
     }
 }
 
@@ -44,7 +39,7 @@ fn add_patch(patch: &Item, declaration: &mut Declaration) {
     };
     let named = patch.at(&["target", "name"]).or_else(|| content.at(&["metadata", "name"]));
     if named.is_some() || image.text().is_none() {
-        declaration.gaps.push(image.partly("a post-renderer changes the image of some Milvus workloads: their version is not checked"));
+        declaration.gaps.push(image.partly("a patch changes the image of some Milvus workloads: their version is not checked"));
     } else {
         declaration.image = image.fact();
     }
