@@ -28,13 +28,18 @@ struct Module {
 }
 
 impl Module {
-    /// The text without its unit tests and without comments.
+    /// The text without its unit tests (they stand last) and without comments.
     fn code(&self) -> String {
-        let code = self.text.split("\n#[cfg(test)]\nmod tests").next().unwrap_or_default();
-        code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+        let is_test_module = |at: &usize| {
+            let mut after = self.text[*at..].lines().skip(2).skip_while(|line| line.starts_with("#["));
+            after.next().is_some_and(|line| line.contains("mod ") && line.ends_with('{'))
+        };
+        let tests = self.text.match_indices("\n#[cfg(test)]\n").map(|(at, _)| at).find(is_test_module);
+        self.text[..tests.unwrap_or(self.text.len())].lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
     }
 }
 
+/// All modules but those of nothing but tests.
 fn modules() -> Vec<Module> {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut folders = vec![src.clone()];
@@ -44,7 +49,7 @@ fn modules() -> Vec<Module> {
         for path in entries {
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
+            } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {
                 let relative = path.strip_prefix(&src).unwrap().to_str().unwrap().replace('\\', "/");
                 let top = relative.split('/').next().unwrap().trim_end_matches(".rs").to_owned();
                 found.push(Module { path: relative, top, text: std::fs::read_to_string(&path).unwrap() });
