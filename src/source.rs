@@ -181,6 +181,7 @@ pub fn read_tree(tree: &dyn Tree, files: &[SourceFile]) -> Reading {
     }
     gitops::drop_deployed_charts(&mut all);
     evidence::join(&mut all);
+    umbrella::leave_out_deployed_copies(&mut all);
     values_file::leave_out_claimed(&mut all);
     all
 }

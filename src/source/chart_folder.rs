@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::context::{Context, FileRef, join};
+use super::gitops::version;
 use super::item::Item;
 use super::lineage::{archive_version, is_milvus_chart};
 use crate::model::declaration::Lock;
@@ -37,11 +38,13 @@ pub struct Dependency {
 }
 
 impl ChartFolder {
-    /// The chart in a folder, if a readable Chart.yaml stands there.
+    /// The chart in a folder, if a readable Chart.yaml or requirements.yaml stands there.
     #[must_use]
     pub fn load(folder: &str, context: &Context<'_>) -> Option<Self> {
-        let metadata = first_document(&context.file(&join(folder, "Chart.yaml")?).ok()?)?;
-        let requirements = join(folder, "requirements.yaml").and_then(|path| context.file(&path).ok()).and_then(|file| first_document(&file));
+        let document = |name: &str| join(folder, name).and_then(|path| context.file(&path).ok()).and_then(|file| first_document(&file));
+        let requirements = document("requirements.yaml");
+        // Requirements tell of their dependencies even where Chart.yaml is missing or broken.
+        let metadata = document("Chart.yaml").or_else(|| requirements.clone())?;
         let source = requirements.as_ref().filter(|r| r.get("dependencies").is_some_and(|d| !d.items().is_empty())).unwrap_or(&metadata);
         let dependencies = source.get("dependencies").map(dependencies).unwrap_or_default();
         Some(Self { folder: folder.into(), dependencies_file: source.source.path.clone(), dependencies, metadata })
@@ -67,7 +70,7 @@ impl ChartFolder {
     /// Its own version.
     #[must_use]
     pub fn version(&self) -> Fact<VersionSpec> {
-        self.metadata.fact_at(&["version"]).map(|text| VersionSpec::parse(&text))
+        version(self.metadata.fact_at(&["version"]))
     }
 
     /// The lock's entry for a dependency, `nth` of those with its name. Without a lock file its version is absent.

@@ -12,6 +12,7 @@ use super::kustomize::{Environment, apply};
 use super::lineage::{lineage, values_lineage};
 use super::nested::files_of;
 use super::umbrella::declarations_of_chart;
+use crate::document::template::is_variable;
 use crate::model::declaration::{ChartSource, Declaration, Form, Layer, Lineage, NotChecked, NotCheckedKind};
 use crate::model::place::{Fact, Origin, Place};
 use crate::model::value::{Entry, Node, Table, Value};
@@ -56,10 +57,13 @@ pub fn renderings<'g>(object: &Object<'_>, context: &'g Context<'_>) -> Vec<Rend
     environments.into_iter().zip(&roots).map(render).collect()
 }
 
-/// A chart version as written, read as Helm reads it.
+/// A chart version as written, read as Helm reads it; a variable is unknown.
 #[must_use]
 pub fn version(fact: Fact<Arc<str>>) -> Fact<VersionSpec> {
-    fact.map(|text| VersionSpec::parse(&text))
+    match fact {
+        Fact::Known(text, origin) if is_variable(&text) => Fact::Unknown(format!("`{text}` is a variable").into(), origin),
+        fact => fact.map(|text| VersionSpec::parse(&text)),
+    }
 }
 
 /// A chart from a repository whose URL is known or not.

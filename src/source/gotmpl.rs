@@ -4,8 +4,13 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use std::sync::Arc;
+
+use super::item::{Expander, Text};
 use super::nested::{Said, said};
+use crate::document::yaml::{Point, Span};
 use crate::model::declaration::Layer;
+use crate::model::place::Position;
 use crate::model::value::{Value, escape_key};
 
 /// What a template may ask for.
@@ -17,6 +22,27 @@ pub struct Scope<'s> {
     pub values: &'s [Layer],
     /// `.Release.Name` and `.Release.Namespace`.
     pub release: Option<(&'s str, Option<&'s str>)>,
+}
+
+impl Expander for Scope<'_> {
+    fn expand(&self, text: &str) -> Option<String> {
+        expand(text, self)
+    }
+
+    /// Where the environment says the value of `{{ .Values.a.b }}`.
+    fn written_at(&self, text: &str) -> Option<(Arc<Text>, Span)> {
+        let inner = text.trim().trim_matches(['"', '\'']).strip_prefix("{{")?.strip_suffix("}}")?.trim_matches('-');
+        let path = values_path(words(split(inner, '|').first()?).first()?)?;
+        let dotted = path.iter().map(|key| escape_key(key)).collect::<Vec<_>>().join(".");
+        let at = self.values.iter().rev().find_map(|layer| match layer {
+            Layer::Table { values, .. } => values.lookup(&dotted).found().map(|entry| &entry.node.origin),
+            Layer::Set { .. } | Layer::Unseen { .. } => None,
+        })?;
+        let place = at.place()?;
+        let point = |position: Position| Point { byte: 0, line: position.line, column: position.column };
+        let source = Text { path: place.file.clone(), text: Arc::from("") };
+        Some((Arc::new(source), Span { start: point(place.start), end: point(place.end) }))
+    }
 }
 
 /// Expressions nest this deep at most.

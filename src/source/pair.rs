@@ -37,6 +37,7 @@ pub fn present(declarations: Vec<Declaration>) -> Vec<Pair> {
 /// environment); and a renamed values file of equal content.
 #[must_use]
 pub fn pair(before: Vec<Declaration>, after: Vec<Declaration>) -> Vec<Pair> {
+    let (before, after) = (in_environments_of(before.clone(), &after), in_environments_of(after, &before));
     let mut pairing = Pairing { partner: vec![None; after.len()], taken: vec![false; before.len()], before: &before, after: &after };
     pairing.by(|d| Some((d.identity.clone(), Some(d.operation))), Rest::InOrder);
     pairing.by(|d| is_state(d).then(|| (d.identity.clone(), None::<Operation>)), Rest::InOrder);
@@ -45,6 +46,31 @@ pub fn pair(before: Vec<Declaration>, after: Vec<Declaration>) -> Vec<Pair> {
     pairing.by(|d| d.identity.name.is_none().then(|| elsewhere(d)), Rest::Nearest);
     let partner = pairing.partner;
     finish(before, after, &partner)
+}
+
+/// A helmfile's release that no environment changes stands once. Where on the other side environments differ, it stands once for each of them, so that
+/// each is compared with its own.
+fn in_environments_of(declarations: Vec<Declaration>, other: &[Declaration]) -> Vec<Declaration> {
+    let release = |d: &Declaration, scope: &str| (scope.to_owned(), d.identity.namespace.clone(), d.identity.name.clone());
+    let mut scopes: BTreeMap<_, Vec<Arc<str>>> = BTreeMap::new();
+    for d in other.iter().filter(|d| d.identity.form == Form::Helmfile) {
+        if let Some((file, _)) = d.identity.scope.split_once('#') {
+            scopes.entry(release(d, file)).or_default().push(d.identity.scope.clone());
+        }
+    }
+    let mut all = Vec::with_capacity(declarations.len());
+    for declaration in declarations {
+        let is_for_all = declaration.identity.form == Form::Helmfile && !declaration.identity.scope.contains('#');
+        match scopes.get(&release(&declaration, &declaration.identity.scope)).filter(|_| is_for_all) {
+            Some(scopes) => all.extend(scopes.iter().map(|scope| {
+                let mut declaration = declaration.clone();
+                declaration.identity.scope = scope.clone();
+                declaration
+            })),
+            None => all.push(declaration),
+        }
+    }
+    all
 }
 
 fn finish(before: Vec<Declaration>, after: Vec<Declaration>, partner: &[Option<usize>]) -> Vec<Pair> {
@@ -267,6 +293,20 @@ mod tests {
             shown(vec![values("deploy/milvus/x.yaml", "1")], vec![values("helm/deploy/milvus/x.yaml", "2")]),
             ["deploy/milvus/x.yaml>helm/deploy/milvus/x.yaml:Changed"]
         );
+    }
+
+    #[test]
+    fn a_helmfile_whose_environments_part_or_join_is_compared_environment_by_environment() {
+        let one = |scope: &str, content: &str| {
+            let mut declaration = flux("helmfile.yaml", "m", content);
+            declaration.identity.form = Form::Helmfile;
+            declaration.identity.scope = scope.into();
+            declaration
+        };
+        let (dev, prod, both) = (one("helmfile.yaml#dev", "2"), one("helmfile.yaml#prod", "1"), one("helmfile.yaml", "2"));
+        let kinds = |before: Vec<Declaration>, after: Vec<Declaration>| pair(before, after).iter().map(|p| p.kind).collect::<Vec<_>>();
+        assert_eq!(kinds(vec![dev.clone(), prod.clone()], vec![both.clone()]), [ChangeKind::Unchanged, ChangeKind::Changed]);
+        assert_eq!(kinds(vec![both], vec![dev, prod]), [ChangeKind::Unchanged, ChangeKind::Changed]);
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! Umbrella charts: Chart.yaml or requirements.yaml with Milvus among the dependencies, their lock, their values per environment.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::chart_folder::{ChartFolder, Dependency, told_by};
 use super::context::{Context, join};
 use super::declare::blank;
 use super::environments::environments;
+use super::gitops::version;
 use super::item::{Item, gap_at};
 use super::lineage::{is_milvus_chart, lineage};
 use super::misplaced::misplaced;
@@ -15,7 +17,6 @@ use super::{Reading, SourceFile};
 use crate::model::declaration::{ChartSource, Declaration, Form, Layer, Lineage, Lock, NotChecked, NotCheckedKind};
 use crate::model::place::{Fact, Place};
 use crate::model::value::Value;
-use crate::model::version::VersionSpec;
 
 /// Charts within charts are followed this far.
 const MAX_DEPTH: usize = 3;
@@ -102,7 +103,7 @@ pub fn milvus_parts(chart: &ChartFolder, context: &Context<'_>, depth: usize) ->
 
 fn milvus_part(chart: &ChartFolder, dependency: &Dependency, nth: usize, local: Option<&ChartFolder>, context: &Context<'_>) -> MilvusPart {
     let item = &dependency.item;
-    let asked = item.fact_at(&["version"]).map(|text| VersionSpec::parse(&text));
+    let asked = version(item.fact_at(&["version"]));
     let repository = item.fact_at(&["repository"]);
     let mut source = ChartSource {
         lineage: lineage(repository.known().map(|r| &**r), &dependency.name),
@@ -185,6 +186,12 @@ fn copy_of_zilliztech(chart: &ChartFolder) -> Declaration {
     };
     declaration.source_only = true;
     declaration
+}
+
+/// Leaves out copies of zilliztech's chart that another declaration deploys: they are judged with the values that it gives them.
+pub(super) fn leave_out_deployed_copies(reading: &mut Reading) {
+    let deployed: HashSet<Arc<str>> = reading.declarations.iter().filter(|d| !d.source_only).filter_map(|d| d.chart.vendored.clone()).collect();
+    reading.declarations.retain(|d| !d.source_only || d.chart.vendored.as_ref().is_none_or(|folder| !deployed.contains(folder)));
 }
 
 /// The chart's own values.yaml as the lowest layer.
@@ -327,6 +334,7 @@ fn tags(dependency: &Dependency) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::version::VersionSpec;
     use crate::source::memory::MemoryTree;
 
     const ZILLIZ: &str = "https://zilliztech.github.io/milvus-helm/";
@@ -517,6 +525,16 @@ mod tests {
         let all = read_all(&[("a/Chart.yaml", &two), ("a/Chart.lock", &lock)]);
         assert_eq!(scopes(&all), ["a/milvus", "a/second"]);
         assert!(all.iter().all(|d| !d.lock.as_ref().unwrap().disagrees));
+    }
+
+    #[test]
+    fn requirements_without_a_readable_chart_and_variables_are_read() {
+        let all = read_all(&[(
+            "a/requirements.yaml",
+            "dependencies: [{name: milvus, version: $MILVUS_CHART, repository: 'https://milvus-io.github.io/milvus-helm'}]\n",
+        )]);
+        assert_eq!(all.len(), 1);
+        assert!(all[0].chart.version.is_unknown());
     }
 
     #[test]

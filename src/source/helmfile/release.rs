@@ -9,7 +9,8 @@ use crate::model::value::Value;
 use crate::model::version::VersionSpec;
 use crate::source::context::{Context, join};
 use crate::source::declare::blank;
-use crate::source::gotmpl::{Scope, expand, written_out};
+use crate::source::gitops::version;
+use crate::source::gotmpl::{Scope, written_out};
 use crate::source::item::{Item, gap_at};
 use crate::source::lineage::{archive_version, is_milvus_chart, is_operator_chart, lineage};
 use crate::source::nested::{Said, part_at, said};
@@ -49,14 +50,14 @@ impl Settings<'_> {
 impl Reader<'_> {
     fn release(&self, item: &Item) -> Vec<Declaration> {
         let scope = self.state.scope();
-        let named = item.clone().expanded(&|text: &str| expand(text, &scope));
+        let named = item.clone().expanded(&scope);
         let name = named.text_at(&["name"]).unwrap_or_default().to_owned();
         let namespace = named.text_at(&["namespace"]).map(str::to_owned);
         let scope = Scope { release: Some((&name, namespace.as_deref())), ..scope };
-        let mut own = vec![item.clone().expanded(&|text: &str| expand(text, &scope))];
+        let mut own = vec![item.clone().expanded(&scope)];
         let inherited = named.get("inherit").map(Item::items).unwrap_or_default().iter().take(MAX_INHERITED);
         for template in inherited.filter_map(|entry| entry.text_at(&["template"])).filter_map(|name| self.state.setting("templates", name)) {
-            own.push(template.clone().expanded(&|text: &str| expand(text, &scope)));
+            own.push(template.clone().expanded(&scope));
         }
         let settings = Settings { own, state: self.state };
         self.read(item, &settings, &scope)
@@ -170,15 +171,15 @@ impl Reader<'_> {
             Fact::Unknown(..) => Lineage::Unknown,
             repository => lineage(repository.known().map(|url| &**url), name),
         };
-        let mut version = settings.get("version").map_or(Fact::Absent, Item::fact).map(|text| VersionSpec::parse(&text));
+        let mut asked = version(settings.get("version").map_or(Fact::Absent, Item::fact));
         let mut vendored = None;
         if let Some(of_archive) = archive_version(name, "milvus")
-            && version.is_absent()
+            && asked.is_absent()
         {
-            version = Fact::Known(VersionSpec::parse(of_archive), Origin::At(chart.place()));
+            asked = Fact::Known(VersionSpec::parse(of_archive), Origin::At(chart.place()));
             vendored = (!name.contains("://")).then(|| Arc::from(name));
         }
-        ChartSource { repository, name: chart.fact(), version, lineage, vendored }
+        ChartSource { repository, name: chart.fact(), version: asked, lineage, vendored }
     }
 
     /// The URL of the repository that the first part of a chart's name stands for.
@@ -190,7 +191,7 @@ impl Reader<'_> {
             return Fact::Absent;
         };
         let scope = self.state.scope();
-        let named = self.state.list("repositories").map(|(_, item)| item.clone().expanded(&|text: &str| expand(text, &scope)));
+        let named = self.state.list("repositories").map(|(_, item)| item.clone().expanded(&scope));
         let Some(repository) = named.into_iter().find(|item| item.text_at(&["name"]) == Some(alias)) else {
             return Fact::Absent;
         };

@@ -134,7 +134,7 @@ pub(super) struct EntryRead {
 /// Reads an entry of a list of values: an inline table, or the name of a file, which may be a template or a pattern.
 pub(super) fn values_entry(entry: &Item, folder: &str, scope: &Scope<'_>, context: &Context<'_>) -> Vec<EntryRead> {
     if entry.is_mapping() {
-        let expanded = entry.clone().expanded(&|text: &str| expand(text, scope));
+        let expanded = entry.clone().expanded(scope);
         return vec![EntryRead { layer: Some(Layer::Table { values: to_value(&expanded), what: "values of the helmfile".into() }), gap: None, file: None }];
     }
     let Some(name) = entry.raw_text().and_then(|text| expand(text.trim_matches(['"', '\'']), scope)) else {
@@ -165,7 +165,7 @@ fn file_of_values(path: &str, entry: &Item, scope: &Scope<'_>, context: &Context
         let layer = gap.is_some().then(|| Layer::Unseen { what: format!("values file {path}").into(), place: entry.place() });
         return EntryRead { layer, gap, file: Some(file.path.clone()) };
     };
-    let mut values = to_value(&part.item.expanded(&|text: &str| expand(text, scope)));
+    let mut values = to_value(&part.item.expanded(scope));
     if !part.written_out.is_empty()
         && let crate::model::value::Value::Table(table) = &mut values.value
     {

@@ -78,6 +78,7 @@ fn environments_that_differ_are_releases_of_their_own() {
     assert_eq!(found.iter().map(|d| &*d.identity.scope).collect::<Vec<_>>(), ["helmfile.yaml.gotmpl#dev", "helmfile.yaml.gotmpl#prod"]);
     assert_eq!(found[0].chart.version.known(), Some(&VersionSpec::parse("5.0.19")));
     assert_eq!(found[1].chart.version.known(), Some(&VersionSpec::parse("4.2.58")));
+    assert_eq!(found[1].chart.version.place().unwrap().to_string(), "env/prod.yaml:1:19");
     assert!(matches!(found[0].layers[..], [Layer::Unseen { .. }]));
     assert_eq!(said(&found[1].layers, "queryNode.replicas"), Said::Value(Value::Int(3)));
 }
