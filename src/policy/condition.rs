@@ -19,6 +19,8 @@ pub enum Condition {
     All(Vec<Self>),
     /// It does not hold.
     Not(Box<Self>),
+    /// At least that many of several hold.
+    Several(Several),
     /// The effective Milvus version lies in a range.
     Milvus(MilvusIs),
     /// The chart version lies in a range.
@@ -33,6 +35,8 @@ pub enum Condition {
     ChartChange(Direction),
     /// What is known of the chart's version.
     ChartState(#[serde(deserialize_with = "one_or_many")] Vec<ChartState>),
+    /// Whether the number given as chart version is one of a Milvus line (`2.5.11`).
+    ChartNumberIsMilvus(bool),
     /// How the chart's version is written.
     ChartSpec(#[serde(deserialize_with = "one_or_many")] Vec<ChartSpec>),
     /// What the image tag in force says.
@@ -45,6 +49,8 @@ pub enum Condition {
     Changed(Field),
     /// An effective value differs between before and after.
     ValueChanged(ValuePath),
+    /// A value of Milvus's own configuration (`user.yaml`) differs between before and after.
+    ConfigChanged(ValuePath),
     /// The effective message queue.
     Queue(QueueIs),
     /// An enabled component.
@@ -81,6 +87,16 @@ pub enum Condition {
     Kubernetes(ToolIs),
     /// A variable of the hit.
     Hit(HitIs),
+}
+
+/// A number of conditions, of which some must hold.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Several {
+    /// How many.
+    pub at_least: usize,
+    /// The conditions.
+    pub of: Vec<Condition>,
 }
 
 /// Which state of the release.
@@ -245,8 +261,12 @@ pub struct ModeIs {
 pub enum Field {
     /// Effective Milvus version.
     Milvus,
+    /// Major or minor of the effective Milvus version.
+    MilvusMinor,
     /// Chart version.
     Chart,
+    /// The Milvus version that the chart installs by default.
+    ChartAppVersion,
     /// Standalone or cluster.
     Mode,
     /// Kind of the message queue.

@@ -9,7 +9,7 @@ use crate::model::version::{EffectiveVersion, ImageTag, TagMeaning, VersionSpec}
 use crate::policy::answer::Answer;
 use crate::policy::condition::{
     ChartIs, ChartSpec, ChartState, ComponentIs, Condition, Crosses, Direction, Field, FlagIs, ImageTagIs, Knowable, Known, LockState, MilvusIs, QueueIs,
-    Scalar, Side, TagKind, ToolVersion, ValueIs, ValuePath, ValueTree, ValueType,
+    Scalar, Several, Side, TagKind, ToolVersion, ValueIs, ValuePath, ValueTree, ValueType,
 };
 use crate::policy::facts::{self, Facts, Found};
 use crate::policy::find::Hit;
@@ -47,8 +47,9 @@ impl Context<'_> {
             Condition::Any(inner) => inner.iter().fold(Answer::No, |answer, condition| answer.or(self.holds(condition))),
             Condition::All(inner) => self.all(inner),
             Condition::Not(inner) => !self.holds(inner),
+            Condition::Several(several) => self.several(several),
             Condition::Milvus(is) => self.on(is.side, |release| assumed(milvus_is(&release.milvus, is), release.milvus_assumes.is_some())),
-            Condition::Chart(is) => self.on(is.side, |release| assumed(chart_is(&release.chart, is), release.chart_assumes.is_some())),
+            Condition::Chart(is) => self.on(is.side, |release| assumed(chart_is(release, is), release.chart_assumes.is_some())),
             Condition::Crosses(crosses) => self.both(|before, after| crosses_version(before, after, crosses)),
             Condition::CrossesGate(id) => match self.gates.iter().find(|gate| gate.id == *id) {
                 Some(gate) => self.both(|before, after| crosses_gate(before, after, gate)),
@@ -65,12 +66,14 @@ impl Context<'_> {
                 moves(*direction, up, down, before.chart == after.chart, known)
             }),
             Condition::ChartState(states) => self.after(|release| states.iter().any(|state| chart_state(release, *state)).into()),
+            Condition::ChartNumberIsMilvus(is) => self.after(|release| (facts::chart_number_is_milvus(&release.chart) == *is).into()),
             Condition::ChartSpec(specs) => self.after(|release| specs.contains(&chart_spec(&release.declaration)).into()),
             Condition::ImageTag(is) => self.on(is.side, |release| image_tag_is(release, is)),
             Condition::ChangeKind(kinds) => kinds.contains(&self.facts.change.kind).into(),
             Condition::Mode(is) => self.on(is.side, |release| Answer::from_option(release.mode.map(|mode| mode == is.is))),
             Condition::Changed(field) => self.both(|before, after| Answer::from_option(field_differs(before, after, *field))),
-            Condition::ValueChanged(path) => self.both(|before, after| Answer::from_option(value_differs(before, after, path))),
+            Condition::ValueChanged(path) => self.both(|before, after| Answer::from_option(value_differs(before, after, ValueTree::Effective, path))),
+            Condition::ConfigChanged(path) => self.both(|before, after| Answer::from_option(value_differs(before, after, ValueTree::Config, path))),
             Condition::Queue(is) => self.on(is.side, |release| queue_is(release, is)),
             Condition::Component(is) => self.on(is.side, |release| component_is(release, is)),
             Condition::ObjectStore(is) => self.on(is.side, |release| match &release.objects {
@@ -96,6 +99,21 @@ impl Context<'_> {
             Condition::HelmClient(is) => self.tool(self.facts.change.environment.helm.map(|(a, b, c)| ToolVersion(a, b, c)), |d| &d.helm, &is.below),
             Condition::Kubernetes(is) => self.tool(self.facts.change.environment.kubernetes.map(|(a, b)| ToolVersion(a, b, 0)), |d| &d.kubernetes, &is.below),
             Condition::Hit(is) => self.hit.and_then(|hit| hit.variable(&is.name)).is_some_and(|value| is.one_of.iter().any(|one| one == value)).into(),
+        }
+    }
+
+    /// Whether enough of several conditions hold.
+    fn several(&self, several: &Several) -> Answer {
+        let answers: Vec<Answer> = several.of.iter().map(|condition| self.holds(condition)).collect();
+        let count = |wanted: &[Answer]| answers.iter().filter(|answer| wanted.contains(answer)).count();
+        if count(&[Answer::Yes]) >= several.at_least {
+            Answer::Yes
+        } else if count(&[Answer::Yes, Answer::Partly]) >= several.at_least {
+            Answer::Partly
+        } else if count(&[Answer::Yes, Answer::Partly, Answer::Unknown]) >= several.at_least {
+            Answer::Unknown
+        } else {
+            Answer::No
         }
     }
 
@@ -144,7 +162,8 @@ fn milvus_is(version: &EffectiveVersion, is: &MilvusIs) -> Answer {
     answer
 }
 
-fn chart_is(chart: &ChartResolution, is: &ChartIs) -> Answer {
+fn chart_is(release: &Release, is: &ChartIs) -> Answer {
+    let chart = &release.chart;
     let known = facts::chart_known(chart);
     let mut truth = Truth::Yes;
     if let Some(at_least) = &is.at_least {
@@ -154,7 +173,8 @@ fn chart_is(chart: &ChartResolution, is: &ChartIs) -> Answer {
         truth = truth.and(chart.below(&below.0));
     }
     if !is.any_of.is_empty() {
-        let any = is.any_of.iter().any(|one| matches!(chart, ChartResolution::Known(exact) | ChartResolution::NotPublished(exact) if *exact == one.0));
+        let declared = release.declaration.chart.version.known().and_then(VersionSpec::exact);
+        let any = is.any_of.iter().any(|one| declared == Some(&one.0) || matches!(chart, ChartResolution::Known(exact) if *exact == one.0));
         truth = truth.and(any.into());
     }
     Answer::of_version(truth, known)
@@ -238,6 +258,8 @@ fn field_differs(before: &Release, after: &Release, field: Field) -> Option<bool
     let both = |a: Option<bool>, b: Option<bool>| if a == Some(true) || b == Some(true) { Some(true) } else { a.and(b) };
     match field {
         Field::Milvus => (facts::milvus_known(&before.milvus) && facts::milvus_known(&after.milvus)).then(|| before.milvus != after.milvus),
+        Field::MilvusMinor => before.milvus.exact().zip(after.milvus.exact()).map(|(before, after)| before.line() != after.line()),
+        Field::ChartAppVersion => facts::chart_app(&before.chart).zip(facts::chart_app(&after.chart)).map(|(before, after)| before != after),
         Field::Chart => (facts::chart_known(&before.chart) && facts::chart_known(&after.chart)).then(|| before.chart != after.chart),
         Field::Mode => before.mode.zip(after.mode).map(|(before, after)| before != after),
         Field::QueueKind => facts::facts_differ(&before.queue, &after.queue, |queue| queue.kind),
@@ -260,8 +282,8 @@ fn field_differs(before: &Release, after: &Release, field: Field) -> Option<bool
     }
 }
 
-fn value_differs(before: &Release, after: &Release, path: &ValuePath) -> Option<bool> {
-    match (facts::value(before, ValueTree::Effective, path), facts::value(after, ValueTree::Effective, path)) {
+fn value_differs(before: &Release, after: &Release, tree: ValueTree, path: &ValuePath) -> Option<bool> {
+    match (facts::value(before, tree, path), facts::value(after, tree, path)) {
         (Found::Unknown, _) | (_, Found::Unknown) => None,
         (Found::Nothing, Found::Nothing) => Some(false),
         (Found::Entry(a), Found::Entry(b)) => facts::values_equal(&a.node.value, &b.node.value).map(|equal| !equal),

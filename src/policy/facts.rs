@@ -1,11 +1,12 @@
 //! A change as conditions see it: both states, and look-ups that never take a default for certain where unseen values may override it.
 
+use crate::model::catalogue::Catalogue;
 use crate::model::change::Change;
 use crate::model::place::{Fact, Origin};
 use crate::model::release::{ChartResolution, Release};
 use crate::model::truth::Truth;
 use crate::model::value::{Entry, Node, Value};
-use crate::model::version::EffectiveVersion;
+use crate::model::version::{EffectiveVersion, MilvusVersion};
 use crate::policy::condition::{SetBy, Side, ValuePath, ValueTree};
 
 /// A change under judgement.
@@ -124,6 +125,22 @@ pub(crate) fn chart_lower(chart: &ChartResolution, other: &ChartResolution) -> T
 #[must_use]
 pub(crate) fn chart_known(chart: &ChartResolution) -> bool {
     !matches!(chart, ChartResolution::Unknown(_))
+}
+
+/// The Milvus version that a published chart installs by default.
+#[must_use]
+pub(crate) fn chart_app(chart: &ChartResolution) -> Option<MilvusVersion> {
+    match chart {
+        ChartResolution::Known(version) => Catalogue::embedded().milvus(version),
+        _ => None,
+    }
+}
+
+/// Whether the number given as chart version is one of a Milvus line that the catalogue knows.
+#[must_use]
+pub(crate) fn chart_number_is_milvus(chart: &ChartResolution) -> bool {
+    let (ChartResolution::Known(version) | ChartResolution::NotPublished(version)) = chart else { return false };
+    Catalogue::embedded().newest_of_line((version.major(), version.minor())).is_some()
 }
 
 /// Whether anything is known of a Milvus version.

@@ -203,7 +203,7 @@ pub enum Find {
     /// User values at these paths (`*` stands for one key).
     UserValues(Paths),
     /// Effective values at these paths that differ between before and after (`*` stands for one key that the user wrote, before or after).
-    ChangedValues(Paths),
+    ChangedValues(ChangedFind),
     /// Settings of the applying tool.
     Flags(FlagsFind),
     /// Enabled components.
@@ -288,6 +288,27 @@ impl Find {
 pub struct Paths {
     /// The paths.
     pub paths: Vec<ValuePath>,
+}
+
+/// Value paths that may change, `*` for any one key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChangedFind {
+    /// The paths.
+    pub paths: Vec<ValuePath>,
+    /// A path below one of these counts only while its switch is on, before and after.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub while_on: Vec<WhileOn>,
+}
+
+/// A switch of the values below a path.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WhileOn {
+    /// The start of the paths.
+    pub under: ValuePath,
+    /// The switch.
+    pub switch: ValuePath,
 }
 
 /// Which settings.

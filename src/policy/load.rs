@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::case::Expect;
-use super::condition::{Condition, ValueIs};
+use super::condition::{Condition, ValueIs, ValuePath};
 use super::format::{At, Find, Rule};
 use super::tables::{BadVersion, Gate, RemovedValue};
 use super::text::{Template, is_secret};
@@ -159,9 +159,12 @@ fn problems_of(rule: &Rule, gates: &[String]) -> Vec<String> {
     if places.contains(&&At::Hit) && rule.find == Find::Release {
         problems.push("place `hit` needs a `find` other than `release`".to_owned());
     }
-    if let Find::UserValues(paths) | Find::ChangedValues(paths) = &rule.find
-        && let Some(path) = paths.paths.iter().find(|path| is_secret(&path.text))
-    {
+    let printed: &[ValuePath] = match &rule.find {
+        Find::UserValues(find) => &find.paths,
+        Find::ChangedValues(find) => &find.paths,
+        _ => &[],
+    };
+    if let Some(path) = printed.iter().find(|path| is_secret(&path.text)) {
         problems.push(format!("`{}` would print a secret", path.text));
     }
     problems
@@ -184,6 +187,11 @@ fn check_condition(condition: &Condition, find: &Find, gates: &[String], problem
             }
         }
         Condition::Not(inner) => check_condition(inner, find, gates, problems),
+        Condition::Several(several) => {
+            for condition in &several.of {
+                check_condition(condition, find, gates, problems);
+            }
+        }
         Condition::CrossesGate(id) if !gates.contains(id) => problems.push(format!("no gate `{id}` in gates.yaml; known: {}", gates.join(", "))),
         Condition::Crosses(crosses) if crosses.milvus.is_some() == crosses.chart.is_some() => {
             problems.push("`crosses` takes exactly one of `milvus` and `chart`".to_owned())

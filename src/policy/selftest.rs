@@ -143,6 +143,7 @@ fn negate(condition: &mut Condition, left: &mut usize) -> Option<String> {
     match condition {
         Condition::Any(inner) | Condition::All(inner) => negate_in(inner, left),
         Condition::Not(inner) => negate(inner, left),
+        Condition::Several(several) => negate_in(&mut several.of, left),
         leaf => {
             if *left > 0 {
                 *left -= 1;

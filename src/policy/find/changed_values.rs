@@ -4,19 +4,20 @@ use std::collections::BTreeSet;
 
 use super::Hit;
 use super::paths::{each_match, printed};
+use crate::model::release::Release;
 use crate::model::value::Value;
 use crate::policy::condition::{SetBy, ValuePath, ValueTree};
 use crate::policy::facts::{self, Facts, Found};
-use crate::policy::format::Paths;
+use crate::policy::format::ChangedFind;
 use crate::policy::place::secret_files;
 
 /// Effective values at the given paths that differ.
-pub(crate) fn changed_values(facts: &Facts<'_>, paths: &Paths) -> Vec<Hit> {
+pub(crate) fn changed_values(facts: &Facts<'_>, find: &ChangedFind) -> Vec<Hit> {
     let (Some(before), Some(after)) = (facts.before, facts.after) else { return Vec::new() };
     let mut secrets = secret_files(before);
     secrets.extend(secret_files(after));
     let mut names = BTreeSet::new();
-    for pattern in &paths.paths {
+    for pattern in &find.paths {
         if pattern.keys.iter().any(|key| key == "*") {
             for tree in [&before.user, &after.user] {
                 each_match(tree, pattern, &mut |path, _| {
@@ -30,9 +31,14 @@ pub(crate) fn changed_values(facts: &Facts<'_>, paths: &Paths) -> Vec<Hit> {
     let mut hits = Vec::new();
     for name in names {
         let path = ValuePath::from(name);
+        if !switched_on(before, find, &path) || !switched_on(after, find, &path) {
+            continue;
+        }
         let (earlier, later) = (facts::value(before, ValueTree::Effective, &path), facts::value(after, ValueTree::Effective, &path));
         let differ = match (earlier, later) {
-            (Found::Entry(a), Found::Entry(b)) => facts::values_equal(&a.node.value, &b.node.value) == Some(false),
+            (Found::Entry(a), Found::Entry(b)) => {
+                facts::values_equal(&a.node.value, &b.node.value) == Some(false) && !same_quantity(&a.node.value, &b.node.value)
+            }
             (Found::Entry(entry), Found::Nothing) | (Found::Nothing, Found::Entry(entry)) => entry.node.value != Value::Null,
             _ => false,
         };
@@ -67,6 +73,14 @@ pub(crate) fn changed_values(facts: &Facts<'_>, paths: &Paths) -> Vec<Hit> {
     hits
 }
 
+/// Whether the switch that a path hangs on is on; a path without one always is.
+fn switched_on(release: &Release, find: &ChangedFind, path: &ValuePath) -> bool {
+    find.while_on.iter().filter(|on| path.keys.starts_with(&on.under.keys)).all(|on| match facts::value(release, ValueTree::Effective, &on.switch) {
+        Found::Entry(entry) => entry.node.value.truthy() == Some(true),
+        Found::Nothing | Found::Unknown => false,
+    })
+}
+
 fn direction(earlier: Found<'_>, later: Found<'_>) -> &'static str {
     match (earlier, later) {
         (Found::Nothing, _) => "added",
@@ -74,10 +88,24 @@ fn direction(earlier: Found<'_>, later: Found<'_>) -> &'static str {
         (Found::Entry(a), Found::Entry(b)) => match (quantity(&a.node.value), quantity(&b.node.value)) {
             (Some(a), Some(b)) if a < b => "grows",
             (Some(a), Some(b)) if a > b => "shrinks",
-            _ => "differs",
+            _ => match (dated(&a.node.value), dated(&b.node.value)) {
+                (Some(a), Some(b)) if a < b => "grows",
+                (Some(a), Some(b)) if a > b => "shrinks",
+                _ => "differs",
+            },
         },
         _ => "differs",
     }
+}
+
+/// The same amount in another unit, `10Gi` and `10240Mi`.
+fn same_quantity(a: &Value, b: &Value) -> bool {
+    quantity(a).zip(quantity(b)).is_some_and(|(a, b)| a.total_cmp(&b).is_eq())
+}
+
+/// A tag that begins with its date, as MinIO's do (`RELEASE.2023-03-20T20-16-18Z`): sorts by text.
+fn dated(value: &Value) -> Option<&str> {
+    value.as_str().filter(|text| text.starts_with("RELEASE.2"))
 }
 
 /// A number or a Kubernetes quantity (`10Gi`, `500M`, `2`), in units.
