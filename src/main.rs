@@ -1,3 +1,9 @@
 //! Starts `milvus-lint`.
 
-fn main() {}
+use std::process::ExitCode;
+
+mod cli;
+
+fn main() -> ExitCode {
+    cli::run()
+}

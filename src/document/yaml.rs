@@ -171,7 +171,16 @@ impl Node {
 /// Reads all documents of a stream. A byte order mark is skipped. Documents beyond the limit are one `Broken`.
 #[must_use]
 pub fn parse_stream(source: &str, limits: &Limits) -> Vec<Result<Document, Broken>> {
-    let masked = mask(source);
+    parse_masked(source, &mask(source), limits)
+}
+
+/// As [`parse_stream`], for a text that nothing fills in any more: `{{ }}` and `${ }` are what they are in YAML.
+#[must_use]
+pub fn parse_verbatim(source: &str, limits: &Limits) -> Vec<Result<Document, Broken>> {
+    parse_masked(source, &Masked { text: source.into(), ranges: Vec::new() }, limits)
+}
+
+fn parse_masked(source: &str, masked: &Masked<'_>, limits: &Limits) -> Vec<Result<Document, Broken>> {
     let mut documents = Vec::new();
     for (bytes, line) in document_ranges(&masked.text) {
         if documents.len() >= limits.documents {
@@ -183,7 +192,7 @@ pub fn parse_stream(source: &str, limits: &Limits) -> Vec<Result<Document, Broke
             }));
             break;
         }
-        documents.push(parse_document(source, &masked, bytes, line, 0, limits));
+        documents.push(parse_document(source, masked, bytes, line, 0, limits));
     }
     documents
 }

@@ -32,7 +32,7 @@ pub fn place(file: &Arc<str>, span: &Span) -> Place {
 /// A YAML node as a value. What Helm would refuse is unknown.
 #[must_use]
 pub fn to_value(file: &Arc<str>, node: &YamlNode) -> Node {
-    Converter { file, refused: None }.node(node)
+    Converter { file, refused: None, verbatim: false }.node(node)
 }
 
 /// A YAML node as a value.
@@ -40,7 +40,7 @@ pub fn to_value(file: &Arc<str>, node: &YamlNode) -> Node {
 /// # Errors
 /// With the first thing for which Helm refuses the file: a key that is null or a collection, a tag that does not fit, a number that is not finite.
 pub fn to_exact_value(file: &Arc<str>, node: &YamlNode) -> Result<Node, Refused> {
-    let mut converter = Converter { file, refused: None };
+    let mut converter = Converter { file, refused: None, verbatim: false };
     let value = converter.node(node);
     converter.refused.map_or(Ok(value), Err)
 }
@@ -50,7 +50,20 @@ pub fn to_exact_value(file: &Arc<str>, node: &YamlNode) -> Result<Node, Refused>
 /// # Errors
 /// As [`to_exact_value`], and when the root is neither.
 pub fn to_values_table(file: &Arc<str>, root: &YamlNode) -> Result<Node, Refused> {
-    let mut node = to_exact_value(file, root)?;
+    as_table(file, root, to_exact_value(file, root)?)
+}
+
+/// As [`to_values_table`], for a file that is handed to Helm as it is (read with [`crate::document::yaml::parse_verbatim`]): `$TAG` is a text.
+///
+/// # Errors
+/// As [`to_values_table`].
+pub fn to_verbatim_table(file: &Arc<str>, root: &YamlNode) -> Result<Node, Refused> {
+    let mut converter = Converter { file, refused: None, verbatim: true };
+    let node = converter.node(root);
+    as_table(file, root, converter.refused.map_or(Ok(node), Err)?)
+}
+
+fn as_table(file: &Arc<str>, root: &YamlNode, mut node: Node) -> Result<Node, Refused> {
     match node.value {
         Value::Table(_) | Value::Unknown(_) => Ok(node),
         Value::Null => {
@@ -64,6 +77,8 @@ pub fn to_values_table(file: &Arc<str>, root: &YamlNode) -> Result<Node, Refused
 struct Converter<'f> {
     file: &'f Arc<str>,
     refused: Option<Refused>,
+    /// Nothing fills in variables any more.
+    verbatim: bool,
 }
 
 impl Converter<'_> {
@@ -78,7 +93,7 @@ impl Converter<'_> {
     }
 
     fn scalar(&mut self, node: &YamlNode, text: &str, style: Style, tag: Option<&str>) -> Value {
-        if is_variable(text) {
+        if !self.verbatim && is_variable(text) {
             return Value::Unknown(format!("`{}` is a variable", shorten(text)).into());
         }
         match scalar::resolve(text, style, tag) {

@@ -11,5 +11,6 @@
 )]
 
 mod architecture;
+mod cli;
 mod json_schema;
 mod reports;

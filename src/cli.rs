@@ -1,0 +1,91 @@
+//! The command line: arguments in, reports and exit codes out. The only place with I/O.
+#![allow(clippy::disallowed_methods, reason = "I/O belongs here")]
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use anyhow::bail;
+use clap::{CommandFactory as _, Parser as _};
+
+mod args;
+mod before;
+mod catalogue;
+mod check;
+mod content;
+mod emit;
+mod exit;
+mod explain;
+mod gaps;
+mod git;
+mod output;
+mod rules;
+mod scope;
+mod table;
+mod values;
+mod walk;
+
+use args::{Arguments, Command};
+
+/// Parses the arguments and runs what they ask for.
+pub(crate) fn run() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are no errors; a closed pipe is none either.
+            let _ = error.print();
+            return u8::try_from(error.exit_code()).map_or(ExitCode::from(exit::FAILED), ExitCode::from);
+        }
+    };
+    choose_color(arguments.color);
+    match dispatch(&arguments.command) {
+        Ok(code) => code,
+        Err(error) => {
+            complain(&error);
+            ExitCode::from(exit::FAILED)
+        }
+    }
+}
+
+fn dispatch(command: &Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Check(arguments) => check::run(arguments),
+        Command::Values(arguments) => values::run(arguments),
+        Command::Catalogue(command) => catalogue::run(command).map(|()| ExitCode::SUCCESS),
+        Command::Explain(arguments) => explain::run(&arguments.rule).map(|()| ExitCode::SUCCESS),
+        Command::Rules(command) => rules::run(command),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Arguments::command(), "milvus-lint", &mut script);
+            output::to_stdout(&script)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Schema { name } => schema(name.as_deref()),
+        _ => bail!("not there yet"),
+    }
+}
+
+fn schema(name: Option<&str>) -> anyhow::Result<ExitCode> {
+    use milvus_guard::report::schema::{CHECK, PLAN};
+    match name {
+        Some("check") => output::to_stdout(CHECK.as_bytes())?,
+        Some("plan") => output::to_stdout(PLAN.as_bytes())?,
+        None => output::to_stdout(b"check  the JSON of `milvus-lint check --format json`\nplan   the JSON of `milvus-lint plan --format json`\n")?,
+        Some(other) => bail!("there is no schema `{other}`; there are `check` and `plan`"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn choose_color(choice: clap::ColorChoice) {
+    match choice {
+        clap::ColorChoice::Auto => anstream::ColorChoice::Auto,
+        clap::ColorChoice::Always => anstream::ColorChoice::Always,
+        clap::ColorChoice::Never => anstream::ColorChoice::Never,
+    }
+    .write_global();
+}
+
+/// Tells on standard error what failed and why; there is nowhere left to tell that this fails.
+fn complain(error: &anyhow::Error) {
+    let causes = error.chain().map(|cause| cause.downcast_ref::<std::io::Error>().map_or_else(|| cause.to_string(), walk::plain));
+    let _ = writeln!(anstream::stderr(), "\x1b[1;31merror\x1b[0m: {}", causes.collect::<Vec<_>>().join(": "));
+}

@@ -1,0 +1,160 @@
+//! `explain`: the page of a rule, made from its file; and what reports tell about rules.
+
+use std::fmt::Write as _;
+
+use anyhow::Context as _;
+
+use milvus_guard::model::finding::Severity;
+use milvus_guard::policy::case::Expect;
+use milvus_guard::policy::text::{Piece, Template};
+use milvus_guard::policy::{self, Needs, Policies, Rule, Scope};
+use milvus_guard::report::RuleInfo;
+
+use super::output;
+
+/// How a page is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Markup {
+    Text,
+    Markdown,
+}
+
+/// Prints the page of a rule.
+///
+/// # Errors
+/// When there is no such rule, or standard output cannot be written.
+pub(crate) fn run(id_or_name: &str) -> anyhow::Result<()> {
+    let rule = Policies::embedded().rule(id_or_name).and_then(|rule| policy::page(&rule.id));
+    let rule = rule.with_context(|| format!("there is no rule `{id_or_name}`; `milvus-lint rules list` prints all"))?;
+    output::to_stdout(page(&rule, Markup::Text).as_bytes())
+}
+
+/// What reports tell about some rules.
+pub(crate) fn infos<'r>(ids: impl Iterator<Item = &'r str>) -> Vec<RuleInfo> {
+    ids.filter_map(policy::page)
+        .map(|rule| RuleInfo {
+            summary: shown(&rule.summary),
+            description: rule.why.trim().to_owned(),
+            help_text: page(&rule, Markup::Text),
+            help_markdown: page(&rule, Markup::Markdown),
+            severity: rule.severity,
+            help_uri: None,
+            id: rule.id,
+            name: rule.name,
+        })
+        .collect()
+}
+
+fn page(rule: &Rule, markup: Markup) -> String {
+    let mut out = String::new();
+    let needs = match rule.needs {
+        Needs::After => "the state after",
+        Needs::Before => "the state before and the state after",
+    };
+    let scope = match rule.lineage {
+        Scope::Zilliztech => "the Milvus chart of zilliztech and its archived twin",
+        Scope::Any => "any chart that runs Milvus",
+    };
+    let heading = |title: &str| match markup {
+        Markup::Text => format!("\n{title}\n"),
+        Markup::Markdown => format!("\n## {title}\n\n"),
+    };
+    let block = |text: &str| match markup {
+        Markup::Text => text.trim().lines().map(|line| if line.is_empty() { "\n".to_owned() } else { format!("  {line}\n") }).collect::<String>(),
+        Markup::Markdown => format!("{}\n", text.trim()),
+    };
+    let fenced = |text: &str| match markup {
+        Markup::Text => block(text),
+        Markup::Markdown => format!("```text\n{}\n```\n", text.trim()),
+    };
+    let title = format!("{} {} ({})", rule.id, rule.name, severity(rule.severity));
+    let _ = writeln!(out, "{}{title}\n", if markup == Markup::Markdown { "# " } else { "" });
+    out.push_str(&format!("{}\n", shown(&rule.summary)));
+    out.push_str(&heading("Why"));
+    out.push_str(&block(&wrapped(&rule.why, 110)));
+    out.push_str(&heading("What to do"));
+    out.push_str(&fenced(&shown(&rule.remedy)));
+    out.push_str(&heading("Scope"));
+    out.push_str(&block(&format!("It looks at {needs}, and speaks about {scope}.")));
+    if let Some(door) = &rule.door {
+        let words: Vec<String> = door.evidence.iter().filter_map(|word| serde_json::to_value(word).ok()?.as_str().map(str::to_owned)).collect();
+        out.push_str(&block(&format!("It is a one-way door: with evidence ({}) the finding is information only.", words.join(", "))));
+    }
+    if !rule.tests.is_empty() {
+        out.push_str(&heading("Cases"));
+        out.push_str(&block(&rule.tests.iter().map(|case| format!("- {}: {}\n", case.name, expected(case.expect))).collect::<String>()));
+    }
+    if !rule.sources.is_empty() {
+        out.push_str(&heading("Sources"));
+        out.push_str(&block(&rule.sources.iter().map(|source| format!("- {source}\n")).collect::<String>()));
+    }
+    out
+}
+
+/// Lines of at most so many characters; paragraphs stay apart.
+fn wrapped(text: &str, width: usize) -> String {
+    let mut out = String::new();
+    for paragraph in text.trim().split("\n\n") {
+        let mut length = 0;
+        for word in paragraph.split_whitespace() {
+            let word_length = word.chars().count();
+            if length > 0 && length + 1 + word_length > width {
+                out.push('\n');
+                length = 0;
+            } else if length > 0 {
+                out.push(' ');
+                length += 1;
+            }
+            out.push_str(word);
+            length += word_length;
+        }
+        out.push_str("\n\n");
+    }
+    out
+}
+
+fn expected(expect: Expect) -> &'static str {
+    expect.severity().map_or("silent", severity)
+}
+
+pub(crate) fn severity(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+        Severity::Info => "info",
+    }
+}
+
+/// A template with its placeholders as `<after.milvus>`.
+pub(crate) fn shown(template: &Template) -> String {
+    let Ok(pieces) = template.pieces() else { return template.0.clone() };
+    let mut out = String::new();
+    for piece in pieces {
+        match piece {
+            Piece::Text(text) => out.push_str(text),
+            Piece::Name(name) => out.push_str(&format!("<{name}>")),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rule_has_a_page_with_reason_remedy_and_sources() {
+        for rule in Policies::embedded().rules() {
+            let rule = policy::page(&rule.id).unwrap();
+            for markup in [Markup::Text, Markup::Markdown] {
+                let page = page(&rule, markup);
+                assert!(["Why", "What to do", "Cases", "Sources"].iter().all(|title| page.contains(title)), "{page}");
+            }
+        }
+    }
+
+    #[test]
+    fn paragraphs_are_wrapped_and_kept_apart() {
+        assert_eq!(wrapped("a b\nc\n\nd", 3), "a b\nc\n\nd\n\n");
+    }
+}

@@ -1,0 +1,206 @@
+//! `values`: the effective values that Helm would compute, and where each comes from.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow, bail};
+
+use milvus_guard::document::yaml::{Limits, parse_verbatim};
+use milvus_guard::model::catalogue::Catalogue;
+use milvus_guard::model::coalesce::{self, ChartValues, Dependency, WarningKind};
+use milvus_guard::model::declaration::{Declaration, Layer, SetKind};
+use milvus_guard::model::merge;
+use milvus_guard::model::place::{Origin, Place};
+use milvus_guard::model::value::{Node, Value};
+use milvus_guard::model::version::{ChartVersion, VersionSpec};
+use milvus_guard::source::convert::to_verbatim_table;
+
+use super::args::{DataFormat, ValuesArguments};
+use super::scope::Scope;
+use super::{emit, output, walk};
+
+/// The largest file of `-f` and `--set-file`, in bytes; Helm itself stops at 5 MiB for a chart's files.
+const MAX_FILE_BYTES: u64 = 10 << 20;
+
+/// What file a `--set` argument is said to stand in.
+const COMMAND_LINE: &str = "command line";
+
+/// Runs `values`.
+///
+/// # Errors
+/// When a file cannot be read, names no release or no chart version, or Helm would refuse the values.
+pub(crate) fn run(arguments: &ValuesArguments) -> anyhow::Result<ExitCode> {
+    let declaration = arguments.path.as_deref().map(|path| declared(path, arguments)).transpose()?.flatten();
+    let version = chart_version(arguments, declaration.as_ref())?;
+    let mut layers = match (declaration, &arguments.path) {
+        (Some(declaration), _) => declaration.layers,
+        // It declares no release, so it can only be a file of values.
+        (None, Some(path)) => vec![values_file(path)?],
+        (None, None) => Vec::new(),
+    };
+    layers.extend(given(arguments)?);
+    let user = merge::user_values(&layers, arguments.helm).map_err(|refused| anyhow!("Helm refuses these values: {refused}"))?;
+    let chart = chart_values(&version)?;
+    let effective = coalesce::effective(&chart, &user, arguments.helm);
+    if let Some(refused) = &effective.refused {
+        bail!("Helm refuses these values: `{}`: {}", refused.path, remark(refused.kind));
+    }
+    for warning in &effective.warnings {
+        output::warn(&format!("`{}`: {}", warning.path, remark(warning.kind)));
+    }
+    for (path, reason) in emit::unseen(&effective.values) {
+        let place = if path.is_empty() { "the values".to_owned() } else { format!("`{path}`") };
+        output::warn(&format!("{place} may hold more than is printed: {reason}"));
+    }
+    output::to_stdout(print(arguments, &effective.values, &version).as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The release that a file declares; nothing when it declares none and is a mere file of values.
+fn declared(path: &Path, arguments: &ValuesArguments) -> anyhow::Result<Option<Declaration>> {
+    let scope = Scope::resolve(&[path.to_owned()])?;
+    let walked = walk::walk(&scope, MAX_FILE_BYTES);
+    let reading = milvus_guard::source::read_tree(&walked.tree, &walked.candidates);
+    let mut found: Vec<Declaration> = reading.declarations.into_iter().filter(|declaration| scope.holds(&declaration.path)).collect();
+    if let Some(name) = &arguments.release {
+        found.retain(|declaration| declaration.identity.name.as_deref() == Some(name));
+        if found.is_empty() {
+            bail!("`{}` declares no release `{name}`", path.display());
+        }
+    }
+    if found.len() > 1 {
+        let names: Vec<String> = found.iter().map(describe).collect();
+        bail!("`{}` declares {} releases; choose one by its name with --release, or name its file:\n  {}", path.display(), names.len(), names.join("\n  "));
+    }
+    if found.is_empty() && (arguments.chart.is_none() || scope.files.is_empty()) {
+        let reason = reading.gaps.first().map_or_else(String::new, |gap| format!(" ({})", gap.reason));
+        bail!("`{}` declares no Milvus release that can be read{reason}; name a file that does, or give a chart version with --chart", path.display());
+    }
+    Ok(found.pop())
+}
+
+fn describe(declaration: &Declaration) -> String {
+    let name = declaration.identity.name.as_deref().unwrap_or("(no name)");
+    match &declaration.identity.namespace {
+        Some(namespace) => format!("{name} in namespace {namespace} ({})", declaration.place),
+        None => format!("{name} ({})", declaration.place),
+    }
+}
+
+/// The chart version: given, or declared.
+fn chart_version(arguments: &ValuesArguments, declaration: Option<&Declaration>) -> anyhow::Result<ChartVersion> {
+    let what = "a chart version such as 4.2.58";
+    let spec = match (&arguments.chart, declaration) {
+        (Some(text), _) => VersionSpec::parse(text),
+        (None, Some(declaration)) => {
+            let version = declaration.chart.version.known().cloned();
+            version.ok_or_else(|| anyhow!("the file does not say the chart version, or not in a way that can be read here; give {what} with --chart"))?
+        }
+        (None, None) => bail!("give {what} with --chart"),
+    };
+    match spec {
+        VersionSpec::Exact(version) => Ok(version),
+        VersionSpec::Range(range) => {
+            let newest = Catalogue::embedded().newest_admitted(&range);
+            let newest = newest.with_context(|| format!("no chart version that is known here fits the range `{}`; give {what} with --chart", range.text()))?;
+            output::warn(&format!("the range `{}` is taken as {}, the newest version in it that is known here", range.text(), newest.version));
+            Ok(newest.version.clone())
+        }
+        VersionSpec::Malformed(text) => bail!("`{text}` is no chart version; give {what} with --chart"),
+    }
+}
+
+/// The chart's own values and its dependencies.
+fn chart_values(version: &ChartVersion) -> anyhow::Result<ChartValues> {
+    let catalogue = Catalogue::embedded();
+    let Some(defaults) = catalogue.defaults(version) else {
+        let newest = catalogue.newest().map_or_else(String::new, |chart| format!("; the newest version known here is {}", chart.version));
+        bail!("the default values of chart {version} are not known{newest} (`milvus-lint catalogue list` prints all)");
+    };
+    let Value::Table(defaults) = &defaults.value else { bail!("the default values of chart {version} are damaged; please report this") };
+    let dependency = |known: &milvus_guard::model::catalogue::Dependency| Dependency {
+        name: Arc::clone(&known.name),
+        alias: known.alias.clone(),
+        condition: Some(known.condition().into()),
+        tags: Vec::new(),
+        chart: None,
+    };
+    Ok(ChartValues { name: "milvus".into(), defaults: Arc::clone(defaults), dependencies: catalogue.dependencies(version).iter().map(dependency).collect() })
+}
+
+/// The layers of the command line, in Helm's order: files, then the `--set` family.
+fn given(arguments: &ValuesArguments) -> anyhow::Result<Vec<Layer>> {
+    let mut layers = Vec::new();
+    for file in &arguments.files {
+        layers.push(values_file(file)?);
+    }
+    let families = [
+        (SetKind::Set, &arguments.set),
+        (SetKind::SetString, &arguments.set_string),
+        (SetKind::SetJson, &arguments.set_json),
+        (SetKind::SetLiteral, &arguments.set_literal),
+        (SetKind::SetFile, &arguments.set_file),
+    ];
+    for (kind, texts) in families {
+        for text in texts {
+            let file = if kind == SetKind::SetFile { Some(set_file(text)?) } else { None };
+            layers.push(Layer::Set { kind, text: text.as_str().into(), place: Place::file_start(&COMMAND_LINE.into()), file });
+        }
+    }
+    Ok(layers)
+}
+
+fn values_file(file: &Path) -> anyhow::Result<Layer> {
+    let name: Arc<str> = file.to_string_lossy().into();
+    let text = walk::read_named(file, MAX_FILE_BYTES)?;
+    let what: Arc<str> = format!("values file {name}").into();
+    let empty = || Layer::Table { values: Node::empty_table(Origin::At(Place::file_start(&name))), what: Arc::clone(&what) };
+    match parse_verbatim(&text, &Limits::default()).into_iter().next() {
+        None => Ok(empty()),
+        Some(Ok(document)) => {
+            let values = to_verbatim_table(&name, &document.root).map_err(|refused| anyhow!("Helm refuses these values: {refused}"))?;
+            Ok(Layer::Table { values, what })
+        }
+        Some(Err(broken)) => bail!("{name}:{}:{}: {}", broken.at.line, broken.at.column, broken.reason),
+    }
+}
+
+/// What the file of a `--set-file` argument holds.
+fn set_file(text: &str) -> anyhow::Result<Arc<str>> {
+    let file = text.split_once('=').map(|(_, file)| file).with_context(|| format!("--set-file takes KEY=FILE, not `{text}`"))?;
+    walk::read_named(Path::new(file), MAX_FILE_BYTES)
+}
+
+fn print(arguments: &ValuesArguments, values: &Node, version: &ChartVersion) -> String {
+    let words = |origin: &Origin| match origin {
+        Origin::ChartDefault => format!("chart default of {version}"),
+        Origin::At(place) if &*place.file == COMMAND_LINE => COMMAND_LINE.to_owned(),
+        Origin::At(place) => place.to_string(),
+        Origin::Given(words) => words.to_string(),
+    };
+    match arguments.format {
+        DataFormat::Yaml => emit::yaml(values, arguments.origin.then_some(&words)),
+        DataFormat::Json => {
+            let mut json = emit::json(values);
+            if arguments.origin {
+                let mut origins = serde_json::Map::new();
+                values.for_each_leaf(&mut |path, entry| {
+                    origins.insert(path.to_owned(), words(&entry.node.origin).into());
+                });
+                json = serde_json::json!({ "values": json, "origins": origins });
+            }
+            format!("{json:#}\n")
+        }
+    }
+}
+
+fn remark(kind: WarningKind) -> &'static str {
+    match kind {
+        WarningKind::ValueOverTable => "the chart has a table here, and a value takes its place",
+        WarningKind::TableOverValue => "the chart has a value here, and a table takes its place",
+        WarningKind::GlobalIsNoTable => "`global` is no table here, so it is not passed on",
+        WarningKind::GlobalConflict => "a global is a table in one chart and a value in another, so it is not passed on",
+        WarningKind::DependencyIsNoTable => "what stands under the name of a dependency must be a table",
+    }
+}

@@ -1,0 +1,118 @@
+//! `check` from files to findings: the state before from git, from a version, from files.
+
+use serde_json::{Value, json};
+
+use super::{Outcome, Sandbox, helm_release};
+
+/// `rule file:line:column` of each finding.
+fn findings(outcome: &Outcome) -> Vec<String> {
+    let json = outcome.json();
+    let place = |finding: &Value| {
+        let location = &finding["locations"][0];
+        format!("{}:{}:{}", location["file"].as_str().unwrap_or("-"), location["line"], location["column"])
+    };
+    json["findings"].as_array().unwrap().iter().map(|finding| format!("{} {}", finding["rule"].as_str().unwrap(), place(finding))).collect()
+}
+
+fn has(outcome: &Outcome, finding: &str) -> bool {
+    findings(outcome).iter().any(|found| found == finding)
+}
+
+fn repository(before: &str) -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.write("apps/milvus.yaml", before);
+    sandbox.git("", &["init", "-q"]);
+    sandbox.commit("", "before");
+    sandbox
+}
+
+#[test]
+fn a_dangerous_bump_is_found_at_the_line_that_was_written() {
+    let sandbox = repository(&helm_release("4.2.48"));
+    sandbox.write("apps/milvus.yaml", helm_release("5.0.19"));
+    let outcome = sandbox.run(&["check", "--base", "HEAD", "--format", "json"]);
+    assert_eq!(outcome.code, 1, "{}", outcome.shown());
+    assert!(has(&outcome, "MV205 apps/milvus.yaml:10:16"), "{}", outcome.shown());
+    assert_eq!(outcome.json()["summary"]["changes"], 1);
+    for (arguments, code) in [
+        (&["--fail-on", "never"][..], 0),
+        (&["--fail-on", "warning"], 1),
+        (&["--require-milvus"], 1),
+        (&["--format", "sarif"], 1),
+        (&["--format", "github"], 1),
+    ] {
+        let outcome = sandbox.run(&[&["check", "--base", "HEAD"], arguments].concat());
+        assert_eq!(outcome.code, code, "{arguments:?}: {}", outcome.shown());
+    }
+    let text = sandbox.run(&["check", "--base", "HEAD"]).stdout;
+    assert!(text.contains("error[MV205]") && text.contains("--> apps/milvus.yaml:10:16"), "{text}");
+    assert!(!text.contains('\u{1b}') && sandbox.run(&["check", "--base", "HEAD", "--color", "always"]).stdout.contains("\u{1b}["));
+}
+
+#[test]
+fn the_near_miss_is_silent() {
+    let sandbox = repository(&helm_release("4.2.58"));
+    sandbox.write("apps/milvus.yaml", helm_release("5.0.19"));
+    let outcome = sandbox.run(&["check", "--base", "HEAD", "--format", "json"]);
+    assert!(!findings(&outcome).iter().any(|finding| finding.starts_with("MV205")), "{}", outcome.shown());
+}
+
+#[test]
+fn a_file_that_moves_keeps_its_release() {
+    let sandbox = repository(&helm_release("4.2.48"));
+    sandbox.write("clusters/prod/milvus.yaml", helm_release("5.0.19"));
+    std::fs::remove_file(sandbox.path().join("apps/milvus.yaml")).unwrap();
+    let outcome = sandbox.run(&["check", "--base", "HEAD", "--format", "json"]);
+    assert!(has(&outcome, "MV205 clusters/prod/milvus.yaml:10:16"), "{}", outcome.shown());
+    assert_eq!(outcome.json()["summary"]["changes"], 1);
+}
+
+#[test]
+fn what_did_not_change_is_no_change() {
+    let sandbox = repository(&helm_release("4.2.48"));
+    sandbox.write("other/redis.yaml", "name: redis\n");
+    let outcome = sandbox.run(&["check", "--base", "HEAD", "--format", "json"]);
+    assert_eq!((&outcome.json()["summary"]["changes"], &outcome.json()["summary"]["releases"]), (&json!(0), &json!(1)), "{}", outcome.shown());
+    // A file that was only touched is no change either.
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    sandbox.write("apps/milvus.yaml", helm_release("4.2.48"));
+    assert_eq!(sandbox.run(&["check", "--base", "HEAD", "--format", "json"]).json()["summary"]["changes"], 0);
+}
+
+#[test]
+fn a_file_that_the_release_refers_to_counts_as_well() {
+    let chart = "apiVersion: v2\nname: search\nversion: 1.0.0\ndependencies:\n  - name: milvus\n    version: 5.0.19\n    repository: https://zilliztech.github.io/milvus-helm/\n";
+    let sandbox = repository("name: none\n");
+    sandbox.write("search/Chart.yaml", chart).write("search/values.yaml", "milvus:\n  image:\n    all:\n      tag: v2.5.8\n");
+    sandbox.commit("", "umbrella");
+    sandbox.write("search/values.yaml", "milvus:\n  image:\n    all:\n      tag: v2.6.15\n");
+    let outcome = sandbox.run(&["check", "--base", "HEAD", "--format", "json"]);
+    assert!(has(&outcome, "MV205 search/values.yaml:4:12"), "{}", outcome.shown());
+}
+
+#[test]
+fn what_ran_before_can_be_given() {
+    let sandbox = Sandbox::new();
+    sandbox.write("milvus.yaml", helm_release("5.0.19"));
+    sandbox.write("before.yaml", helm_release("4.2.48"));
+    sandbox.write("list.json", r#"[{"name":"vectors","namespace":"prod","chart":"milvus-4.2.48"}]"#);
+    sandbox.write("values.txt", "USER-SUPPLIED VALUES:\nimage:\n  all:\n    tag: v2.5.8\n");
+    for before in ["4.2.48", "v2.5.10", "before.yaml", "list.json", "values.txt"] {
+        let outcome = sandbox.run(&["check", "milvus.yaml", "--before", before, "--format", "json"]);
+        assert!(has(&outcome, "MV205 milvus.yaml:10:16"), "{before}: {}", outcome.shown());
+    }
+    let outcome = sandbox.run(&["check", "milvus.yaml", "--before", "4.2.58", "--format", "json"]);
+    assert!(!findings(&outcome).iter().any(|finding| finding.starts_with("MV205")), "{}", outcome.shown());
+    insta::assert_snapshot!(sandbox.run(&["check", "milvus.yaml", "--before", "yesterday"]).stderr, @"error: --before `yesterday` is neither a file nor a chart version such as 4.2.58");
+}
+
+#[test]
+fn json_has_the_same_findings_whatever_the_order_of_threads() {
+    let sandbox = Sandbox::new();
+    for i in 0..40 {
+        sandbox.write(&format!("c{i}/milvus.yaml"), helm_release("5.0.19"));
+    }
+    let run = || sandbox.run(&["check", "--before", "4.2.48", "--format", "json"]).stdout;
+    let first = run();
+    assert!((0..5).all(|_| run() == first));
+}

@@ -1,0 +1,151 @@
+//! `--base`: comparisons in real repositories.
+
+use super::{Sandbox, helm_release};
+
+/// A repository with one commit.
+fn repository(files: &[(&str, &str)]) -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.write("repo/README", "");
+    sandbox.git("repo", &["init", "-q"]);
+    for (file, text) in files {
+        sandbox.write(&format!("repo/{file}"), text);
+    }
+    sandbox.commit("repo", "first");
+    sandbox
+}
+
+#[test]
+fn a_branch_is_compared_with_where_it_began() {
+    let sandbox = repository(&[("apps/milvus.yaml", &helm_release("4.2.58"))]);
+    let first = sandbox.git("repo", &["rev-parse", "HEAD"]);
+    sandbox.git("repo", &["checkout", "-q", "-b", "bump"]);
+    sandbox.write("repo/apps/milvus.yaml", helm_release("5.0.19"));
+    sandbox.commit("repo", "bump");
+    sandbox.git("repo", &["checkout", "-q", "main"]);
+    sandbox.write("repo/apps/milvus.yaml", helm_release("4.2.59"));
+    sandbox.commit("repo", "meanwhile");
+    sandbox.git("repo", &["checkout", "-q", "bump"]);
+    for folder in ["repo", "repo/apps"] {
+        let outcome = sandbox.run_in(folder, &["check", "--base", "main", "--format", "json"], b"");
+        assert_eq!(outcome.json()["base"], first.trim(), "{}", outcome.shown());
+    }
+}
+
+#[test]
+fn a_revision_that_git_does_not_know_is_told_with_the_command_that_brings_it() {
+    let sandbox = repository(&[("milvus.yaml", "name: milvus\n")]);
+    sandbox.git("repo", &["remote", "add", "origin", "https://example.com/x.git"]);
+    insta::assert_snapshot!(sandbox.run_in("repo", &["check", "--base", "origin/main"], b"").stderr, @r"
+    error: git knows no commit `origin/main` here; fetch it first:
+        git fetch origin +refs/heads/main:refs/remotes/origin/main
+    ");
+    insta::assert_snapshot!(sandbox.run_in("repo", &["check", "--base", "--upload-pack=x"], b"").stderr, @r"
+    error: unexpected argument '--upload-pack' found
+
+      tip: to pass '--upload-pack' as a value, use '-- --upload-pack'
+
+    Usage: milvus-lint check [OPTIONS] [PATH]...
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(sandbox.run(&["check", "--base", "main"]).stderr, @"error: --base needs a git work tree, and `@@` is in none; run it in a clone, or give the state before with --before");
+}
+
+#[test]
+fn a_shallow_clone_is_told_what_to_fetch() {
+    let sandbox = repository(&[("milvus.yaml", "name: milvus\n")]);
+    sandbox.git("repo", &["checkout", "-q", "-b", "bump"]);
+    sandbox.commit("repo", "second");
+    sandbox.git("repo", &["checkout", "-q", "main"]);
+    sandbox.commit("repo", "meanwhile");
+    let url = format!("file://{}", sandbox.path().join("repo").display());
+    sandbox.git("", &["clone", "-q", "--depth=1", "--no-single-branch", &url, "clone"]);
+    sandbox.git("clone", &["checkout", "-q", "bump"]);
+    let outcome = sandbox.run_in("clone", &["check", "--base", "origin/main"], b"");
+    insta::assert_snapshot!(outcome.shown(), @r"
+    exit code 2
+    --- stdout
+    --- stderr
+    error: `origin/main` and HEAD have no merge base here, since this clone is shallow; fetch the history first:
+        git fetch --unshallow origin +refs/heads/main:refs/remotes/origin/main
+    ");
+    let command = outcome.stderr.lines().map(str::trim).find(|line| line.starts_with("git fetch")).unwrap();
+    sandbox.git("clone", &command.split(' ').skip(1).collect::<Vec<_>>());
+    assert_eq!(sandbox.run_in("clone", &["check", "--base", "origin/main"], b"").code, 0);
+}
+
+#[test]
+fn a_repository_without_a_commit_is_told() {
+    let sandbox = Sandbox::new();
+    sandbox.write("milvus.yaml", "name: milvus\n");
+    sandbox.git("", &["init", "-q"]);
+    insta::assert_snapshot!(sandbox.run(&["check", "--base", "HEAD"]).stderr, @"error: the current branch has no commit yet, so there is nothing to compare; commit first, or leave --base out");
+}
+
+#[test]
+fn worktrees_and_the_environment_of_a_hook_do_no_harm() {
+    let sandbox = repository(&[("milvus.yaml", "name: milvus\n")]);
+    let first = sandbox.git("repo", &["rev-parse", "HEAD"]);
+    sandbox.git("repo", &["worktree", "add", "-q", "-b", "bump", "../other"]);
+    sandbox.write("other/milvus.yaml", "name: milvus2\n");
+    let outcome = sandbox.run_in("other", &["check", "--base", "main", "--format", "json"], b"");
+    assert_eq!(outcome.json()["base"], first.trim());
+}
+
+#[test]
+fn nothing_of_the_repository_runs_a_program() {
+    let sandbox = repository(&[("milvus.yaml", "name: milvus\n")]);
+    let mark = sandbox.path().join("ran");
+    let script = format!("#!/bin/sh\ntouch {}\ncat\n", mark.display());
+    sandbox.write("evil.sh", script);
+    let evil = sandbox.path().join("evil.sh");
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(&evil, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let evil = evil.to_str().unwrap();
+    for (key, value) in [("core.fsmonitor", evil), ("diff.external", evil), ("core.pager", evil), ("diff.x.textconv", evil), ("diff.x.command", evil)] {
+        sandbox.git("repo", &["config", key, value]);
+    }
+    sandbox.write("repo/.gitattributes", "*.yaml diff=x\n").write("repo/.git/hooks/post-index-change", format!("#!/bin/sh\n{evil}\n"));
+    std::fs::set_permissions(sandbox.path().join("repo/.git/hooks/post-index-change"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    sandbox.write("repo/milvus.yaml", "name: milvus2\n");
+    let _ = std::fs::remove_file(&mark);
+    let outcome = sandbox.run_in("repo", &["check", "--base", "HEAD"], b"");
+    assert_eq!(outcome.code, 0, "{}", outcome.shown());
+    assert!(!mark.exists());
+}
+
+#[test]
+fn objects_that_are_missing_broken_or_too_large_are_told() {
+    let large = format!("name: milvus\n{}", "# comment\n".repeat(2000));
+    let sandbox =
+        repository(&[("gone.yaml", "name: milvus-gone\n"), ("large.yaml", &large), ("broken.yaml", "name: milvus-broken\n"), ("nul.yaml", "milvus \0")]);
+    for file in ["gone", "broken"] {
+        let id = sandbox.git("repo", &["rev-parse", &format!("HEAD:{file}.yaml")]);
+        let (folder, name) = id.trim().split_at(2);
+        let object = sandbox.path().join("repo/.git/objects").join(folder).join(name);
+        std::fs::remove_file(&object).unwrap();
+        if file == "broken" {
+            std::fs::write(&object, "this is no object").unwrap();
+        }
+    }
+    for file in ["gone", "broken", "large", "nul"] {
+        sandbox.write(&format!("repo/{file}.yaml"), "name: milvus\n");
+    }
+    let outcome = sandbox.run_in("repo", &["check", "--base", "HEAD", "--max-file-size", "10K", "--format", "json"], b"");
+    insta::assert_snapshot!(outcome.not_checked().join("\n"), @r"
+    broken.yaml: MV901: before the change: the file cannot be read: this clone does not have the object; run `git fetch --refetch`
+    gone.yaml: MV901: before the change: the file cannot be read: this clone does not have the object; run `git fetch --refetch`
+    large.yaml: MV905: before the change: the file has 20013 bytes, more than the limit of 10240; split it, or raise the limit with --max-file-size
+    nul.yaml: MV901: before the change: the file cannot be read: it holds NUL bytes, so it is no text; save it as UTF-8 text
+    ");
+}
+
+#[test]
+fn tracked_files_that_git_would_ignore_are_on_both_sides() {
+    let sandbox = repository(&[("old/milvus.yaml", &helm_release("4.2.58"))]);
+    sandbox.write("repo/.gitignore", "old/\nnew/\n").write("repo/new/milvus.yaml", helm_release("4.2.58"));
+    sandbox.git("repo", &["add", "-f", "new/milvus.yaml"]);
+    let outcome = sandbox.run_in("repo", &["check", "--base", "HEAD", "--format", "json"], b"");
+    // `.gitignore`, `README` and both releases.
+    assert_eq!(outcome.json()["summary"]["files"], 4, "{}", outcome.shown());
+}
