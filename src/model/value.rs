@@ -86,15 +86,19 @@ impl Node {
     /// `null` found at the end counts as found; a templated or unseen part on the way gives `Unknown`.
     #[must_use]
     pub fn lookup(&self, path: &str) -> Lookup<'_> {
+        if path.contains('\\') { self.walk(split_path(path).iter().map(String::as_str)) } else { self.walk(path.split('.')) }
+    }
+
+    fn walk<'k>(&self, keys: impl Iterator<Item = &'k str>) -> Lookup<'_> {
         let mut node = self;
         let mut found = None;
-        for key in split_path(path) {
+        for key in keys {
             let table = match &node.value {
                 Value::Table(table) => table,
                 Value::Unknown(reason) => return Lookup::Unknown(reason),
                 _ => return Lookup::Absent,
             };
-            match table.entries.get(key.as_str()) {
+            match table.entries.get(key) {
                 Some(entry) => {
                     found = Some(entry);
                     node = &entry.node;

@@ -135,12 +135,8 @@ fn effective(chart: &Result<ChartVersion, Arc<str>>, user: &Node, helm: HelmMajo
     match defaults {
         Ok(Some((version, node))) => {
             let Value::Table(defaults) = &node.value else { return user.clone() };
-            coalesce::effective(
-                &ChartValues { name: "milvus".into(), defaults: Arc::clone(defaults), dependencies: dependencies(version, catalogue) },
-                user,
-                helm,
-            )
-            .values
+            let dependencies = if subcharts_matter(version, user, helm, catalogue) { dependencies(version, catalogue) } else { Vec::new() };
+            coalesce::effective(&ChartValues { name: "milvus".into(), defaults: Arc::clone(defaults), dependencies }, user, helm).values
         }
         Ok(None) => over_unknown(user, &"the chart's default values are not known".into()),
         Err(reason) => over_unknown(user, reason),
@@ -154,6 +150,27 @@ fn over_unknown(user: &Node, reason: &Arc<str>) -> Node {
         merge::merge_over(&mut values, user);
     }
     Node { value: Value::Table(Arc::new(values)), origin: user.origin.clone() }
+}
+
+/// Whether Helm's way through the subcharts can change more than the `global` tables that it puts into theirs (no template of the Milvus chart reads those). It is most
+/// of the work, and only nulls, globals and values that are no tables need it.
+fn subcharts_matter(version: &ChartVersion, user: &Node, helm: HelmMajor, catalogue: &Catalogue) -> bool {
+    let Value::Table(user) = &user.value else { return true };
+    helm != HelmMajor::Three
+        || user.entries.contains_key("global")
+        || catalogue.dependencies(version).iter().any(|dependency| user.entries.get(dependency.key()).is_some_and(|entry| !is_plain_table(&entry.node.value)))
+}
+
+/// A table without nulls at any depth outside of lists.
+fn is_plain_table(value: &Value) -> bool {
+    match value {
+        Value::Table(table) => table.entries.values().all(|entry| match &entry.node.value {
+            Value::Null => false,
+            inner @ Value::Table(_) => is_plain_table(inner),
+            _ => true,
+        }),
+        _ => false,
+    }
 }
 
 /// The chart's subcharts with their conditions; their own default values are not in the catalogue.
@@ -203,6 +220,44 @@ mod tests {
             let after = fixture::resolve(declaration, before);
             let found = ["proxy.replicas", "queryNode.replicas", "mixCoordinator.enabled", "streaming.enabled"].map(|path| at(&after, path));
             assert_eq!(found, expected, "{strategy:?}");
+        }
+    }
+
+    /// The same values without the `global` tables of subcharts.
+    fn without_globals(values: &Node, keys: &[Dependency]) -> Node {
+        let Value::Table(table) = &values.value else { panic!() };
+        let mut table = Table::clone(table);
+        for key in keys {
+            if let Some(Value::Table(inner)) = table.entries.get_mut(key.key()).map(|entry| &mut entry.node.value) {
+                Arc::make_mut(inner).entries.remove("global");
+            }
+        }
+        Node { value: Value::Table(Arc::new(table)), origin: values.origin.clone() }
+    }
+
+    #[test]
+    fn the_short_way_gives_what_helms_way_through_the_subcharts_gives() {
+        let catalogue = Catalogue::embedded();
+        let samples = [
+            "{}",
+            r#"{"etcd":{"enabled":false,"persistence":{"size":"1Gi"}},"pulsar":{"enabled":true},"proxy":null,"tags":{"a":true}}"#,
+            r#"{"minio":{"tls":{"enabled":true},"x":{"y":[1,null]}},"pulsarv3":{"a":{}}}"#,
+        ];
+        for entry in catalogue.versions().iter().filter(|entry| entry.has_defaults).step_by(7) {
+            let Value::Table(defaults) = &catalogue.defaults(&entry.version).unwrap().value.clone() else { panic!() };
+            for sample in samples {
+                let user = crate::model::json::read(sample, &|_, _| Origin::Given("test".into())).unwrap();
+                assert!(!subcharts_matter(&entry.version, &user, HelmMajor::Three, catalogue));
+                let dependencies = dependencies(&entry.version, catalogue);
+                let long = coalesce::effective(
+                    &ChartValues { name: "milvus".into(), defaults: Arc::clone(defaults), dependencies: dependencies.clone() },
+                    &user,
+                    HelmMajor::Three,
+                )
+                .values;
+                let short = effective(&Ok(entry.version.clone()), &user, HelmMajor::Three, catalogue);
+                assert_eq!(without_globals(&long, &dependencies), without_globals(&short, &dependencies), "{} {sample}", entry.version);
+            }
         }
     }
 
