@@ -13,14 +13,17 @@ use super::declare::blank;
 use super::evidence::of_rendering;
 use super::gitops::{Rendering, chart, prove_lineage, renderings, through_chart, version};
 use super::index::objects;
-use super::item::{Expander, Item, no_expansion};
+use super::item::{Expander, Item, gap_at, no_expansion};
 use super::kustomize::patch::merge;
 use super::lineage::{is_milvus_chart, is_operator_chart};
 use super::{Reading, SourceFile};
-use crate::model::declaration::{Applier, Declaration, Evidence, Form, NotChecked};
+use crate::document::yaml;
+use crate::model::declaration::{Applier, Declaration, Evidence, Flag, Form, NotChecked, NotCheckedKind};
 use crate::model::place::Fact;
 
 const GROUP: &str = "argoproj.io";
+/// Applications that are asked whether they apply a folder.
+const MAX_APPLICATIONS: usize = 1_000;
 
 /// Reads the releases of Milvus that Argo CD makes of a file.
 #[must_use]
@@ -37,7 +40,7 @@ pub fn read(file: &SourceFile, context: &Context<'_>) -> Reading {
             }
         } else if object.is(GROUP, "ApplicationSet") {
             for rendering in renderings(&object, context) {
-                let found = read_set(&rendering, context);
+                let found = read_set(&rendering, context, &mut reading.gaps);
                 add(found, &of_rendering(&object, &rendering, context), &mut reading);
             }
         }
@@ -53,7 +56,7 @@ fn add(mut declarations: Vec<Declaration>, evidence: &[Evidence], reading: &mut 
 }
 
 /// The applications of an `ApplicationSet`, one for each set of parameters.
-fn read_set(rendering: &Rendering<'_>, context: &Context<'_>) -> Vec<Declaration> {
+fn read_set(rendering: &Rendering<'_>, context: &Context<'_>, skipped: &mut Vec<NotChecked>) -> Vec<Declaration> {
     let Some(spec) = rendering.item.get("spec") else {
         return Vec::new();
     };
@@ -62,7 +65,8 @@ fn read_set(rendering: &Rendering<'_>, context: &Context<'_>) -> Vec<Declaration
     };
     let is_go_template = spec.is_true_at(&["goTemplate"]);
     let mut found: Vec<Declaration> = Vec::new();
-    for generated in generators::read(spec, is_go_template, context) {
+    let (sets, is_too_long) = generators::read(spec, is_go_template, context);
+    for generated in sets {
         let mut application = template.clone();
         if let Some(own) = &generated.template {
             merge(&mut application, own);
@@ -77,7 +81,39 @@ fn read_set(rendering: &Rendering<'_>, context: &Context<'_>) -> Vec<Declaration
         }
         found.append(&mut declarations);
     }
+    if is_too_long && !found.is_empty() {
+        let reason = "the ApplicationSet makes more applications than are checked: the rest is not read; split it";
+        skipped.push(gap_at(spec.place(), NotCheckedKind::LimitsExceeded, reason));
+    }
     distinct(found)
+}
+
+/// How Argo CD applies a folder of the tree: what the applications that point at it say.
+pub(super) struct Deployment {
+    /// Their settings.
+    pub(super) flags: Vec<Flag>,
+    /// The namespace that they name.
+    pub(super) namespace: Fact<Arc<str>>,
+}
+
+/// What the applications say that apply a folder, of those that mention Milvus.
+#[must_use]
+pub(super) fn deployment_of(folder: &str, context: &Context<'_>) -> Deployment {
+    let mut deployment = Deployment { flags: Vec::new(), namespace: Fact::Absent };
+    if !context.index.has_kind("Application") {
+        return deployment;
+    }
+    for object in context.index.all(context.files, GROUP, "Application").into_iter().take(MAX_APPLICATIONS) {
+        let spec = object.root.get("spec");
+        let sources =
+            spec.and_then(|spec| spec.get("sources")).map(yaml::Node::items).unwrap_or_default().iter().chain(spec.and_then(|spec| spec.get("source")));
+        if sources.filter_map(|source| source.text_at(&["path"])).any(|path| join("", path).as_deref() == Some(folder)) {
+            let application = Item::of_file(object.file, object.root);
+            deployment.flags.extend(flags::read(&application));
+            deployment.namespace = application.fact_at(&["spec", "destination", "namespace"]);
+        }
+    }
+    deployment
 }
 
 /// Without their parameters several generators give the same application.

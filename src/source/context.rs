@@ -15,6 +15,8 @@ const MAX_READ_ON_DEMAND: usize = 5_000;
 const MAX_BESIDE: usize = 64;
 /// Files elsewhere that are looked through for an object.
 const MAX_HINTED: usize = 300;
+/// Objects that are looked for outside of the index, in one tree.
+const MAX_SEARCHES: usize = 500;
 
 type OnDemand = HashMap<Arc<str>, Result<Arc<SourceFile>, ReadError>>;
 
@@ -28,7 +30,7 @@ pub struct Context<'a> {
     pub index: Index,
     on_demand: Mutex<OnDemand>,
     kustomizations: OnceLock<Graph>,
-    hinted: Mutex<HashMap<String, Vec<Arc<str>>>>,
+    beside: Mutex<HashMap<String, Option<Arc<str>>>>,
 }
 
 /// A file of the tree: one that mentions Milvus, or one that was read on demand.
@@ -55,7 +57,7 @@ impl<'a> Context<'a> {
     /// Looks over the files once. `files` must be sorted by path.
     #[must_use]
     pub fn new(tree: &'a dyn Tree, files: &'a [SourceFile]) -> Self {
-        Self { tree, files, index: Index::new(files), on_demand: Mutex::default(), kustomizations: OnceLock::new(), hinted: Mutex::default() }
+        Self { tree, files, index: Index::new(files), on_demand: Mutex::default(), kustomizations: OnceLock::new(), beside: Mutex::default() }
     }
 
     /// A file of the tree by its path (`a/b.yaml`; `.` and `..` are resolved), read and parsed at most once.
@@ -109,28 +111,35 @@ impl<'a> Context<'a> {
     #[must_use]
     pub fn find_beside(&self, key: &Key<'_>, from: &str) -> Option<Item> {
         let folder = from.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let is_here = |path: &&Arc<str>| path.rsplit_once('/').map_or("", |(folder, _)| folder) == folder;
-        let here = self.below(folder).iter().filter(is_here).filter(|path| is_manifest(path)).take(MAX_BESIDE);
-        here.into_iter().find_map(|path| self.find_in(key, path)).or_else(|| {
-            let mut paths = self.hinted(key);
-            paths.sort_by_key(|path| std::cmp::Reverse(nearness(path, from)));
-            paths.iter().find_map(|path| self.find_in(key, path))
-        })
+        let id = format!("{} {} {} {folder}", key.kind, key.name, key.namespace.unwrap_or_default());
+        let known = {
+            let beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
+            beside.get(&id).cloned().ok_or(beside.len())
+        };
+        let path = match known {
+            Ok(path) => path?,
+            Err(count) if count >= MAX_SEARCHES => return None,
+            Err(_) => {
+                let found = self.search_beside(key, folder);
+                self.beside.lock().unwrap_or_else(PoisonError::into_inner).insert(id, found.clone());
+                found?
+            }
+        };
+        self.find_in(key, &path)
     }
 
-    /// The files that hold objects of this kind and name, of those whose paths hint at it; looked up once.
-    fn hinted(&self, key: &Key<'_>) -> Vec<Arc<str>> {
-        let id = format!("{} {}", key.kind, key.name);
-        let known = |hinted: &HashMap<String, Vec<Arc<str>>>| hinted.get(&id).cloned();
-        if let Some(paths) = known(&self.hinted.lock().unwrap_or_else(PoisonError::into_inner)) {
-            return paths;
+    fn search_beside(&self, key: &Key<'_>, folder: &str) -> Option<Arc<str>> {
+        let is_here = |path: &&Arc<str>| path.rsplit_once('/').map_or("", |(folder, _)| folder) == folder;
+        let holds_it = |path: &&Arc<str>| self.find_in(key, path).is_some();
+        let mut here = self.below(folder).iter().filter(is_here).filter(|path| is_manifest(path)).take(MAX_BESIDE);
+        if let Some(found) = here.find(holds_it) {
+            return Some(Arc::clone(found));
         }
         let hints: &[&str] = if key.kind == "ConfigMap" { &["config", "vars", "settings", "values"] } else { &["repo", "source", "flux-system"] };
         let may_hold = |path: &&Arc<str>| is_manifest(path) && (path.contains(key.name) || hints.iter().any(|hint| path.contains(hint)));
-        let may_hold = self.tree.paths().iter().filter(may_hold).take(MAX_HINTED);
-        let paths: Vec<Arc<str>> = may_hold.filter(|path| self.find_in(&key.anywhere(), path).is_some()).cloned().collect();
-        self.hinted.lock().unwrap_or_else(PoisonError::into_inner).insert(id, paths.clone());
-        paths
+        let mut hinted: Vec<&Arc<str>> = self.tree.paths().iter().filter(may_hold).collect();
+        hinted.sort_by_key(|path| std::cmp::Reverse(nearness(path, folder)));
+        hinted.into_iter().take(MAX_HINTED).find(holds_it).cloned()
     }
 
     /// Whether a file stands at this (normal) path.

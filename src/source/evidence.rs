@@ -15,6 +15,9 @@ use crate::model::place::{Place, Position};
 /// The annotation, or the beginning of the comment, that acknowledges a rule.
 const ACKNOWLEDGEMENT: &str = "guard.milvus-guard.dev/ack";
 
+/// Objects of evidence that are joined to releases, in one tree.
+const MAX_JOINED: usize = 1_000;
+
 /// The acknowledgements in a part of a file, as annotation or comment: `guard.milvus-guard.dev/ack: MV210 <reference>`; several are parted by `;`.
 #[must_use]
 pub fn acknowledgements(file: &SourceFile, bytes: &Range<usize>) -> Vec<Evidence> {
@@ -105,7 +108,7 @@ pub fn join(reading: &mut Reading) {
             }
         }
     }
-    for (name, namespace, evidence) in &reading.evidence {
+    for (name, namespace, evidence) in reading.evidence.iter().take(MAX_JOINED) {
         let at = |i: usize| reading.declarations.get(i).filter(|d| may_be_in(d, namespace.as_deref()));
         let near = |d: &Declaration| evidence.place.as_ref().map_or(0, |place| nearness(&place.file, &d.path));
         let named = by_name.get(name).map(Vec::as_slice).unwrap_or_default();

@@ -19,6 +19,8 @@ pub struct Object<'a> {
     pub root: &'a Node,
     /// Bytes of the document that holds it (with the comments around).
     pub bytes: Range<usize>,
+    /// Which document of the file, and which item of its `List`.
+    at: (usize, Option<usize>),
 }
 
 impl<'a> Object<'a> {
@@ -60,16 +62,29 @@ pub fn objects(file: &SourceFile) -> Vec<Object<'_>> {
         return Vec::new();
     }
     let mut found = Vec::new();
-    for document in file.documents().iter().flatten() {
-        let object = Object { file, root: &document.root, bytes: document.bytes.clone() };
-        if object.kind() == Some("List") {
+    for (at, document) in file.documents().iter().enumerate() {
+        let Ok(document) = document else {
+            continue;
+        };
+        let object = |root, item| Object { file, root, bytes: document.bytes.clone(), at: (at, item) };
+        if document.root.text_at(&["kind"]) == Some("List") {
             let items = document.root.get("items").map(Node::items).unwrap_or_default();
-            found.extend(items.iter().map(|root| Object { file, root, bytes: document.bytes.clone() }));
+            found.extend(items.iter().enumerate().map(|(i, root)| object(root, Some(i))));
         } else if document.root.get("kind").is_some() {
-            found.push(object);
+            found.push(object(&document.root, None));
         }
     }
     found
+}
+
+/// The object at a place that [`objects`] gave.
+fn object_at(file: &SourceFile, at: (usize, Option<usize>)) -> Option<Object<'_>> {
+    let document = file.documents().get(at.0)?.as_ref().ok()?;
+    let root = match at.1 {
+        None => &document.root,
+        Some(item) => document.root.get("items")?.items().get(item)?,
+    };
+    Some(Object { file, root, bytes: document.bytes.clone(), at })
 }
 
 /// A cheap look before parsing.
@@ -83,7 +98,7 @@ struct Entry {
     group: Box<str>,
     namespace: Option<Box<str>>,
     file: usize,
-    object: usize,
+    at: (usize, Option<usize>),
     path: Arc<str>,
 }
 
@@ -117,10 +132,10 @@ impl Index {
     /// All objects of a group and kind, in no special order of names but files in order.
     #[must_use]
     pub fn all<'a>(&self, files: &'a [SourceFile], group: &str, kind: &str) -> Vec<Object<'a>> {
-        let mut places: Vec<(usize, usize)> =
-            self.by_kind.get(kind).into_iter().flat_map(HashMap::values).flatten().filter(|e| *e.group == *group).map(|e| (e.file, e.object)).collect();
+        let entries = self.by_kind.get(kind).into_iter().flat_map(HashMap::values).flatten();
+        let mut places: Vec<(usize, (usize, Option<usize>))> = entries.filter(|e| *e.group == *group).map(|e| (e.file, e.at)).collect();
         places.sort_unstable();
-        places.into_iter().filter_map(|(file, object)| objects(files.get(file)?).into_iter().nth(object)).collect()
+        places.into_iter().filter_map(|(file, at)| object_at(files.get(file)?, at)).collect()
     }
 
     /// The object of this name that is nearest to the file `from`; one of the wanted namespace before one that names none, and never one of another.
@@ -128,8 +143,8 @@ impl Index {
     pub fn find<'a>(&self, files: &'a [SourceFile], key: &Key<'_>, from: &str) -> Option<Object<'a>> {
         let entries = self.by_kind.get(key.kind)?.get(key.name)?;
         let fits = |e: &&Entry| *e.group == *key.group && (e.namespace.is_none() || key.namespace.is_none() || e.namespace.as_deref() == key.namespace);
-        let best = entries.iter().filter(fits).max_by_key(|e| (nearness(&e.path, from), e.namespace.is_some(), std::cmp::Reverse((e.file, e.object))))?;
-        objects(files.get(best.file)?).into_iter().nth(best.object)
+        let best = entries.iter().filter(fits).max_by_key(|e| (nearness(&e.path, from), e.namespace.is_some(), std::cmp::Reverse((e.file, e.at))))?;
+        object_at(files.get(best.file)?, best.at)
     }
 }
 
@@ -162,11 +177,11 @@ impl Key<'_> {
 }
 
 fn entries(at: usize, file: &SourceFile) -> Vec<Named> {
-    let entry = |(i, object): (usize, Object<'_>)| {
-        let entry = Entry { group: object.group()?.into(), namespace: object.namespace().map(Into::into), file: at, object: i, path: file.path.clone() };
+    let entry = |object: Object<'_>| {
+        let entry = Entry { group: object.group()?.into(), namespace: object.namespace().map(Into::into), file: at, at: object.at, path: file.path.clone() };
         Some((object.kind()?.into(), object.name().unwrap_or_default().into(), entry))
     };
-    objects(file).into_iter().enumerate().filter_map(entry).collect()
+    objects(file).into_iter().filter_map(entry).collect()
 }
 
 #[cfg(test)]

@@ -296,6 +296,26 @@ impl Item {
         }
     }
 
+    /// How many nodes it has.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        match &self.body {
+            Body::Scalar(_) => 1,
+            Body::Sequence(items) => 1 + items.iter().map(Self::count).sum::<usize>(),
+            Body::Mapping(entries) => 1 + entries.iter().map(|(_, value)| 1 + value.count()).sum::<usize>(),
+        }
+    }
+
+    /// Whether a template expression stands anywhere in it.
+    #[must_use]
+    pub fn has_templates(&self) -> bool {
+        match &self.body {
+            Body::Scalar(_) => self.is_templated(),
+            Body::Sequence(items) => items.iter().any(Self::has_templates),
+            Body::Mapping(entries) => entries.iter().any(|(key, value)| key.has_templates() || value.has_templates()),
+        }
+    }
+
     /// The node as Helm values; places in several files are kept.
     #[must_use]
     pub fn to_value(&self) -> Node {

@@ -5,10 +5,14 @@ use std::collections::BTreeSet;
 use super::glob::fits;
 use super::parameters::Parameters;
 use crate::source::context::Context;
-use crate::source::item::{Expander, Item, no_expansion};
+use crate::source::item::Item;
 
 /// Applications of one `ApplicationSet`.
-const MAX_SETS: usize = 1_000;
+const MAX_SETS: usize = 500;
+/// Nodes of all applications of one `ApplicationSet` together.
+const MAX_NODES: usize = 1_000_000;
+/// Patterns of one git generator.
+const MAX_PATTERNS: usize = 100;
 /// Generators within generators.
 const MAX_DEPTH: usize = 3;
 
@@ -20,8 +24,8 @@ pub(super) struct Generated {
     pub(super) template: Option<Item>,
 }
 
-/// All sets of parameters.
-pub(super) fn read(spec: &Item, is_go_template: bool, context: &Context<'_>) -> Vec<Generated> {
+/// All sets of parameters; at most so many that their applications stay within bounds, and whether that left some out.
+pub(super) fn read(spec: &Item, is_go_template: bool, context: &Context<'_>) -> (Vec<Generated>, bool) {
     let reader = Reader { is_go_template, context };
     let mut found = Vec::new();
     for generator in spec.get("generators").map(Item::items).unwrap_or_default() {
@@ -29,11 +33,13 @@ pub(super) fn read(spec: &Item, is_go_template: bool, context: &Context<'_>) -> 
         let sets = reader.generator(generator, 0);
         found.extend(sets.into_iter().map(|parameters| Generated { parameters, template: template.clone() }));
     }
-    found.truncate(MAX_SETS);
     if found.is_empty() {
         found.push(Generated { parameters: Parameters::new(is_go_template), template: None });
     }
-    found
+    let allowed = MAX_SETS.min(MAX_NODES / spec.get("template").map_or(1, Item::count)).max(1);
+    let is_too_long = found.len() > allowed || found.len() == MAX_SETS;
+    found.truncate(allowed);
+    (found, is_too_long)
 }
 
 struct Reader<'r> {
@@ -85,7 +91,7 @@ impl Reader<'_> {
             set.add("", element);
             set
         };
-        elements.items().iter().map(set).collect()
+        elements.items().iter().take(MAX_SETS).map(set).collect()
     }
 
     /// Folders or files of this tree. Where nothing fits, the repository may be another: nothing is known then.
@@ -99,6 +105,7 @@ impl Reader<'_> {
     }
 
     fn folders(&self, wanted: &[Item]) -> Vec<Parameters> {
+        let wanted = wanted.get(..wanted.len().min(MAX_PATTERNS)).unwrap_or_default();
         let (excluded, included): (Vec<&Item>, Vec<&Item>) = wanted.iter().partition(|item| item.is_true_at(&["exclude"]));
         let fits_any =
             |items: &[&Item], folder: &str| items.iter().any(|item| item.text_at(&["path"]).is_some_and(|pattern| fits(pattern.trim_matches('/'), folder)));
@@ -126,6 +133,7 @@ impl Reader<'_> {
     }
 
     fn files(&self, wanted: &[Item]) -> Vec<Parameters> {
+        let wanted = wanted.get(..wanted.len().min(MAX_PATTERNS)).unwrap_or_default();
         let (excluded, included): (Vec<&Item>, Vec<&Item>) = wanted.iter().partition(|item| item.is_true_at(&["exclude"]));
         let fits_any =
             |items: &[&Item], path: &str| items.iter().any(|item| item.text_at(&["path"]).is_some_and(|pattern| fits(pattern.trim_matches('/'), path)));
@@ -138,9 +146,9 @@ impl Reader<'_> {
             let Some(Ok(document)) = file.documents().first() else {
                 continue;
             };
-            let root = Item::of_file(&file, &document.root).expanded(&no_expansion);
+            let root = Item::of_file(&file, &document.root);
             let items: Vec<&Item> = if root.items().is_empty() { vec![&root] } else { root.items().iter().collect() };
-            for item in items {
+            for item in items.into_iter().take(MAX_SETS) {
                 let mut set = Parameters::new(self.is_go_template);
                 set.add("", item);
                 set.add_path(file.folder(), Some(file.file_name()), item);
@@ -156,8 +164,10 @@ impl Reader<'_> {
             return self.none_known();
         };
         let mut sets = Vec::new();
+        let once = (!second.has_templates()).then(|| self.generator(second, depth + 1));
         for outer in self.generator(first, depth + 1) {
-            for inner in self.generator(&second.clone().expanded(&outer as &dyn Expander), depth + 1) {
+            let inner = once.clone().unwrap_or_else(|| self.generator(&second.clone().expanded(&outer), depth + 1));
+            for inner in inner {
                 if sets.len() >= MAX_SETS {
                     return sets;
                 }

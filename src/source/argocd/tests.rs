@@ -265,3 +265,11 @@ fn set_kinds_of_parameters() {
         matches!(found.layers.last(), Some(Layer::Set { kind: SetKind::Set, text, place, .. }) if &**text == "image.all.tag=v2.5.20" && place.start.column == 49)
     );
 }
+
+#[test]
+fn a_set_beyond_bounds_is_cut_and_says_so() {
+    let elements: String = (0..2_000).map(|i| format!("{{cluster: c{i}}},")).collect();
+    let reading = read(&[("set.yaml", &SET.replace("GENERATOR", &format!("list: {{elements: [{elements}]}}")))]);
+    assert_eq!(reading.declarations.len(), 500);
+    assert_eq!(reading.gaps.iter().map(|gap| gap.kind).collect::<Vec<_>>(), [NotCheckedKind::LimitsExceeded]);
+}

@@ -9,6 +9,9 @@ use crate::source::index::Key;
 use crate::source::item::{Expander, Item, Text};
 use crate::source::kustomize::{Environment, FluxKustomization, Graph};
 
+/// Flux Kustomizations that are asked where none is known to apply a release.
+const MAX_AGREEING: usize = 200;
+
 /// The variables of an environment.
 #[derive(Debug, Default)]
 pub(super) struct Substitution {
@@ -39,7 +42,7 @@ impl Substitution {
         match environment.flux {
             Some(flux) => all.add(flux, context),
             None => {
-                for flux in graph.flux() {
+                for flux in graph.flux().iter().take(MAX_AGREEING) {
                     let mut one = Self::default();
                     one.add(flux, context);
                     for (name, variable) in one.variables {

@@ -30,7 +30,7 @@ pub(super) fn add(
     }
     // Files inside the chart, or beside it in a GitRepository.
     let files = spec.at(&["chart", "spec", "valuesFiles"]).map(Item::items).unwrap_or_default();
-    for file in files.iter().rev() {
+    for file in files.iter().chain(spec.at(&["chart", "spec", "valuesFile"])).rev() {
         source.add_chart_file(file, declaration);
     }
     if let Some(values) = spec.get("values") {

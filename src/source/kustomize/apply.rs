@@ -20,7 +20,7 @@ pub fn render(object: Item, environment: &Environment<'_>, graph: &Graph, contex
     let names = object.text_at(&["metadata", "name"]).map(str::to_owned).into_iter().collect();
     let mut subject = Subject { item: object, names, gaps: Vec::new() };
     for layer in &environment.layers {
-        for component in components(layer, graph, 0) {
+        for component in components(layer, graph) {
             if !environment.layers.iter().any(|layer| std::ptr::eq(*layer, component)) {
                 subject.apply_kustomization(component, context);
             }
@@ -37,16 +37,24 @@ pub fn render(object: Item, environment: &Environment<'_>, graph: &Graph, contex
     (subject.item, subject.gaps)
 }
 
+/// Components of one kustomization.
+const MAX_COMPONENTS: usize = 200;
+
 /// The components of a kustomization, their own first.
-pub(super) fn components<'g>(layer: &Kustomization, graph: &'g Graph, depth: usize) -> Vec<&'g Kustomization> {
+pub(super) fn components<'g>(layer: &Kustomization, graph: &'g Graph) -> Vec<&'g Kustomization> {
     let mut found = Vec::new();
-    if depth < 4 {
-        for component in layer.references("components").filter_map(|folder| graph.in_folder(&folder)) {
-            found.extend(components(component, graph, depth + 1));
-            found.push(component);
-        }
-    }
+    add_components(layer, graph, 0, &mut found);
     found
+}
+
+fn add_components<'g>(layer: &Kustomization, graph: &'g Graph, depth: usize, found: &mut Vec<&'g Kustomization>) {
+    for component in layer.references("components").filter_map(|folder| graph.in_folder(&folder)) {
+        if depth >= 4 || found.len() >= MAX_COMPONENTS || found.iter().any(|known| std::ptr::eq(*known, component)) {
+            continue;
+        }
+        add_components(component, graph, depth + 1, found);
+        found.push(component);
+    }
 }
 
 impl Subject {

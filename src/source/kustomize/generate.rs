@@ -34,7 +34,7 @@ pub fn generated(generator: Generator, name: &str, environment: &Environment<'_>
     };
     let mut found: Option<BTreeMap<String, Generated>> = None;
     for layer in &environment.layers {
-        let around = components(layer, graph, 0);
+        let around = components(layer, graph);
         for kustomization in around.into_iter().chain([*layer]) {
             for entry in kustomization.root.get(list).map(Item::items).unwrap_or_default() {
                 if !is_called(entry, name, kustomization) {

@@ -17,6 +17,8 @@ const MAX_FLUX_FILES: usize = 300;
 const MAX_ENVIRONMENTS: usize = 64;
 /// Overlays over one base.
 const MAX_LAYERS: usize = 12;
+/// Steps from a file up to its environments.
+const MAX_STEPS: usize = 2_000;
 
 /// A `kustomization.yaml`.
 #[derive(Debug)]
@@ -138,7 +140,7 @@ impl Graph {
     #[must_use]
     pub fn environments(&self, path: &str) -> Vec<Environment<'_>> {
         let mut found = Vec::new();
-        self.climb(path, &mut Vec::new(), &mut found);
+        self.climb(path, &mut Vec::new(), &mut found, &mut 0);
         if found.is_empty() {
             found.push(Environment::default());
         }
@@ -149,15 +151,16 @@ impl Graph {
     #[must_use]
     pub fn environments_of<'g>(&'g self, kustomization: &'g Kustomization) -> Vec<Environment<'g>> {
         let mut found = Vec::new();
-        self.climb(&kustomization.folder, &mut vec![kustomization], &mut found);
+        self.climb(&kustomization.folder, &mut vec![kustomization], &mut found, &mut 0);
         if found.is_empty() {
             found.push(Environment { layers: vec![kustomization], flux: None });
         }
         found
     }
 
-    fn climb<'g>(&'g self, target: &str, layers: &mut Vec<&'g Kustomization>, found: &mut Vec<Environment<'g>>) {
-        if found.len() >= MAX_ENVIRONMENTS || layers.len() >= MAX_LAYERS {
+    fn climb<'g>(&'g self, target: &str, layers: &mut Vec<&'g Kustomization>, found: &mut Vec<Environment<'g>>, steps: &mut usize) {
+        *steps += 1;
+        if found.len() >= MAX_ENVIRONMENTS || layers.len() >= MAX_LAYERS || *steps > MAX_STEPS {
             return;
         }
         let mut applied = false;
@@ -171,7 +174,7 @@ impl Graph {
         for user in users.iter().filter_map(|user| self.kustomizations.get(*user)) {
             if !layers.iter().any(|layer| std::ptr::eq(*layer, user)) {
                 layers.push(user);
-                self.climb(&user.folder, layers, found);
+                self.climb(&user.folder, layers, found, steps);
                 layers.pop();
             }
         }
@@ -269,6 +272,15 @@ mod tests {
         let tree = MemoryTree::new([("deploy/milvus/a/release.yaml", "kind: HelmRelease\n"), ("flux/milvus.yaml", flux)]);
         assert_eq!(layers(&tree, "deploy/milvus/a/release.yaml"), [(Vec::new(), Some("flux/milvus.yaml".into()))]);
         assert_eq!(layers(&tree, "other/milvus.yaml"), [(Vec::new(), None)]);
+    }
+
+    #[test]
+    fn a_hundred_kustomizations_that_all_refer_to_each_other_end_soon() {
+        let everyone: String = (0..100).map(|i| format!("- ../k{i}\n")).collect();
+        let text = format!("# milvus\nresources:\n- a.yaml\n{everyone}");
+        let paths: Vec<String> = (0..100).map(|i| format!("k{i}/kustomization.yaml")).collect();
+        let tree = MemoryTree::new(paths.iter().map(|path| (path.as_str(), text.as_str())));
+        assert!(layers(&tree, "k1/a.yaml").len() <= MAX_ENVIRONMENTS);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::graph::{Environment, Kustomization};
 use super::images;
 use crate::model::declaration::{Applier, Declaration, Form, Layer, Operation};
 use crate::model::place::Fact;
+use crate::source::argocd::deployment_of;
 use crate::source::context::{Context, join};
 use crate::source::declare::blank;
 use crate::source::evidence::acknowledgements;
@@ -59,6 +60,11 @@ fn declare(entry: &Item, kustomization: &Kustomization, environment: &Environmen
     declaration.chart = chart(repository.map_or(Fact::Absent, Item::fact), name.fact(), version(entry.fact_at(&["version"])));
     declaration.name = entry.fact_at(&["releaseName"]);
     declaration.namespace = namespace(entry, environment);
+    let deployment = deployment_of(scope, context);
+    declaration.flags = deployment.flags;
+    if declaration.namespace.is_absent() {
+        declaration.namespace = deployment.namespace;
+    }
     declaration.identity.name = declaration.name.known().cloned();
     declaration.identity.namespace = declaration.namespace.known().cloned();
     declaration.kubernetes = entry.fact_at(&["kubeVersion"]);
@@ -186,6 +192,14 @@ helmCharts:
         let [a, b] = found.as_slice() else { panic!("{found:#?}") };
         assert_eq!((a.identity.namespace.as_deref(), a.image.known().map(|i| &**i)), (Some("a"), Some("milvusdb/milvus:v2.5.20")));
         assert_eq!((b.identity.namespace.as_deref(), b.image.is_absent(), &*b.path), (Some("db"), true, "b/kustomization.yaml"));
+    }
+
+    #[test]
+    fn an_application_that_points_at_the_kustomization_tells_how_it_is_applied() {
+        let application = "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {name: milvus}\nspec:\n  destination: {namespace: vectors}\n  source: {repoURL: x, path: ./app/}\n  syncPolicy: {syncOptions: [Replace=true]}\n";
+        let found = read(&[("app/kustomization.yaml", &BASE.replace("namespace: db\n", "")), ("argo.yaml", application)]);
+        let [found] = found.as_slice() else { panic!("{found:#?}") };
+        assert_eq!((found.identity.namespace.as_deref(), found.flags.len()), (Some("vectors"), 1));
     }
 
     #[test]

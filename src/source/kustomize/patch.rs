@@ -1,32 +1,45 @@
 //! Patches as kustomize applies them: strategic merge (mappings merged, lists replaced) and JSON 6902 (add, replace, remove).
 
+use std::collections::{HashMap, HashSet};
+
 use crate::source::item::{Body, Item};
+
+/// Operations of one JSON patch.
+const MAX_OPERATIONS: usize = 1_000;
 
 /// Lays a strategic-merge patch over an object: mappings are merged, everything else is replaced, `null` and `$patch: delete` remove.
 pub fn merge(base: &mut Item, patch: &Item) {
     let directive = patch.text_at(&["$patch"]);
     match (&mut base.body, &patch.body) {
-        (Body::Mapping(entries), Body::Mapping(changes)) if directive != Some("replace") => {
-            for (key, change) in changes {
-                merge_entry(entries, key, change);
-            }
-        }
+        (Body::Mapping(entries), Body::Mapping(changes)) if directive != Some("replace") => merge_entries(entries, changes),
         _ => *base = without_directive(patch),
     }
 }
 
-fn merge_entry(entries: &mut Vec<(Item, Item)>, key: &Item, change: &Item) {
-    let name = key.raw_text();
-    let at = entries.iter().position(|(k, _)| k.raw_text() == name);
-    if change.is_null() || change.text_at(&["$patch"]) == Some("delete") {
-        if let Some(at) = at {
-            entries.remove(at);
+fn merge_entries(entries: &mut Vec<(Item, Item)>, changes: &[(Item, Item)]) {
+    let mut places: HashMap<String, usize> = entries.iter().enumerate().filter_map(|(i, (key, _))| Some((key.raw_text()?.to_owned(), i))).collect();
+    let mut removed: HashSet<usize> = HashSet::new();
+    for (key, change) in changes {
+        let Some(name) = key.raw_text() else {
+            continue;
+        };
+        let at = places.get(name).copied();
+        if change.is_null() || change.text_at(&["$patch"]) == Some("delete") {
+            removed.extend(at);
+            places.remove(name);
+            continue;
         }
-        return;
+        match at.and_then(|at| entries.get_mut(at)) {
+            Some((_, value)) => merge(value, change),
+            None => {
+                places.insert(name.to_owned(), entries.len());
+                entries.push((key.clone(), without_directive(change)));
+            }
+        }
     }
-    match at.and_then(|at| entries.get_mut(at)) {
-        Some((_, value)) => merge(value, change),
-        None => entries.push((key.clone(), without_directive(change))),
+    if !removed.is_empty() {
+        let mut at = 0..;
+        entries.retain(|_| at.next().is_some_and(|at| !removed.contains(&at)));
     }
 }
 
@@ -43,6 +56,9 @@ fn without_directive(patch: &Item) -> Item {
 /// # Errors
 /// What cannot be applied, in words; operations before it are applied.
 pub fn apply_operations(object: &mut Item, operations: &Item) -> Result<(), String> {
+    if operations.items().len() > MAX_OPERATIONS {
+        return Err(format!("it has more than {MAX_OPERATIONS} operations"));
+    }
     for operation in operations.items() {
         apply_operation(object, operation)?;
     }
