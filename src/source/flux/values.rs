@@ -7,7 +7,7 @@ use super::substitute::Substitution;
 use crate::model::declaration::{Declaration, Layer, NotChecked, NotCheckedKind, SetKind};
 use crate::model::place::Origin;
 use crate::source::context::Context;
-use crate::source::gitops::{add_values_file, hide, table, unknown_at, unseen, values_file};
+use crate::source::gitops::{add_values_file, hide, prove_lineage, table, unknown_at, unseen, values_file};
 use crate::source::index::Key;
 use crate::source::item::{Item, gap_at, no_expansion};
 use crate::source::kustomize::generate::{Generated, Generator, generated};
@@ -102,7 +102,10 @@ impl Sources<'_> {
                 let values = hide(&values.to_value(), &reference.what);
                 declaration.layers.push(Layer::Table { values, what: reference.what.clone() });
             }
-            Ok(Some(values)) => declaration.layers.extend(table(&values, &reference.what)),
+            Ok(Some(values)) => {
+                prove_lineage(declaration, Some(&values));
+                declaration.layers.extend(table(&values, &reference.what));
+            }
             Ok(None) => {}
             Err(gap) => {
                 declaration.layers.push(Layer::Unseen { what: reference.what.clone(), place: reference.item.place() });
