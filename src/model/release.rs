@@ -180,7 +180,7 @@ impl Release {
     /// Resolves a declaration. `before` is the running release where it is known: some value strategies keep its values, and chart 5 looks it up.
     #[must_use]
     pub fn resolve(declaration: Arc<Declaration>, before: Option<&Self>, environment: &Environment, catalogue: &Catalogue) -> Self {
-        let (chart, chart_assumes) = chart::resolve(&declaration, catalogue);
+        let (chart, chart_assumes) = chart::resolve(&declaration, before, catalogue);
         let values = values::resolve(&declaration, before, &chart, environment, catalogue);
         let image = image::resolve(&declaration, &chart, chart_assumes.is_some(), &values, catalogue);
         let template = chart.judged_as().filter(|version| catalogue.get(version).is_some_and(|entry| entry.has_defaults)).cloned();

@@ -2,17 +2,22 @@
 
 use std::sync::Arc;
 
-use super::ChartResolution;
 use super::view::text_at;
+use super::{ChartResolution, Release};
 use crate::model::catalogue::{Catalogue, ChartEntry};
 use crate::model::declaration::{Declaration, Form, Layer, Lineage, Operation};
 use crate::model::place::Fact;
 use crate::model::range::VersionRange;
 use crate::model::version::{ChartVersion, ImageTag, VersionSpec};
 
-/// Resolves the chart; with what is taken for granted, where nothing names the chart.
-pub(super) fn resolve(declaration: &Declaration, catalogue: &Catalogue) -> (ChartResolution, Option<Arc<str>>) {
+/// Resolves the chart; with what is taken for granted, where nothing names the chart. `before` is the running release, whose chart stays when workloads are changed directly.
+pub(super) fn resolve(declaration: &Declaration, before: Option<&Release>, catalogue: &Catalogue) -> (ChartResolution, Option<Arc<str>>) {
     let chart = &declaration.chart;
+    if let (Operation::DirectChange | Operation::RollingScript | Operation::MigrateScript, Fact::Absent, Some(before)) =
+        (declaration.operation, &chart.version, before)
+    {
+        return (before.chart.clone(), before.chart_assumes.clone());
+    }
     if let Some(reason) = foreign(chart.lineage) {
         return (ChartResolution::Unknown(reason.into()), None);
     }
@@ -137,7 +142,7 @@ mod tests {
     }
 
     fn resolved(declaration: &Declaration) -> ChartResolution {
-        resolve(declaration, Catalogue::embedded()).0
+        resolve(declaration, None, Catalogue::embedded()).0
     }
 
     fn of(version: &str) -> ChartResolution {
@@ -191,11 +196,21 @@ mod tests {
     }
 
     #[test]
+    fn a_direct_change_keeps_the_chart_and_the_values() {
+        let before = fixture::release("4.2.20", r#"{"queryNode":{"replicas":3}}"#);
+        let mut patch = fixture::declaration(None, "{}");
+        patch.operation = Operation::DirectChange;
+        patch.image = Fact::Known("milvusdb/milvus:v2.4.17".into(), Origin::At(fixture::place()));
+        let after = fixture::resolve(patch, Some(&before));
+        assert_eq!((&after.chart, after.milvus.to_string().as_str(), after.component("querynode").unwrap().replicas), (&before.chart, "2.4.17", Some(3)));
+    }
+
+    #[test]
     fn a_values_file_alone_is_judged_by_the_line_of_its_image_and_says_so() {
         for (values, judged) in [(r#"{"image":{"all":{"tag":"v2.4.5"}}}"#, "4.2.25"), (r#"{"image":{"all":{"tag":"v2.5.10"}}}"#, "4.2.58"), ("{}", "5.0.19")] {
             let mut declaration = fixture::declaration(None, values);
             declaration.identity.form = Form::Values;
-            let (chart, assumes) = resolve(&declaration, Catalogue::embedded());
+            let (chart, assumes) = resolve(&declaration, None, Catalogue::embedded());
             assert_eq!(chart.judged_as(), Some(&v(judged)), "{values}");
             assert!(assumes.is_some_and(|text| text.contains(judged)));
         }

@@ -103,72 +103,81 @@ pub(super) fn objects(view: &View<'_>) -> Fact<ObjectStore> {
     if let Value::Unknown(reason) = &view.config.value {
         return Fact::Unknown(Arc::clone(reason), view.config.origin.clone());
     }
-    match view.config_text("common.storageType") {
-        Fact::Unknown(reason, origin) => return Fact::Unknown(reason, origin),
-        Fact::Known(kind, origin) if kind.as_ref() == "local" => {
-            return Fact::Known(
-                ObjectStore { kind: ObjectStoreKind::Local, endpoint: None, bucket: None, root_path: None, minio_mode: None, cloud_provider: None },
-                origin,
-            );
-        }
-        Fact::Known(..) | Fact::Absent => {}
-    }
-    match by_values(view) {
+    match object_store(view) {
         Ok((store, origin)) => Fact::Known(store, origin),
         Err(reason) => Fact::Unknown(reason, view.values.origin.clone()),
     }
 }
 
-fn by_values(view: &View<'_>) -> Result<(ObjectStore, Origin), Reason> {
-    let part = |config: &str, value: &str| match view.config_or_value(config, value) {
-        Fact::Known(text, _) => Ok(Some(text)),
-        Fact::Absent => Ok(None),
-        Fact::Unknown(reason, _) => Err(reason),
+fn object_store(view: &View<'_>) -> Result<(ObjectStore, Origin), Reason> {
+    if let (Some(kind), Some(origin)) = said(view.config_text("common.storageType"))?.unzip()
+        && kind.as_ref() == "local"
+    {
+        return Ok((plain(ObjectStoreKind::Local), origin));
+    }
+    let s3 = match view.switch("externalS3.enabled") {
+        Switch::On(origin) => Some(origin),
+        Switch::Off => None,
+        Switch::Unknown(reason) => return Err(reason),
     };
     // The user's configuration may name a store of its own whatever the values say.
-    let own_address = view.config_text("minio.address");
-    let external = match (&own_address, view.switch("externalS3.enabled")) {
-        (Fact::Unknown(reason, _), _) => return Err(Arc::clone(reason)),
-        (Fact::Absent, Switch::Unknown(reason)) => return Err(reason),
-        (Fact::Known(_, origin), _) => Some(origin.clone()),
-        (Fact::Absent, Switch::On(origin)) => Some(origin),
-        (Fact::Absent, Switch::Off) => None,
-    };
-    if let Some(origin) = external {
-        let host = part("minio.address", "externalS3.host")?;
-        let port = part("minio.port", "externalS3.port")?;
-        let endpoint = host.map(|host| match &port {
-            Some(port) if !host.contains(':') => format!("{host}:{port}").into(),
-            _ => host,
-        });
-        let store = ObjectStore {
-            kind: ObjectStoreKind::External,
-            endpoint,
-            bucket: part("minio.bucketName", "externalS3.bucketName")?,
-            root_path: part("minio.rootPath", "externalS3.rootPath")?,
-            minio_mode: None,
-            cloud_provider: part("minio.cloudProvider", "externalS3.cloudProvider")?,
-        };
-        return Ok((store, origin));
+    let own = said(view.config_text("minio.address"))?.map(|(_, origin)| origin);
+    let section = if s3.is_some() { "externalS3" } else { "minio" };
+    match (own.or(s3), view.switch("minio.enabled")) {
+        (Some(origin), _) => Ok((external_store(view, section)?, origin)),
+        (None, Switch::On(origin)) => Ok((built_in_store(view)?, origin)),
+        (None, Switch::Unknown(reason)) => Err(reason),
+        (None, Switch::Off) => {
+            let origin = view.values.lookup("minio.enabled").found().map_or(Origin::ChartDefault, |entry| entry.node.origin.clone());
+            Ok((plain(ObjectStoreKind::None), origin))
+        }
     }
-    match view.switch("minio.enabled") {
-        Switch::Unknown(reason) => Err(reason),
-        Switch::Off => Ok((
-            ObjectStore { kind: ObjectStoreKind::None, endpoint: None, bucket: None, root_path: None, minio_mode: None, cloud_provider: None },
-            view.values.lookup("minio.enabled").found().map_or(Origin::ChartDefault, |entry| entry.node.origin.clone()),
-        )),
-        Switch::On(origin) => Ok((
-            ObjectStore {
-                kind: ObjectStoreKind::Minio,
-                endpoint: None,
-                bucket: part("minio.bucketName", "minio.bucketName")?,
-                root_path: part("minio.rootPath", "minio.rootPath")?,
-                minio_mode: part("", "minio.mode")?,
-                cloud_provider: None,
-            },
-            origin,
-        )),
+}
+
+/// A fact as an answer: said, not said, or the reason why it is unknown.
+fn said<T>(fact: Fact<T>) -> Result<Option<(T, Origin)>, Reason> {
+    match fact {
+        Fact::Known(value, origin) => Ok(Some((value, origin))),
+        Fact::Absent => Ok(None),
+        Fact::Unknown(reason, _) => Err(reason),
     }
+}
+
+fn plain(kind: ObjectStoreKind) -> ObjectStore {
+    ObjectStore { kind, endpoint: None, bucket: None, root_path: None, minio_mode: None, cloud_provider: None }
+}
+
+/// A setting of the configuration's `minio`, else the value under `section`.
+fn part(view: &View<'_>, section: &str, config: &str, value: &str) -> Result<Option<Arc<str>>, Reason> {
+    Ok(said(view.config_or_value(&format!("minio.{config}"), &format!("{section}.{value}")))?.map(|(text, _)| text))
+}
+
+fn external_store(view: &View<'_>, section: &str) -> Result<ObjectStore, Reason> {
+    let host = part(view, section, "address", "host")?;
+    let port = part(view, section, "port", "port")?;
+    let endpoint = host.map(|host| match &port {
+        Some(port) if !host.contains(':') => format!("{host}:{port}").into(),
+        _ => host,
+    });
+    Ok(ObjectStore {
+        endpoint,
+        bucket: part(view, section, "bucketName", "bucketName")?,
+        root_path: part(view, section, "rootPath", "rootPath")?,
+        // What Milvus takes where charts before 4.0.3 have no such value.
+        cloud_provider: Some(part(view, section, "cloudProvider", "cloudProvider")?.unwrap_or_else(|| "aws".into())),
+        ..plain(ObjectStoreKind::External)
+    })
+}
+
+fn built_in_store(view: &View<'_>) -> Result<ObjectStore, Reason> {
+    let mode = said(view.text("minio.mode"))?.map(|(mode, _)| mode);
+    Ok(ObjectStore {
+        bucket: part(view, "minio", "bucketName", "bucketName")?,
+        root_path: part(view, "minio", "rootPath", "rootPath")?,
+        // The subchart's own default, which charts before 2.2.0 leave open.
+        minio_mode: Some(mode.unwrap_or_else(|| "standalone".into())),
+        ..plain(ObjectStoreKind::Minio)
+    })
 }
 
 #[cfg(test)]
@@ -225,6 +234,10 @@ mod tests {
             (s3.kind, s3.endpoint.as_deref(), s3.bucket.as_deref(), s3.cloud_provider.as_deref()),
             (ObjectStoreKind::External, Some("s3.example:443"), Some("b"), Some("gcp"))
         );
+        // A value that a chart does not have yet is what it is by default later.
+        let s3 = |chart: &str| store(chart, r#"{"minio":{"enabled":false},"externalS3":{"enabled":true,"host":"h"}}"#);
+        assert_eq!(s3("4.0.2"), s3("4.0.3"));
+        assert_eq!(store("2.1.22", "{}").minio_mode.as_deref(), Some("standalone"));
         assert_eq!(store("4.2.58", r#"{"minio":{"enabled":false}}"#).kind, ObjectStoreKind::None);
         let local = r#"{"minio":{"enabled":false},"extraConfigFiles":{"user.yaml":"common:\n  storageType: local\n"}}"#;
         assert_eq!(store("4.2.58", local).kind, ObjectStoreKind::Local);
