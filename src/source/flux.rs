@@ -47,8 +47,11 @@ fn may_be_milvus(object: &Object<'_>) -> bool {
 }
 
 fn read_object(object: &Object<'_>, context: &Context<'_>, reading: &mut Reading) {
-    for rendering in renderings(object, context) {
-        let substitution = Substitution::of(&rendering.environment, context.kustomizations(), context);
+    let renderings = renderings(object, context);
+    // Where one environment has its Flux Kustomization in the tree, the variables of another are not guessed from it.
+    let may_guess = renderings.iter().all(|rendering| rendering.environment.flux.is_none());
+    for rendering in renderings {
+        let substitution = Substitution::of(&rendering.environment, may_guess, context);
         let evidence = of_rendering(object, &rendering, context);
         for mut declaration in declare(rendering, &substitution, context, &mut reading.claimed).unwrap_or_default() {
             declaration.evidence.extend(evidence.iter().cloned());

@@ -7,7 +7,7 @@ use crate::document::yaml::Span;
 use crate::source::context::Context;
 use crate::source::index::Key;
 use crate::source::item::{Expander, Item, Text};
-use crate::source::kustomize::{Environment, FluxKustomization, Graph};
+use crate::source::kustomize::{Environment, FluxKustomization};
 
 /// Flux Kustomizations that are asked where none is known to apply a release.
 const MAX_AGREEING: usize = 200;
@@ -36,13 +36,14 @@ impl Variable {
 }
 
 impl Substitution {
-    /// What the Flux Kustomization of an environment sets; where none is known, what all of the tree agree on.
-    pub(super) fn of(environment: &Environment<'_>, graph: &Graph, context: &Context<'_>) -> Self {
+    /// What the Flux Kustomization of an environment sets; where none is known and `may_guess`, what all of the tree agree on.
+    pub(super) fn of(environment: &Environment<'_>, may_guess: bool, context: &Context<'_>) -> Self {
         let mut all = Self::default();
         match environment.flux {
             Some(flux) => all.add(flux, context),
+            None if !may_guess => all.has_more = true,
             None => {
-                for flux in graph.flux().iter().take(MAX_AGREEING) {
+                for flux in context.kustomizations().flux().iter().take(MAX_AGREEING) {
                     let mut one = Self::default();
                     one.add(flux, context);
                     for (name, variable) in one.variables {

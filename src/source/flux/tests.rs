@@ -289,6 +289,25 @@ fn variables_of_flux_are_replaced_where_they_are_known() {
 }
 
 #[test]
+fn variables_of_one_environment_are_not_those_of_another() {
+    let reading = read(&[
+        REPOSITORY,
+        ("base/milvus.yaml", &RELEASE.replace("version: 4.2.58", "version: ${CHART}")),
+        ("base/kustomization.yaml", "resources: [milvus.yaml]\n"),
+        ("prod/kustomization.yaml", "resources: [../base]\n"),
+        ("test/kustomization.yaml", "resources: [../base]\n"),
+        (
+            "clusters/prod.yaml",
+            "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: apps}\nspec: {path: ./prod, postBuild: {substitute: {CHART: 4.2.20}}}\n",
+        ),
+    ]);
+    let found: Vec<(&str, String)> = reading.declarations.iter().map(|d| (&*d.identity.scope, version(d))).collect();
+    assert_eq!(found, [("prod", "4.2.20".into()), ("test", String::new())]);
+    assert_eq!(reading.declarations[0].chart.version.place().unwrap().to_string(), "clusters/prod.yaml:4:54");
+    assert!(reading.declarations[1].chart.version.is_unknown());
+}
+
+#[test]
 fn post_renderers_change_the_image() {
     let with = |text: &str| only(&[REPOSITORY, ("a.yaml", &RELEASE.replace("  interval: 10m\n", text))]);
     let found = with("  postRenderers: [{kustomize: {images: [{name: milvusdb/milvus, newName: mirror.example.com/milvus, newTag: v2.5.20}]}}]\n");
