@@ -14,6 +14,7 @@ mod judge;
 pub mod load;
 mod place;
 mod precedence;
+mod range;
 mod render;
 mod selftest;
 pub mod tables;
@@ -74,6 +75,19 @@ impl Policies {
         load::load(files).map(|bundle| Self { bundle })
     }
 
+    /// The rules of this repository with all that pages and tests need (`why`, `sources`, `tests`); parsed anew at each call.
+    #[must_use]
+    pub fn with_pages() -> Self {
+        let pages: BTreeMap<String, String> = serde_json::from_str(PAGES).unwrap_or_default();
+        let mut all = Self::embedded().clone();
+        for rule in &mut all.bundle.rules {
+            if let Some(full) = pages.get(&rule.id).and_then(|text| load::read_rule(text).ok()) {
+                *rule = full;
+            }
+        }
+        all
+    }
+
     /// All rules, by id.
     #[must_use]
     pub fn rules(&self) -> &[Rule] {
@@ -118,3 +132,6 @@ pub fn page(id: &str) -> Option<Rule> {
     let pages: BTreeMap<String, String> = serde_json::from_str(PAGES).ok()?;
     load::read_rule(pages.get(&rule.id)?).ok()
 }
+
+#[cfg(test)]
+mod tests;

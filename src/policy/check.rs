@@ -32,8 +32,8 @@ pub(super) fn check_with<'a>(change: &'a Change, bundle: &'a Bundle, rules: impl
         return Vec::new();
     }
     let facts = context.facts;
-    let drafts = settle(drafts, |draft| Words { facts: &facts, hit: draft.hit.as_ref(), list: &[] }.render(&draft.outcome.message));
-    merged(drafts).into_iter().map(|(draft, list)| finding(&draft, &list, &facts)).collect()
+    let drafts = settle(drafts, |draft| Words { gates: &bundle.gates, facts: &facts, hit: draft.hit.as_ref(), list: &[] }.render(&draft.outcome.message));
+    merged(drafts).into_iter().map(|(draft, list)| finding(&draft, &list, &context)).collect()
 }
 
 /// Drafts of rules that ask for one finding are put together; the worst one speaks for all.
@@ -55,9 +55,10 @@ fn merged(drafts: Vec<Draft<'_>>) -> Vec<(Draft<'_>, Vec<String>)> {
     all
 }
 
-fn finding(draft: &Draft<'_>, list: &[String], facts: &Facts<'_>) -> Finding {
+fn finding(draft: &Draft<'_>, list: &[String], context: &Context<'_>) -> Finding {
+    let facts = &context.facts;
     let (rule, outcome, hit) = (draft.rule, draft.outcome, draft.hit.as_ref());
-    let words = Words { facts, hit, list };
+    let words = Words { gates: context.gates, facts, hit, list };
     let at = if outcome.at.is_empty() { &rule.at } else { &outcome.at };
     let mut evidence = draft.notes.clone();
     if rule.lineage == Scope::Zilliztech || draft.lowered {

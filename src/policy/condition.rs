@@ -39,6 +39,8 @@ pub enum Condition {
     ChartNumberIsMilvus(bool),
     /// How the chart's version is written.
     ChartSpec(#[serde(deserialize_with = "one_or_many")] Vec<ChartSpec>),
+    /// Whether a range of chart versions admits charts on both sides of a gate.
+    RangeSpansGate(bool),
     /// What the image tag in force says.
     ImageTag(ImageTagIs),
     /// What happened to the release.

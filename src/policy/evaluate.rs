@@ -13,6 +13,7 @@ use crate::policy::condition::{
 };
 use crate::policy::facts::{self, Facts, Found};
 use crate::policy::find::Hit;
+use crate::policy::range::gates_within;
 use crate::policy::tables::Gate;
 
 /// What conditions are evaluated on.
@@ -68,6 +69,7 @@ impl Context<'_> {
             Condition::ChartState(states) => self.after(|release| states.iter().any(|state| chart_state(release, *state)).into()),
             Condition::ChartNumberIsMilvus(is) => self.after(|release| (facts::chart_number_is_milvus(&release.chart) == *is).into()),
             Condition::ChartSpec(specs) => self.after(|release| specs.contains(&chart_spec(&release.declaration)).into()),
+            Condition::RangeSpansGate(spans) => self.after(|release| (gates_within(release, self.gates).is_empty() != *spans).into()),
             Condition::ImageTag(is) => self.on(is.side, |release| image_tag_is(release, is)),
             Condition::ChangeKind(kinds) => kinds.contains(&self.facts.change.kind).into(),
             Condition::Mode(is) => self.on(is.side, |release| Answer::from_option(release.mode.map(|mode| mode == is.is))),

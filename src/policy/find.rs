@@ -1,9 +1,12 @@
 //! What rules walk: each find kind gives hits, and each hit is judged on its own.
 
 mod changed_values;
+mod dead;
+mod defaults;
 mod paths;
 mod simple;
 mod tables;
+mod types;
 
 use crate::model::place::Place;
 use crate::policy::answer::Answer;
@@ -24,6 +27,8 @@ pub(crate) struct Hit {
     pub(crate) variables: Vec<(&'static str, String)>,
     /// Where it stands.
     pub(crate) place: Option<Place>,
+    /// Where it stood before, for hits that are gone after.
+    pub(crate) place_before: Option<Place>,
     /// How sure it is that the hit is one at all.
     pub(crate) certain: Answer,
     /// How it is named in a list of hits.
@@ -35,7 +40,7 @@ impl Hit {
     #[must_use]
     pub(crate) fn new(key: impl Into<String>) -> Self {
         let key = key.into();
-        Self { listed: format!("`{key}`"), key, path: None, variables: Vec::new(), place: None, certain: Answer::Yes }
+        Self { listed: format!("`{key}`"), key, path: None, variables: Vec::new(), place: None, place_before: None, certain: Answer::Yes }
     }
 
     /// A hit at a value path.
@@ -82,7 +87,12 @@ pub(crate) fn hits(rule: &Rule, context: &Context<'_>, bundle: &Bundle) -> Vec<H
         Find::Components(is) => simple::components(facts, is),
         Find::MisplacedValues => simple::misplaced(facts),
         Find::Gaps(gaps) => simple::gaps(facts, gaps),
-        Find::DeadValues | Find::DroppedValues | Find::DefaultFlips(_) | Find::CopiedDefaults(_) | Find::WrongTypes | Find::DependencyImages(_) => Vec::new(),
+        Find::DeadValues => dead::dead_values(facts),
+        Find::DroppedValues => defaults::dropped_values(facts),
+        Find::DefaultFlips(find) => defaults::default_flips(facts, find),
+        Find::CopiedDefaults(find) => defaults::copied_defaults(facts, find),
+        Find::WrongTypes => types::wrong_types(facts),
+        Find::DependencyImages(find) => types::dependency_images(facts, find),
     };
     hits.truncate(MAX_HITS);
     hits

@@ -239,6 +239,7 @@ impl Find {
                 ("replacement", "what replaces it, in words"),
                 ("effect", "what its loss does, in words"),
                 ("row_severity", "`error` or `warning`, from the table"),
+                ("switched_off", "`yes` where the user wrote false, else `no`"),
             ],
             Self::DeadValues => &[("path", "the value path that the user set"), ("hint", "` (did you mean X?)`, or nothing")],
             Self::UserValues(_) => &[("path", "the value path"), ("key", "the last key of the path"), ("value", "what the user wrote")],
@@ -260,9 +261,7 @@ impl Find {
                 ("row_severity", "`error`, `warning` or `info`, from the table"),
                 ("kind", "`defect`, `vulnerability`, `end-of-life` or `better-target`"),
             ],
-            Self::DroppedValues => {
-                &[("path", "the value path"), ("before_value", "what the user had, where a rule may print it"), ("after_value", "the default in force now")]
-            }
+            Self::DroppedValues => &[("path", "the value path"), ("after_value", "the default in force now")],
             Self::DefaultFlips(_) => &[("path", "the value path"), ("before_value", "the default before"), ("after_value", "the default after")],
             Self::CopiedDefaults(_) => &[
                 ("count", "how many values equal the default"),

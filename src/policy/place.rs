@@ -15,6 +15,7 @@ use crate::policy::render;
 #[must_use]
 pub(crate) fn resolve(at: &At, facts: &Facts<'_>, hit: Option<&Hit>) -> Option<Label> {
     match at {
+        At::Before(inner) if **inner == At::Hit => before_hit(hit?),
         At::Before(inner) => on_release(inner, facts.before?, None).map(of_before),
         at => match facts.after {
             Some(after) => on_release(at, after, hit),
@@ -29,10 +30,8 @@ pub(crate) fn places(at: &[At], also: &[At], facts: &Facts<'_>, hit: Option<&Hit
     let hit_first = if at.is_empty() { hit.and_then(of_hit) } else { None };
     let primary = hit_first.or_else(|| at.iter().find_map(|at| resolve(at, facts, hit))).or_else(|| resolve(&At::Declaration, facts, hit));
     let mut labels: Vec<Label> = primary.into_iter().collect();
-    for at in also {
-        if let Some(label) = resolve(at, facts, hit)
-            && !labels.iter().any(|known| known.place == label.place && known.before == label.before)
-        {
+    for label in also.iter().filter_map(|at| resolve(at, facts, hit)).chain(hit.and_then(before_hit)) {
+        if !labels.iter().any(|known| known.place == label.place && known.before == label.before) {
             labels.push(label);
         }
     }
@@ -42,6 +41,10 @@ pub(crate) fn places(at: &[At], also: &[At], facts: &Facts<'_>, hit: Option<&Hit
 fn of_hit(hit: &Hit) -> Option<Label> {
     let text = hit.path.as_ref().map_or_else(|| format!("`{}`", hit.key), |path| format!("`{path}`"));
     hit.place.clone().map(|place| Label { place, text, before: false })
+}
+
+fn before_hit(hit: &Hit) -> Option<Label> {
+    hit.place_before.clone().map(|place| Label { place, text: format!("`{}` before", hit.key), before: true })
 }
 
 fn of_before(label: Label) -> Label {

@@ -9,11 +9,15 @@ use crate::policy::facts::{self, Facts, Found};
 use crate::policy::find::Hit;
 use crate::policy::find::printed;
 use crate::policy::place::{secret_files, word};
+use crate::policy::range::gates_within;
+use crate::policy::tables::Gate;
 use crate::policy::text::{Piece, Template};
 
 /// What templates are rendered with.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Words<'a> {
+    /// The gates.
+    pub(crate) gates: &'a [Gate],
     /// The change.
     pub(crate) facts: &'a Facts<'a>,
     /// The hit, if the rule walks something.
@@ -48,6 +52,10 @@ impl Words<'_> {
         }
         if let Some((family, path)) = name.split_once(':') {
             return self.family(family, path);
+        }
+        if name == "after.range_gates" {
+            let gates = self.facts.after.map(|release| gates_within(release, self.gates)).unwrap_or_default();
+            return gates.iter().map(|gate| gate.title.as_str()).collect::<Vec<_>>().join("; ");
         }
         if let Some(what) = name.strip_prefix("before.") {
             return self.facts.before.map_or_else(unknown, |release| of_release(release, what));

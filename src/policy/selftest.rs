@@ -37,7 +37,7 @@ impl Tested {
     }
 }
 
-/// Tests the rules whose id or name is `only` (all without it). The rules must come with their cases: from [`Policies::load`], not the embedded ones.
+/// Tests the rules whose id or name is `only` (all without it). The rules must come with their cases: from [`Policies::with_pages`] or [`Policies::load`], not [`Policies::embedded`].
 #[must_use]
 pub fn selftest(policies: &Policies, only: Option<&str>) -> Vec<Tested> {
     let wanted = |rule: &&Rule| only.is_none_or(|only| rule.id.eq_ignore_ascii_case(only) || rule.name == only);

@@ -34,6 +34,7 @@ pub const PLACEHOLDERS: &[(&str, &str)] = &[
     ("after.image_tag", "the image tag that is set after, or `none`"),
     ("after.repository", "the chart's repository"),
     ("after.version_spec", "the chart version as written, or `none`"),
+    ("after.range_gates", "the gates that the range of chart versions spans, by their titles"),
     ("release", "`release `milvus` (namespace milvus)`"),
     ("name", "the release's name, or `<release>`"),
     ("namespace", "the namespace, or `<namespace>`"),

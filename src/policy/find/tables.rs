@@ -33,6 +33,7 @@ pub(crate) fn removed_values(facts: &Facts<'_>, bundle: &Bundle) -> Vec<Hit> {
                 .with("replacement", row.replacement.as_deref().unwrap_or("nothing; it is gone"))
                 .with("effect", &*row.effect)
                 .with("row_severity", word(row.severity))
+                .with("switched_off", if entry.node.value == Value::Bool(false) { "yes" } else { "no" })
                 .placed(place);
             hits.push(Hit { certain, ..hit });
         });

@@ -1,0 +1,143 @@
+//! Find kinds about the chart's defaults: dropped values, default flips, copied defaults.
+
+use std::sync::Arc;
+
+use super::Hit;
+use super::paths::printed;
+use crate::model::catalogue::Catalogue;
+use crate::model::place::Origin;
+use crate::model::release::Release;
+use crate::model::truth::Truth;
+use crate::model::value::{Node, Table, Value, escape_key};
+use crate::policy::condition::{ValuePath, ValueTree};
+use crate::policy::facts::{self, Facts, Found, values_equal};
+use crate::policy::format::{CopiedFind, FlipsFind};
+
+/// User values of before that are missing after while the default in force now differs from what the user had. What the user had is not printed.
+pub(crate) fn dropped_values(facts: &Facts<'_>) -> Vec<Hit> {
+    let (Some(before), Some(after)) = (facts.before, facts.after) else { return Vec::new() };
+    // Shared values were not dropped.
+    if before.user == after.user {
+        return Vec::new();
+    }
+    let catalogue = Catalogue::embedded();
+    let mut hits = Vec::new();
+    before.user.for_each_leaf(&mut |text, entry| {
+        let path = ValuePath::from(text.to_owned());
+        if !matches!(facts::walk(&after.user, &path.keys), Found::Nothing) {
+            return;
+        }
+        let now = match facts::value(after, ValueTree::Effective, &path) {
+            Found::Entry(now) => Some(&now.node),
+            Found::Nothing => None,
+            Found::Unknown => return,
+        };
+        let same = values_equal(&entry.node.value, now.map_or(&Value::Null, |now| &now.value));
+        let dependency = path.keys.first().is_some_and(|key| catalogue.is_dependency_key(key));
+        let read = after.defaults_of.as_ref().is_some_and(|chart| catalogue.reads(chart, text) == Truth::Yes);
+        if same != Some(false) || !(read || (dependency && now.is_some())) {
+            return;
+        }
+        let value = now.map_or_else(|| "nothing".to_owned(), |now| printed(text, &now.value, &now.origin, &[]));
+        let listed = format!("`{text}` (now the default, {value})");
+        // There is no place after; the place before is a further one.
+        let hit = Hit::at_path(text).with("after_value", value);
+        hits.push(Hit { listed, place_before: entry.node.origin.place().cloned(), ..hit });
+    });
+    hits
+}
+
+/// Defaults that differ between the charts of before and after where the user's values say nothing.
+pub(crate) fn default_flips(facts: &Facts<'_>, find: &FlipsFind) -> Vec<Hit> {
+    let (Some(before), Some(after)) = (facts.before, facts.after) else { return Vec::new() };
+    let (Some(from), Some(to)) = (&before.defaults_of, &after.defaults_of) else { return Vec::new() };
+    if from == to {
+        return Vec::new();
+    }
+    let catalogue = Catalogue::embedded();
+    let (Some(from), Some(to)) = (catalogue.defaults(from), catalogue.defaults(to)) else { return Vec::new() };
+    let (Some(from), Some(to)) = (from.table(), to.table()) else { return Vec::new() };
+    let mut flips = Flips { find, before, after, hits: Vec::new() };
+    for (key, entry) in &from.entries {
+        if let Some(later) = to.entries.get(key)
+            && !(switched_off(before, key) && switched_off(after, key))
+        {
+            flips.compare(&escape_key(key), &entry.node, &later.node);
+        }
+    }
+    flips.hits
+}
+
+/// Whether a part of the chart is off, so that its defaults do not matter.
+fn switched_off(release: &Release, key: &Arc<str>) -> bool {
+    let path = [key.to_string(), "enabled".to_owned()];
+    matches!(facts::walk(&release.effective, &path), Found::Entry(entry) if entry.node.value.truthy() == Some(false))
+}
+
+struct Flips<'a> {
+    find: &'a FlipsFind,
+    before: &'a Release,
+    after: &'a Release,
+    hits: Vec<Hit>,
+}
+
+impl Flips<'_> {
+    fn compare(&mut self, path: &str, from: &Node, to: &Node) {
+        if let (Value::Table(from), Value::Table(to)) = (&from.value, &to.value) {
+            if !Arc::ptr_eq(from, to) {
+                self.inside(path, from, to);
+            }
+            return;
+        }
+        if values_equal(&from.value, &to.value) != Some(false) || !self.wanted(path) {
+            return;
+        }
+        let keys = ValuePath::from(path.to_owned()).keys;
+        let open = |release: &Release| matches!(facts::walk(&release.user, &keys), Found::Nothing);
+        if !open(self.before) || !open(self.after) {
+            return;
+        }
+        let print = |value: &Value| printed(path, value, &Origin::ChartDefault, &[]);
+        let (before_value, after_value) = (print(&from.value), print(&to.value));
+        let listed = format!("`{path}` ({before_value} -> {after_value})");
+        self.hits.push(Hit { listed, ..Hit::at_path(path).with("before_value", before_value).with("after_value", after_value) });
+    }
+
+    fn inside(&mut self, path: &str, from: &Table, to: &Table) {
+        for (key, entry) in &from.entries {
+            if let Some(later) = to.entries.get(key) {
+                self.compare(&format!("{path}.{}", escape_key(key)), &entry.node, &later.node);
+            }
+        }
+    }
+
+    fn wanted(&self, path: &str) -> bool {
+        let within = |root: &ValuePath| path.strip_prefix(root.text.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        (self.find.under.is_empty() || self.find.under.iter().any(within)) && !self.find.except.iter().any(within)
+    }
+}
+
+/// One hit where most of a user's values equal the defaults.
+pub(crate) fn copied_defaults(facts: &Facts<'_>, find: &CopiedFind) -> Vec<Hit> {
+    let Some(after) = facts.after else { return Vec::new() };
+    let Some(chart) = after.chart.judged_as() else { return Vec::new() };
+    let Some(defaults) = Catalogue::embedded().defaults(chart) else { return Vec::new() };
+    let (mut count, mut total) = (0_u32, 0_u32);
+    let mut first = None;
+    after.user.for_each_leaf(&mut |path, entry| {
+        total = total.saturating_add(1);
+        if first.is_none() {
+            first = entry.key.place().or_else(|| entry.node.origin.place()).cloned();
+        }
+        let keys = ValuePath::from(path.to_owned()).keys;
+        if let Found::Entry(default) = facts::walk(&defaults, &keys)
+            && values_equal(&entry.node.value, &default.node.value) == Some(true)
+        {
+            count = count.saturating_add(1);
+        }
+    });
+    if count < find.at_least || u64::from(count) * 100 < u64::from(total) * u64::from(find.share_percent) {
+        return Vec::new();
+    }
+    vec![Hit::new("copied").with("count", count.to_string()).with("total", total.to_string()).with("chart", chart.to_string()).placed(first.as_ref())]
+}

@@ -1,0 +1,308 @@
+//! Tests of the whole: the compiled rules, the tables, the documentation, the speed.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use super::case::{Case, CaseState};
+use super::condition::{
+    ChartIs, ComponentIs, Condition, Crosses, FlagIs, HitIs, ImageTagIs, Known, MilvusIs, ModeIs, ObjectStoreIs, QueueIs, RepositoryIs, ToolIs, ValueIs,
+};
+use super::fixture;
+use super::format::{At, CopiedFind, DependenciesFind, DependencyImage, Door, EvidenceWord, Find, FixSpec, FlagsFind, FlipsFind, GapsFind, Outcome, Paths};
+use super::selftest::tests::from_folder;
+use super::tables::{BadVersion, Gate, RemovedValue, Stop};
+use super::text::{PLACEHOLDERS, Template};
+use super::{Policies, check, page, selftest};
+use crate::model::catalogue::Catalogue;
+use crate::model::change::Change;
+use crate::model::truth::Truth;
+use crate::model::words::{
+    Applier, ChangeKind, FlagKind, Form, Lineage, Mode, NotCheckedKind, ObjectStoreKind, Operation, QueueKind, QueueServer, ValuesStrategy,
+};
+
+const README: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/policies/README.md"));
+
+#[test]
+fn the_compiled_rules_are_those_of_the_folder() {
+    let mut folder = from_folder();
+    for rule in &mut folder.bundle.rules {
+        (rule.why, rule.sources, rule.tests) = (String::new(), Vec::new(), Vec::new());
+    }
+    for row in &mut folder.bundle.bad_versions {
+        row.sources = Vec::new();
+    }
+    assert!(!folder.rules().is_empty());
+    assert_eq!(*Policies::embedded(), folder);
+    assert_eq!(Policies::with_pages().rules().len(), folder.rules().len());
+    for rule in folder.rules() {
+        let page = page(&rule.id).unwrap();
+        assert!(page.tests.len() >= 4 && !page.why.is_empty() && !page.sources.is_empty(), "{}", rule.id);
+    }
+}
+
+#[test]
+fn removed_values_were_read_before_and_are_not_read_after() {
+    let catalogue = Catalogue::embedded();
+    for row in Policies::embedded().removed_values() {
+        let path = &row.path.text;
+        assert!(catalogue.ever_known(path), "{path} was never read");
+        if !path.split('.').next().is_some_and(|key| catalogue.is_dependency_key(key)) {
+            assert_eq!(catalogue.reads(&row.at.0, path), Truth::No, "{path} is still read at {:?}", row.at);
+        }
+    }
+}
+
+#[test]
+fn a_condition_that_no_case_needs_survives_and_a_wrong_case_fails() {
+    let text = r#"
+id: MV999
+name: try-out
+severity: error
+summary: A rule.
+why: It tries things out.
+remedy: Do nothing at all.
+sources: ["judgment: a test"]
+needs: after
+outcomes: [{severity: error, when: [{chart: {at_least: 5.0.0}}, {applier: helm-upgrade}], message: no}]
+tests:
+  - {name: a, after: {chart: 5.0.19}, expect: error}
+  - {name: b, after: {chart: 5.0.1}, expect: error}
+  - {name: c, after: {chart: 4.2.58}, expect: silent}
+  - {name: d, after: {chart: 4.2.57}, expect: silent}
+"#;
+    let run = |text: &str| selftest(&Policies::load([("rules/MV999-try-out.yaml", text)]).unwrap(), None).remove(0);
+    // Both conditions are needed by the firing cases.
+    assert!(run(text).passed(), "{:?}", run(text));
+    let loose = run(&text.replace("{applier: helm-upgrade}", "{any: [{applier: helm-upgrade}, {applier: template}]}"));
+    assert_eq!(loose.survivors, [r#"outcome 1: {"applier":["template"]}"#]);
+    let wrong = run(&text.replace("5.0.1}, expect: error", "5.0.1}, expect: warning"));
+    assert_eq!(wrong.failures, ["b: expected warning, but it said error at `after:declaration`: no"]);
+}
+
+#[test]
+fn what_is_wrong_with_a_rule_file_is_said_with_its_name() {
+    let good = r#"
+id: MV999
+name: try-out
+severity: error
+summary: A rule.
+why: It tries things out.
+remedy: Do nothing at all.
+sources: ["judgment: a test"]
+needs: after
+outcomes: [{severity: error, message: no}]
+tests: [{name: a, after: {}, expect: error}, {name: b, after: {}, expect: error}, {name: c, after: {}, expect: silent}, {name: d, after: {}, expect: silent}]
+"#;
+    assert!(Policies::load([("rules/MV999-try-out.yaml", good)]).is_ok());
+    let table = [
+        ("needs: after", "needs: after\nseverty: error", "unknown field `severty`"),
+        ("message: no", "message: \"{after.milvsu}\"", "unknown placeholder `{after.milvsu}`"),
+        ("message: no", "message: \"{after.value:externalS3.secretKey}\"", "would print a secret"),
+        ("message: no", "message: \"{oops\"", "unbalanced brace"),
+        ("message: no", "message: no, when: [{crosses_gate: nowhere}]", "no gate `nowhere`"),
+        ("message: no", "message: no, when: [{modus: {is: cluster}}]", "unknown variant `modus`"),
+        ("message: no", "message: no, when: [{mode: {is: clustr}}]", "unknown variant `clustr`"),
+        ("message: no", "message: no, when: [{chart: {at_least: 4.x}}]", "is not a chart version"),
+        ("message: no", "message: no, when: [{hit: {name: path, in: a}}]", "has no variable `path`"),
+        ("message: no", "message: no, when: [{value: {path: a.b}}]", "tests nothing"),
+        ("message: no", "message: no, when: [{crosses: {}}]", "exactly one of"),
+        ("sources: [\"judgment: a test\"]", "sources: []", "`sources` is missing"),
+        ("sources: [\"judgment: a test\"]", "sources: [hearsay]", "source `hearsay`"),
+        ("severity: error\nsummary", "severity: warning\nsummary", "the worst of the outcomes"),
+        ("{name: d, after: {}, expect: silent}", "{name: d, after: {}, expect: error}", "two silent cases"),
+        ("name: try-out", "name: other", "must be called"),
+        ("id: MV999", "id: MV9", "MV and three digits"),
+    ];
+    for (from, to, problem) in table {
+        assert!(good.contains(from), "{from}");
+        let errors = Policies::load([("rules/MV999-try-out.yaml", good.replacen(from, to, 1).as_str())]).unwrap_err();
+        assert!(errors.iter().any(|error| error.to_string().contains(problem) && error.file == "rules/MV999-try-out.yaml"), "{to}: {errors:?}");
+    }
+    let twice = [("rules/MV999-try-out.yaml", good), ("rules/MV999-again.yaml", good)];
+    assert!(Policies::load(twice).unwrap_err().iter().any(|error| error.problem.contains("is taken by")));
+    assert!(Policies::load([("rules/notes.txt", "")]).unwrap_err()[0].problem.contains("stray"));
+}
+
+/// The names that a type takes, out of serde's own words: variants of an enumeration, fields of a table.
+fn names<T: DeserializeOwned>(sample: serde_json::Value) -> Vec<String> {
+    let Err(error) = serde_json::from_value::<T>(sample) else { panic!("the sample must be wrong") };
+    let text = error.to_string();
+    let (_, list) = text.split_once(", expected ").unwrap_or_else(|| panic!("{text}"));
+    list.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+fn fields<T: DeserializeOwned>() -> Vec<String> {
+    names::<T>(json!({"no such field": 0}))
+}
+
+fn words<T: DeserializeOwned>() -> Vec<String> {
+    names::<T>(json!("no such word"))
+}
+
+#[test]
+fn the_readme_tells_every_field_word_and_placeholder() {
+    let mut all: BTreeSet<String> = BTreeSet::new();
+    let mut add = |names: Vec<String>| all.extend(names);
+    add(words::<Condition>());
+    add(words::<Find>());
+    add(words::<At>());
+    for list in [
+        fields::<MilvusIs>(),
+        fields::<ChartIs>(),
+        fields::<Crosses>(),
+        fields::<ImageTagIs>(),
+        fields::<ModeIs>(),
+        fields::<QueueIs>(),
+        fields::<ComponentIs>(),
+        fields::<ObjectStoreIs>(),
+        fields::<ValueIs>(),
+        fields::<FlagIs>(),
+        fields::<RepositoryIs>(),
+        fields::<Known>(),
+        fields::<ToolIs>(),
+        fields::<HitIs>(),
+        fields::<Paths>(),
+        fields::<FlagsFind>(),
+        fields::<FlipsFind>(),
+        fields::<CopiedFind>(),
+        fields::<DependenciesFind>(),
+        fields::<DependencyImage>(),
+        fields::<GapsFind>(),
+        fields::<RemovedValue>(),
+        fields::<BadVersion>(),
+        fields::<Gate>(),
+        fields::<Stop>(),
+        fields::<Case>(),
+        fields::<CaseState>(),
+    ] {
+        add(list);
+    }
+    for list in [
+        words::<super::condition::Side>(),
+        words::<super::condition::Direction>(),
+        words::<super::condition::ChartState>(),
+        words::<super::condition::ChartSpec>(),
+        words::<super::condition::TagKind>(),
+        words::<super::condition::Field>(),
+        words::<super::condition::ValueTree>(),
+        words::<super::condition::SetBy>(),
+        words::<super::condition::ValueType>(),
+        words::<super::condition::LockState>(),
+        words::<super::condition::Knowable>(),
+        words::<super::tables::BadKind>(),
+        words::<super::tables::GateKind>(),
+        words::<super::tables::GateNeed>(),
+        words::<super::tables::Rollback>(),
+        words::<EvidenceWord>(),
+        words::<super::case::Expect>(),
+        words::<Applier>(),
+        words::<ChangeKind>(),
+        words::<FlagKind>(),
+        words::<Form>(),
+        words::<Lineage>(),
+        words::<Mode>(),
+        words::<NotCheckedKind>(),
+        words::<ObjectStoreKind>(),
+        words::<Operation>(),
+        words::<QueueKind>(),
+        words::<QueueServer>(),
+        words::<ValuesStrategy>(),
+    ] {
+        add(list);
+    }
+    let told = |name: &str| README.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-')).any(|word| word == name);
+    // The example of a rule file tells these.
+    for name in fields::<super::Rule>().iter().chain(&fields::<Outcome>()).chain(&fields::<Door>()).chain(&fields::<FixSpec>()) {
+        assert!(README.contains(&format!("{name}:")), "field `{name}` is not in policies/README.md");
+    }
+    let missing: Vec<&String> = all.iter().filter(|name| !told(name)).collect();
+    assert!(missing.is_empty(), "not in policies/README.md: {missing:?}");
+    for (name, _) in PLACEHOLDERS {
+        let shown = if name.ends_with(':') { format!("{{{name}") } else { format!("{{{name}}}") };
+        assert!(README.contains(&shown), "placeholder {shown} is not in policies/README.md");
+    }
+    let paths = || Paths { paths: Vec::new() };
+    let component = serde_json::from_value(json!({})).unwrap();
+    let finds = [
+        Find::Release,
+        Find::RemovedValues,
+        Find::DeadValues,
+        Find::UserValues(paths()),
+        Find::ChangedValues(paths()),
+        Find::Flags(FlagsFind { any_of: Vec::new() }),
+        Find::Components(component),
+        Find::BadVersions,
+        Find::DroppedValues,
+        Find::DefaultFlips(FlipsFind { under: Vec::new(), except: Vec::new() }),
+        Find::CopiedDefaults(CopiedFind { at_least: 1, share_percent: 1 }),
+        Find::WrongTypes,
+        Find::DependencyImages(DependenciesFind { images: Vec::new() }),
+        Find::MisplacedValues,
+        Find::Gaps(GapsFind { kinds: Vec::new() }),
+    ];
+    for (name, _) in finds.iter().flat_map(Find::variables) {
+        assert!(README.contains(&format!("`{name}`")), "variable `{name}` is not in policies/README.md");
+    }
+}
+
+#[test]
+fn braces_in_texts_are_kept() {
+    let pieces = Template("a {{b}} {name} c".to_owned()).pieces().map(|pieces| format!("{pieces:?}"));
+    assert_eq!(pieces.unwrap(), r#"[Text("a "), Text("{"), Text("b"), Text("}"), Text(" "), Name("name"), Text(" c")]"#);
+}
+
+fn change_of(case: serde_json::Value) -> Change {
+    fixture::change(&serde_json::from_value(case).unwrap()).unwrap()
+}
+
+#[test]
+fn one_cause_gives_one_finding_and_the_rest_is_its_evidence() {
+    let change = change_of(json!({"name": "", "before": {"chart": "3.0.29"}, "after": {"chart": "5.0.19"}, "expect": "error"}));
+    let findings = check(&change, Policies::embedded());
+    let path: Vec<&str> =
+        findings.iter().map(|finding| &*finding.rule).filter(|rule| matches!(*rule, "MV201" | "MV202" | "MV203" | "MV204" | "MV205")).collect();
+    assert_eq!(path, ["MV202"]);
+    let evidence: Vec<&str> =
+        findings.iter().filter(|finding| &*finding.rule == "MV202").flat_map(|finding| &finding.evidence).map(|note| note.text.as_str()).collect();
+    for rule in ["MV201", "MV204", "MV205"] {
+        assert!(evidence.iter().any(|text| text.starts_with(rule)), "{rule} is evidence: {evidence:?}");
+    }
+}
+
+#[test]
+fn what_evidence_opened_silences_nothing() {
+    let after = json!({"chart": "5.0.19", "evidence": ["guarded-upgrade 2.6.15"]});
+    let change = change_of(json!({"name": "", "before": {"chart": "3.2.18"}, "after": after, "expect": "error"}));
+    let rules: Vec<String> = check(&change, Policies::embedded()).iter().map(|finding| finding.rule.to_string()).collect();
+    assert!(rules.contains(&"MV201".to_owned()) && rules.contains(&"MV205".to_owned()), "{rules:?}");
+}
+
+#[test]
+fn a_finding_is_the_same_wherever_its_file_lies() {
+    let fingerprint = |change: &Change| check(change, Policies::embedded()).iter().find(|finding| &*finding.rule == "MV205").unwrap().fingerprint.clone();
+    let case = |tag: &str| json!({"name": "", "before": {"chart": "4.2.48"}, "after": {"chart": "5.0.19", "tag": tag}, "expect": "error"});
+    assert_eq!(fingerprint(&change_of(case("v2.6.1"))), fingerprint(&change_of(case("v2.6.15"))));
+    let mut other = case("v2.6.1");
+    other["after"]["name"] = json!("another");
+    assert_ne!(fingerprint(&change_of(case("v2.6.1"))), fingerprint(&change_of(other)));
+}
+
+/// Not a benchmark (an unoptimised build): a guard against a check that does something slow on every change.
+#[test]
+fn judging_a_change_without_findings_is_quick() {
+    let values = json!({"cluster": {"enabled": true}, "queryNode": {"replicas": 3}, "etcd": {"replicaCount": 3}});
+    let state = json!({"chart": "4.2.58", "values": values});
+    let change = change_of(json!({"name": "", "before": state, "after": state, "expect": "silent"}));
+    let policies = Policies::embedded();
+    let rounds = 200_u32;
+    let start = Instant::now();
+    for _ in 0..rounds {
+        std::hint::black_box(check(&change, policies));
+    }
+    let each = start.elapsed() / rounds;
+    println!("{} rules: {each:?} for each change", policies.rules().len());
+    assert!(each.as_millis() < 20, "{each:?}");
+}
