@@ -8,10 +8,13 @@ use serde_json::json;
 
 use super::case::{Case, CaseState};
 use super::condition::{
-    ChartIs, ComponentIs, Condition, Crosses, FlagIs, HitIs, ImageTagIs, Known, MilvusIs, ModeIs, ObjectStoreIs, QueueIs, RepositoryIs, ToolIs, ValueIs,
+    ChartIs, ComponentIs, Condition, Crosses, FlagIs, HitIs, ImageTagIs, Known, MilvusIs, ModeIs, ObjectStoreIs, QueueIs, RepositoryIs, Several, ToolIs,
+    ValueIs,
 };
 use super::fixture;
-use super::format::{At, CopiedFind, DependenciesFind, DependencyImage, Door, EvidenceWord, Find, FixSpec, FlagsFind, FlipsFind, GapsFind, Outcome, Paths};
+use super::format::{
+    At, ChangedFind, CopiedFind, DependenciesFind, DependencyImage, Door, EvidenceWord, Find, FixSpec, FlagsFind, FlipsFind, GapsFind, Outcome, Paths, WhileOn,
+};
 use super::selftest::tests::from_folder;
 use super::tables::{BadVersion, Gate, RemovedValue, Stop};
 use super::text::{PLACEHOLDERS, Template};
@@ -165,6 +168,9 @@ fn the_readme_tells_every_field_word_and_placeholder() {
         fields::<ToolIs>(),
         fields::<HitIs>(),
         fields::<Paths>(),
+        fields::<ChangedFind>(),
+        fields::<WhileOn>(),
+        fields::<Several>(),
         fields::<FlagsFind>(),
         fields::<FlipsFind>(),
         fields::<CopiedFind>(),
@@ -231,7 +237,7 @@ fn the_readme_tells_every_field_word_and_placeholder() {
         Find::RemovedValues,
         Find::DeadValues,
         Find::UserValues(paths()),
-        Find::ChangedValues(paths()),
+        Find::ChangedValues(ChangedFind { paths: Vec::new(), while_on: Vec::new() }),
         Find::Flags(FlagsFind { any_of: Vec::new() }),
         Find::Components(component),
         Find::BadVersions,
