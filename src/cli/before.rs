@@ -1,5 +1,6 @@
 //! `--before`: what ran before, for releases of which the comparison does not tell it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -29,6 +30,7 @@ pub(crate) struct Given {
     values: Option<Layer>,
     declarations: Vec<Declaration>,
     listed: Vec<Listed>,
+    texts: BTreeMap<String, Arc<str>>,
 }
 
 /// A release as `helm list -o json` tells it.
@@ -59,6 +61,7 @@ impl Given {
 
     fn file(&mut self, path: &Path, shown: &str, limit_bytes: u64) -> anyhow::Result<()> {
         let text = walk::read_named(path, limit_bytes)?;
+        self.texts.insert(shown.to_owned(), Arc::clone(&text));
         let listed = listed(&text);
         if !listed.is_empty() {
             self.listed.extend(listed);
@@ -73,6 +76,11 @@ impl Given {
         }
         self.declarations.extend(declarations);
         Ok(())
+    }
+
+    /// The text of a file that was given.
+    pub(crate) fn text(&self, file: &str) -> Option<Arc<str>> {
+        self.texts.get(file).cloned()
     }
 
     /// Gives a state before to each release that has none.

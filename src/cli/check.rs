@@ -49,7 +49,7 @@ pub(crate) fn run(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
     };
     let base = base.as_ref().map(|(commit, base)| (commit.as_str(), base));
     let report = judge(arguments, &given, &after, base);
-    let texts = Texts { after: &after, before: base.map(|(_, base)| base) };
+    let texts = Texts { after: &after, before: base.map(|(_, base)| base), given: &given };
     output::write(arguments, &report, &texts)?;
     Ok(exit_code(arguments, &report))
 }
@@ -167,11 +167,21 @@ fn exit_code(arguments: &CheckArguments, report: &Report) -> ExitCode {
 struct Texts<'a> {
     after: &'a Walked,
     before: Option<&'a Base<'a>>,
+    given: &'a Given,
 }
 
 impl Sources for Texts<'_> {
     fn text(&self, file: &str) -> Option<Arc<str>> {
         let after = self.after.tree.read(file).ok();
         after.or_else(|| self.before.and_then(|base| base.tree.read(file).ok()))
+    }
+
+    fn text_before(&self, file: &str) -> Option<Arc<str>> {
+        let given = self.given.text(file);
+        given.or_else(|| match self.before {
+            Some(base) => base.tree.read(file).ok(),
+            // `--before VERSION` takes the values as they are.
+            None => self.text(file),
+        })
     }
 }
