@@ -204,7 +204,7 @@ impl Comparator {
                 Precision::Major => v.major() <= c.major(),
                 Precision::Any | Precision::Minor => (v.major(), v.minor()) <= (c.major(), c.minor()),
             },
-            Operator::Caret => v >= c && self.below().is_none_or(|bound| *v < bound),
+            Operator::Caret => v >= c && self.same_leading_number(v),
         }
     }
 
@@ -223,6 +223,19 @@ impl Comparator {
         }
     }
 
+    /// `^`: the first number that is not zero stays; of `^*` nothing is left but zeros.
+    fn same_leading_number(&self, v: &ChartVersion) -> bool {
+        let c = &self.version;
+        match self.precision {
+            _ if c.major() > 0 => v.major() == c.major(),
+            Precision::Major => v.major() == 0,
+            _ if v.major() > 0 => false,
+            Precision::Minor => v.minor() == c.minor(),
+            Precision::Patch if c.minor() > 0 => v.minor() == c.minor(),
+            Precision::Any | Precision::Patch => v.minor() == 0 && v.patch() == c.patch(),
+        }
+    }
+
     /// The first version above everything that it admits.
     fn below(&self) -> Option<ChartVersion> {
         let c = &self.version;
@@ -233,7 +246,8 @@ impl Comparator {
             (Operator::NotEqual | Operator::Greater | Operator::GreaterOrEqual, _) => None,
             (Operator::Less, _) => Some(c.clone()),
             (Operator::LessOrEqual, Precision::Any) => Some(next_minor()),
-            (Operator::Equal | Operator::Tilde | Operator::Caret, Precision::Any) => None,
+            (Operator::Equal | Operator::Tilde, Precision::Any) => None,
+            (Operator::Caret, Precision::Any) => Some(next_patch()),
             (_, Precision::Major) => Some(next_major()),
             (Operator::Equal | Operator::LessOrEqual, Precision::Patch) => Some(next_patch()),
             (Operator::Caret, _) if c.major() > 0 => Some(next_major()),
@@ -284,6 +298,9 @@ mod tests {
             ("^0.10.2", &["0.10.6"], &["0.11.0"]),
             ("^0.0.3", &["0.0.3"], &["0.0.4"]),
             ("v4.1.x", &["4.1.1"], &["4.2.0"]),
+            ("^4.5.0-0", &["4.5.0-rc.1", "4.9.0"], &["5.0.0-rc.1", "5.0.0"]),
+            ("^*", &["0.0.0"], &["0.0.1", "4.2.58"]),
+            ("3.3.x || 4.1 - 4.2", &["3.3.6", "4.2.58"], &["4.0.0"]),
         ];
         for (range, yes, no) in table {
             for version in *yes {
