@@ -9,6 +9,7 @@ use crate::model::declaration::{Declaration, Evidence, NotChecked};
 
 pub mod argocd;
 pub mod chart_folder;
+pub mod command;
 pub mod context;
 pub mod convert;
 pub mod declare;
@@ -149,6 +150,7 @@ pub type Reader = fn(&SourceFile, &Context<'_>) -> Reading;
 /// The readers, each asked for every file that mentions Milvus.
 const READERS: &[Reader] = &[
     argocd::read,
+    command::read,
     evidence::read,
     flux::read,
     helmfile::read,

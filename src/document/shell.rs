@@ -7,7 +7,7 @@ mod word;
 use std::ops::Range;
 use std::sync::Arc;
 
-pub use expand::{Environment, Outer, Resolved, ResolvedRedirect, run};
+pub use expand::{Environment, Outer, Resolved, ResolvedRedirect, excludes, run};
 pub use lexer::parse;
 pub use word::{Piece, Value, Word};
 

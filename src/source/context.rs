@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use super::command::repositories_roughly;
 use super::index::{Index, Key, objects};
 use super::item::Item;
 use super::kustomize::Graph;
 use super::{ReadError, SourceFile, Tree};
+use crate::model::place::Place;
 
 /// Files that are read on demand, at most, in one tree.
 const MAX_READ_ON_DEMAND: usize = 5_000;
@@ -17,6 +19,9 @@ const MAX_BESIDE: usize = 64;
 const MAX_HINTED: usize = 300;
 /// Objects that are looked for outside of the index, in one tree.
 const MAX_SEARCHES: usize = 500;
+
+/// Repositories by the alias that `helm repo add` gives them; nothing where files disagree.
+type Aliases = HashMap<String, Option<(Arc<str>, Place)>>;
 
 type OnDemand = HashMap<Arc<str>, Result<Arc<SourceFile>, ReadError>>;
 
@@ -31,6 +36,7 @@ pub struct Context<'a> {
     on_demand: Mutex<OnDemand>,
     kustomizations: OnceLock<Graph>,
     beside: Mutex<HashMap<String, Option<Arc<str>>>>,
+    aliases: OnceLock<Aliases>,
 }
 
 /// A file of the tree: one that mentions Milvus, or one that was read on demand.
@@ -57,7 +63,15 @@ impl<'a> Context<'a> {
     /// Looks over the files once. `files` must be sorted by path.
     #[must_use]
     pub fn new(tree: &'a dyn Tree, files: &'a [SourceFile]) -> Self {
-        Self { tree, files, index: Index::new(files), on_demand: Mutex::default(), kustomizations: OnceLock::new(), beside: Mutex::default() }
+        Self {
+            tree,
+            files,
+            index: Index::new(files),
+            on_demand: Mutex::default(),
+            kustomizations: OnceLock::new(),
+            beside: Mutex::default(),
+            aliases: OnceLock::new(),
+        }
     }
 
     /// A file of the tree by its path (`a/b.yaml`; `.` and `..` are resolved), read and parsed at most once.
@@ -140,6 +154,22 @@ impl<'a> Context<'a> {
         let mut hinted: Vec<&Arc<str>> = self.tree.paths().iter().filter(may_hold).collect();
         hinted.sort_by_key(|path| std::cmp::Reverse(nearness(path, folder)));
         hinted.into_iter().take(MAX_HINTED).find(holds_it).cloned()
+    }
+
+    /// The URL that `helm repo add` gives to an alias anywhere in the files that mention Milvus, and where; nothing where files disagree.
+    #[must_use]
+    pub fn repository_alias(&self, alias: &str) -> Option<(Arc<str>, Place)> {
+        let aliases = self.aliases.get_or_init(|| {
+            let mut aliases = Aliases::new();
+            for (alias, url, place) in self.files.iter().flat_map(repositories_roughly) {
+                let known = aliases.entry(alias).or_insert_with(|| Some((Arc::clone(&url), place)));
+                if known.as_ref().is_some_and(|(known, _)| known.trim_end_matches('/') != url.trim_end_matches('/')) {
+                    *known = None;
+                }
+            }
+            aliases
+        });
+        aliases.get(alias).cloned().flatten()
     }
 
     /// Whether a file stands at this (normal) path.

@@ -133,6 +133,22 @@ pub struct Resolved {
     pub piped: bool,
     /// The folder in which it runs, where `cd` was used.
     pub folder: Option<Value>,
+    /// The alternatives (branches of `if` and `case`, functions that nothing calls) in which it stands, outermost first: which choice, which of its ways.
+    pub ways: Vec<(usize, usize)>,
+}
+
+impl Resolved {
+    /// Whether both run at most one at a time: they stand in different branches of one choice.
+    #[must_use]
+    pub fn excludes(&self, other: &Self) -> bool {
+        excludes(&self.ways, &other.ways)
+    }
+}
+
+/// Whether two lists of alternatives take different ways at the same choice.
+#[must_use]
+pub fn excludes(a: &[(usize, usize)], b: &[(usize, usize)]) -> bool {
+    a.iter().zip(b).take_while(|(a, b)| a.0 == b.0).any(|(a, b)| a.1 != b.1)
 }
 
 /// A redirection with its word resolved.
@@ -174,7 +190,7 @@ pub fn run(script: &Script, extract: &Extract, environment: &mut Environment) ->
     while let Some(body) = runner.uncalled.get(next).cloned() {
         next += 1;
         if runner.called.insert(body.start) {
-            runner.frames.push(Frame::new(FrameKind::Subshell));
+            runner.frames.push(Frame { way: Some((usize::MAX, body.start)), ..Frame::new(FrameKind::Subshell) });
             for name in ["1", "2", "3", "4", "5", "6", "7", "8", "9", "@"] {
                 runner.environment.variables.insert(name.to_owned(), None);
             }
@@ -223,11 +239,13 @@ struct Frame {
     branches: Vec<BTreeMap<String, Option<Variable>>>,
     /// Some alternative is taken for certain.
     exhaustive: bool,
+    /// Which choice it is, and which of its ways is being walked.
+    way: Option<(usize, usize)>,
 }
 
 impl Frame {
     fn new(kind: FrameKind) -> Self {
-        Self { kind, before: BTreeMap::new(), branches: Vec::new(), exhaustive: false }
+        Self { kind, before: BTreeMap::new(), branches: Vec::new(), exhaustive: false, way: None }
     }
 }
 
@@ -313,7 +331,8 @@ impl<'s> Runner<'s> {
                 self.assign(name, Some(Variable::Scalar(Value::unknown("it takes several values in a loop", 0..0))), false);
                 self.frames.push(Frame::new(FrameKind::Choice));
             }
-            Block::Loop(None) | Block::If | Block::Case => self.frames.push(Frame::new(FrameKind::Choice)),
+            Block::Loop(None) => self.frames.push(Frame::new(FrameKind::Choice)),
+            Block::If | Block::Case => self.frames.push(Frame { way: Some((body.start, 0)), ..Frame::new(FrameKind::Choice) }),
             Block::Subshell => self.frames.push(Frame::new(FrameKind::Subshell)),
             Block::Group => self.frames.push(Frame::new(FrameKind::Plain)),
         }
@@ -323,6 +342,9 @@ impl<'s> Runner<'s> {
     fn branch(&mut self, otherwise: bool) {
         let Some(frame) = self.frames.last_mut() else { return };
         frame.exhaustive |= otherwise;
+        if let Some((_, way)) = &mut frame.way {
+            *way += 1;
+        }
         let left: BTreeMap<String, Option<Variable>> = frame.before.keys().map(|name| (name.clone(), self.environment.lookup(name))).collect();
         for (name, before) in &frame.before {
             restore(&mut self.environment, name, before.clone());
@@ -398,6 +420,7 @@ impl<'s> Runner<'s> {
             bytes: self.extract.source_bytes(&command.bytes),
             piped: command.piped,
             folder: self.environment.get(FOLDER).cloned(),
+            ways: self.frames.iter().filter_map(|frame| frame.way).collect(),
         });
     }
 

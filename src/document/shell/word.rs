@@ -189,6 +189,31 @@ impl Word {
         parts.into_iter().map(|pieces| self.with_pieces(pieces)).collect()
     }
 
+    /// Cuts at characters of one byte, each given by its piece and its byte in the piece's text, ascending; the characters themselves are gone.
+    #[must_use]
+    pub fn cut(&self, cuts: &[(usize, usize)]) -> Vec<Self> {
+        let mut cuts = cuts.iter().peekable();
+        let mut parts: Vec<Vec<Piece>> = vec![Vec::new()];
+        for (i, piece) in self.pieces.iter().enumerate() {
+            let Piece::Text { text, bytes } = piece else {
+                push_last(&mut parts, piece.clone());
+                continue;
+            };
+            let mut from = 0;
+            while let Some((_, at)) = cuts.next_if(|(piece, _)| *piece == i) {
+                if from < *at {
+                    push_last(&mut parts, Piece::part(text.get(from..*at).unwrap_or_default(), text, bytes, from));
+                }
+                parts.push(Vec::new());
+                from = at + 1;
+            }
+            if from < text.len() {
+                push_last(&mut parts, Piece::part(text.get(from..).unwrap_or_default(), text, bytes, from));
+            }
+        }
+        parts.into_iter().map(|pieces| self.with_pieces(pieces)).collect()
+    }
+
     /// The word without the first `bytes` of its known text, if it has as many.
     #[must_use]
     pub fn without_start(&self, length: usize) -> Option<Self> {

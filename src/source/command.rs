@@ -1,0 +1,180 @@
+//! Commands in scripts, Makefiles and pipelines: Helm, kubectl, and the upstream scripts. Each call is a declaration with what the script says around it.
+
+mod chart;
+mod declare;
+mod flags;
+mod helm;
+mod kubectl;
+mod paths;
+mod script_file;
+mod state;
+mod tools;
+mod values;
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+use self::helm::HelmCall;
+use self::script_file::ScriptFile;
+use super::context::Context;
+use super::{Reading, SourceFile};
+use crate::document::extract::Extract;
+use crate::document::script::{self, Job, Kind, Part, Setting, Step};
+use crate::document::shell::{self, Environment, Outer, Piece, Resolved, ResolvedRedirect, Value, Word};
+
+pub(in crate::source) use self::chart::repositories_roughly;
+
+/// Scripts in arguments of scripts (`bash -c '...'`).
+const NESTED_SCRIPTS: usize = 2;
+/// Words of which one makes a file worth reading.
+const SIGNS: [&str; 4] = ["helm", "kubectl", "rollingUpdate", "migrate"];
+
+/// Reads the commands in a file.
+#[must_use]
+pub fn read(file: &SourceFile, context: &Context<'_>) -> Reading {
+    let has_sign = |text: &str| SIGNS.iter().any(|sign| memchr::memmem::find(text.as_bytes(), sign.as_bytes()).is_some());
+    let Some(kind) = script::kind(&file.path, &file.text).filter(|_| has_sign(&file.text) || file.text.contains("HELM")) else {
+        return Reading::default();
+    };
+    let documents = if kind == Kind::Pipeline { file.documents() } else { &[] };
+    let jobs = script::jobs(kind, &file.text, documents);
+    if jobs.is_empty() {
+        return Reading::default();
+    }
+    let script = ScriptFile::new(file, context);
+    let walks: Vec<Walk> = jobs.iter().map(|job| walk(job, &script)).collect();
+    declare::declare(&script, kind, &walks)
+}
+
+/// A job with its commands resolved.
+struct Walk {
+    name: Option<Arc<str>>,
+    automatic: bool,
+    events: Vec<Event>,
+}
+
+/// What happens in a job.
+enum Event {
+    /// A command; Helm's call, if it is one.
+    Command(Box<Resolved>, Option<Box<HelmCall>>),
+    /// The variables that a script leaves; they hold for its commands too.
+    Variables(Box<Environment>),
+    /// An action.
+    Action(Setting, Vec<(String, Value)>),
+    /// An image in which the job runs.
+    Image(Setting),
+}
+
+fn walk(job: &Job, file: &ScriptFile<'_>) -> Walk {
+    let mut events = Vec::new();
+    let mut environment = Environment::default();
+    // What steps add to `$GITHUB_ENV` for those after them.
+    let mut added: Vec<(String, Value)> = Vec::new();
+    for part in &job.parts {
+        match part {
+            Part::Action { name, inputs } => events.push(Event::Action(name.clone(), inputs.clone())),
+            Part::Image(image) => events.push(Event::Image(image.clone())),
+            Part::Script(step) => {
+                if step.fresh || events.is_empty() {
+                    environment = start(step, &added);
+                }
+                let commands = shell::run(&shell::parse(step.script.text()), &step.script, &mut environment);
+                events.push(Event::Variables(Box::new(environment.clone())));
+                for command in commands {
+                    added.extend(added_to_environment(&command, file));
+                    push_command(command, &environment, file, 0, &mut events);
+                }
+            }
+        }
+    }
+    Walk { name: job.name.clone(), automatic: job.automatic, events }
+}
+
+fn start(step: &Step, added: &[(String, Value)]) -> Environment {
+    let mut environment = if added.is_empty() {
+        Environment::new(&step.outer)
+    } else {
+        let mut outer = Outer::inside(&step.outer);
+        for (name, value) in added {
+            outer.set(name, value.clone());
+            outer.set_template(&format!("env.{name}"), value.clone());
+        }
+        Environment::new(&Arc::new(outer))
+    };
+    if let Some(folder) = &step.folder {
+        environment.set_folder(folder.clone());
+    }
+    environment
+}
+
+fn push_command(command: Resolved, environment: &Environment, file: &ScriptFile<'_>, depth: usize, events: &mut Vec<Event>) {
+    if depth < NESTED_SCRIPTS
+        && let Some(text) = nested_script(&command.words)
+    {
+        let mut inner = Environment::new(environment.outer());
+        if let Some(folder) = &command.folder {
+            inner.set_folder(folder.clone());
+        }
+        for mut nested in shell::run(&shell::parse(text.text()), &text, &mut inner) {
+            nested.ways.splice(0..0, command.ways.iter().copied());
+            push_command(nested, environment, file, depth + 1, events);
+        }
+        return;
+    }
+    let call = helm::find(&command.words, |bytes: &Range<usize>| file.written(bytes)).map(Box::new);
+    events.push(Event::Command(Box::new(command), call));
+}
+
+/// The script that a command is given as an argument: `bash -c '...'`, `ssh host "..."`, `eval "..."`.
+fn nested_script(words: &[Word]) -> Option<Extract> {
+    let programs: Vec<String> = words.iter().map(|word| word.text().map(|text| helm::program(&text)).unwrap_or_default()).collect();
+    let is_shell = |name: &String| matches!(name.as_str(), "bash" | "sh" | "zsh" | "dash" | "ash" | "ksh");
+    let first = programs.first()?.as_str();
+    let script = if matches!(first, "eval" | "ssh") {
+        words.iter().skip(1).find(|word| word.known_start().trim_start().contains(' '))
+    } else {
+        let shell = programs.iter().position(is_shell)?;
+        let flag = words
+            .iter()
+            .skip(shell)
+            .position(|word| word.text().is_some_and(|text| text.starts_with('-') && !text.starts_with("--") && text.ends_with('c')))?;
+        words.get(shell + flag + 1)
+    }?;
+    let mut text = Extract::default();
+    for piece in &script.pieces {
+        match piece {
+            Piece::Text { text: known, bytes } => text.push(known, bytes.start),
+            Piece::Unknown { bytes, .. } => text.push("${unknown.part}", bytes.start),
+        }
+    }
+    Some(text)
+}
+
+/// `echo "NAME=value" >> "$GITHUB_ENV"`
+fn added_to_environment(command: &Resolved, file: &ScriptFile<'_>) -> Option<(String, Value)> {
+    let to_environment =
+        command.redirects.iter().any(|redirect| matches!(redirect, ResolvedRedirect::AppendTo(word) if file.written(&word.bytes).contains("GITHUB_ENV")));
+    if !to_environment || command.words.first().and_then(Word::text).as_deref() != Some("echo") {
+        return None;
+    }
+    let (name, value) = command.words.get(1)?.split_once('=')?;
+    Some((name.text()?, Value { pieces: value.pieces, unset: false }))
+}
+
+/// The names of releases that the file installs or upgrades with a chart called milvus.
+fn milvus_releases(walks: &[Walk]) -> BTreeSet<String> {
+    let calls = walks.iter().flat_map(|walk| &walk.events).filter_map(|event| match event {
+        Event::Command(_, Some(call)) => Some(call),
+        _ => None,
+    });
+    calls
+        .filter(|call| matches!(call.verb().as_deref(), Some("install" | "upgrade")))
+        .filter_map(|call| call.release_and_chart(call.verb().as_deref() == Some("install")))
+        .filter(|placed| placed.chart.text().is_some_and(|chart| super::lineage::is_milvus_chart(&chart)))
+        .filter_map(|placed| placed.name.and_then(Word::text))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

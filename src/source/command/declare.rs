@@ -1,0 +1,531 @@
+//! From calls to declarations.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::chart::{Charts, Meant, Repository, last_part};
+use super::flags::{flags, namespace, strategy};
+use super::helm::{HelmCall, Placed};
+use super::kubectl::{Upstream, UpstreamScript, direct_change, flushes};
+use super::paths::Whereabouts;
+use super::script_file::ScriptFile;
+use super::state::{Happened, JobState, Release, Written};
+use super::tools;
+use super::values::{Sources, Values};
+use super::{Event, Walk, milvus_releases};
+use crate::document::script::Kind;
+use crate::document::shell::{Resolved, ResolvedRedirect, Word};
+use crate::model::declaration::{Applier, ChartSource, Declaration, Evidence, EvidenceKind, Flag, FlagKind, Form, Lineage, NotCheckedKind, Operation};
+use crate::model::place::{Fact, Origin};
+use crate::source::Reading;
+use crate::source::chart_folder::ChartFolder;
+use crate::source::declare::blank;
+use crate::source::evidence::acknowledgements;
+use crate::source::item::gap_at;
+use crate::source::lineage::lineage;
+use crate::source::umbrella::{declarations_of_chart, proves_zilliztech};
+
+/// Lines of comments above a command that belong to it.
+const COMMENT_LINES: usize = 20;
+
+/// Declares what the jobs of a file do.
+pub(super) fn declare(file: &ScriptFile<'_>, kind: Kind, walks: &[Walk]) -> Reading {
+    let mut declarer = Declarer {
+        file,
+        kind,
+        repositories: repositories(file, walks),
+        releases: milvus_releases(walks),
+        used: BTreeSet::new(),
+        added: Vec::new(),
+        reading: Reading::default(),
+    };
+    for walk in walks {
+        JobDeclarer { file: &mut declarer, walk, state: JobState::default(), counts: BTreeMap::new() }.run();
+    }
+    declarer.finish()
+}
+
+/// All `helm repo add` of a file.
+fn repositories(file: &ScriptFile<'_>, walks: &[Walk]) -> BTreeMap<String, Repository> {
+    let mut repositories = BTreeMap::new();
+    for event in walks.iter().flat_map(|walk| &walk.events) {
+        if let Event::Command(_, Some(call)) = event
+            && let Some((alias, url)) = added_repository(call)
+        {
+            repositories.entry(alias).or_insert_with(|| Repository { url: file.fact(url) });
+        }
+    }
+    repositories
+}
+
+fn added_repository(call: &HelmCall) -> Option<(String, &Word)> {
+    let texts: Vec<Option<String>> = call.arguments.iter().take(3).map(Word::text).collect();
+    match texts.as_slice() {
+        [Some(repo), Some(add), Some(alias)] if repo == "repo" && add == "add" => Some((alias.clone(), call.arguments.get(3)?)),
+        _ => None,
+    }
+}
+
+struct Declarer<'a> {
+    file: &'a ScriptFile<'a>,
+    kind: Kind,
+    repositories: BTreeMap<String, Repository>,
+    releases: BTreeSet<String>,
+    /// Aliases that a chart of this file uses.
+    used: BTreeSet<String>,
+    /// Repositories that were added, for those that no chart uses.
+    added: Vec<(String, Declaration)>,
+    reading: Reading,
+}
+
+impl Declarer<'_> {
+    fn finish(mut self) -> Reading {
+        let used = &self.used;
+        self.reading.declarations.extend(self.added.into_iter().filter(|(alias, _)| !used.contains(alias)).map(|(_, declaration)| declaration));
+        self.reading
+    }
+}
+
+/// Scope, namespace and name of a release.
+type ReleaseKey = (Arc<str>, Option<Arc<str>>, Option<Arc<str>>);
+
+/// One job.
+struct JobDeclarer<'d, 'a> {
+    file: &'d mut Declarer<'a>,
+    walk: &'d Walk,
+    state: JobState,
+    counts: BTreeMap<ReleaseKey, usize>,
+}
+
+impl<'d> JobDeclarer<'d, '_> {
+    fn run(mut self) {
+        let script = self.file.file;
+        let mut before: Option<&'d Resolved> = None;
+        for event in &self.walk.events {
+            match event {
+                Event::Variables(environment) => tools::observe_variables(environment, script, &mut self.state),
+                Event::Action(name, inputs) => tools::observe_action(name, inputs, script, &mut self.state),
+                Event::Image(image) => tools::observe_image(image, script, &mut self.state),
+                Event::Command(command, call) => {
+                    tools::observe_command(command, script, &mut self.state);
+                    self.command(command, call.as_deref(), before);
+                    before = Some(command);
+                }
+            }
+        }
+    }
+
+    fn command(&mut self, command: &'d Resolved, call: Option<&'d HelmCall>, before: Option<&'d Resolved>) {
+        let name = command.words.first().and_then(Word::text).unwrap_or_default();
+        if matches!(name.as_str(), "exit" | "return") {
+            self.state.leave(&command.ways);
+        }
+        self.remember_written(command);
+        if flushes(command) {
+            self.state.remember(Happened::Flush, self.file.file.place(&command.bytes), &command.ways);
+        }
+        if let Some(url) = command.words.get(2..).unwrap_or_default().iter().find(|word| name == "git" && word.known_start().contains("milvus-helm")) {
+            self.state.cloned = Some(self.file.file.fact(url));
+        }
+        if let Some(call) = call {
+            let input = self.input(command, before);
+            self.helm(command, call, input.as_ref());
+        } else if let Some(script) = UpstreamScript::find(command, before) {
+            self.upstream(command, &script);
+        } else if let Some(direct) = direct_change(command, self.file.file) {
+            let mut declaration = self.blank(command, &direct.start, Operation::DirectChange, "direct change");
+            declaration.identity.namespace = direct.namespace.known().cloned();
+            declaration.namespace = direct.namespace;
+            declaration.image = direct.image;
+            self.push(command, declaration);
+        }
+    }
+
+    /// What a command reads: its own here-document, or that of the command before it.
+    fn input(&self, command: &Resolved, before: Option<&Resolved>) -> Option<Written> {
+        let own = command.redirects.iter().find_map(|redirect| match redirect {
+            ResolvedRedirect::Heredoc(text) => Some(Written::Text(text.clone())),
+            ResolvedRedirect::From(word) => word.text().map(Written::Copy),
+            _ => None,
+        });
+        let piped = || before.filter(|_| command.piped).map(written_by);
+        own.or_else(piped)
+    }
+
+    fn remember_written(&mut self, command: &Resolved) {
+        let tee = command.words.first().and_then(Word::text).as_deref() == Some("tee");
+        let target = command.redirects.iter().find_map(|redirect| match redirect {
+            ResolvedRedirect::To(word) => Some((word, false)),
+            ResolvedRedirect::AppendTo(word) => Some((word, true)),
+            _ => None,
+        });
+        let by_tee = || command.words.iter().skip(1).find(|word| tee && !word.known_start().starts_with('-')).map(|word| (word, false));
+        let target = by_tee().or(target);
+        let Some((path, appends)) = target.and_then(|(word, appends)| Some((word.text()?, appends))) else { return };
+        let written = match written_by(command) {
+            _ if appends && self.state.written.contains_key(&path) => Written::Unknown("the script writes it in several parts"),
+            _ if appends && self.whereabouts(command).file(&path, self.file.file.context).is_some() => Written::Unknown("the script adds to it when it runs"),
+            written => written,
+        };
+        self.state.written.insert(path.trim_start_matches("./").to_owned(), written);
+    }
+
+    fn whereabouts<'w>(&self, command: &'w Resolved) -> Whereabouts<'w>
+    where
+        'd: 'w,
+    {
+        Whereabouts { script_folder: self.file.file.source.folder(), starts_at_root: self.file.kind == Kind::Pipeline, folder: command.folder.as_ref() }
+    }
+
+    fn helm(&mut self, command: &'d Resolved, call: &'d HelmCall, input: Option<&Written>) {
+        if call.switch("help").is_some() {
+            return;
+        }
+        match call.verb().as_deref() {
+            Some("install") => self.deploy(command, call, input, Operation::Install),
+            Some("upgrade") if call.switch("install").is_some() => self.deploy(command, call, input, Operation::UpgradeInstall),
+            Some("upgrade") => self.deploy(command, call, input, Operation::Upgrade),
+            Some("template") => self.deploy(command, call, input, Operation::Template),
+            Some("rollback") => self.rollback(command, call),
+            Some("uninstall" | "delete" | "del" | "un") => self.uninstall(command, call),
+            Some("pull" | "fetch") => self.pull(command, call),
+            Some("repo") => self.add_repository(command, call),
+            Some(_) => {}
+            None => self.unknown_call(command, "which Helm command this is"),
+        }
+    }
+
+    /// A call that may be about Milvus but cannot be read.
+    fn unknown_call(&mut self, command: &Resolved, what: &str) {
+        let file = self.file.file;
+        let speaks = file.written(&command.bytes).to_ascii_lowercase().contains("milvus")
+            || command.words.iter().any(|word| word.known_start().to_ascii_lowercase().contains("milvus"));
+        if speaks {
+            let reason = format!("{what} is not known here: the command is not checked; write it out, or give it a default");
+            self.file.reading.gaps.push(gap_at(file.place(&command.bytes), NotCheckedKind::PartlyChecked, &reason));
+        }
+    }
+
+    fn deploy(&mut self, command: &'d Resolved, call: &'d HelmCall, input: Option<&Written>, operation: Operation) {
+        let file = self.file.file;
+        let Some(Placed { name, chart, extra }) = call.release_and_chart(matches!(operation, Operation::Install | Operation::Template)) else {
+            self.unknown_call(command, "which chart it uses");
+            return;
+        };
+        let whereabouts = self.whereabouts(command);
+        let charts = Charts {
+            file,
+            whereabouts: whereabouts.clone(),
+            repositories: &self.file.repositories,
+            fetched: &self.state.fetched,
+            cloned: self.state.cloned.as_ref(),
+        };
+        let meant = charts.meant(chart, call);
+        if let Meant::Other = meant {
+            return;
+        }
+        if let Meant::Unknown = meant {
+            self.unknown_call(command, &format!("which chart `{}` names", file.expression(chart)));
+            return;
+        }
+        let written = |path: &str| self.state.written.get(path.trim_start_matches("./"));
+        let values = Sources { file, whereabouts, written: &written, input }.read(call);
+        let mut made = match meant {
+            Meant::Milvus(source) => {
+                let mut declaration = blank(Form::Command, "", file.place(&call.start));
+                declaration.chart = *source;
+                if declaration.chart.lineage == Lineage::Unknown && proves_zilliztech(&values.layers) {
+                    declaration.chart.lineage = Lineage::Zilliztech;
+                }
+                declaration.layers.clone_from(&values.layers);
+                vec![declaration]
+            }
+            Meant::Folder(folder) => self.of_folder(&folder, chart, &values),
+            Meant::Other | Meant::Unknown => Vec::new(),
+        };
+        if let Some((alias, _)) = chart.text().as_deref().and_then(|text| text.split_once('/')).filter(|_| !made.is_empty()) {
+            self.file.used.insert(alias.to_owned());
+        }
+        let several = made.len() > 1;
+        for (i, declaration) in made.iter_mut().enumerate() {
+            let part = if several { format!("/{i}") } else { String::new() };
+            self.complete(declaration, command, call, operation, name, &part);
+            declaration.gaps.extend(values.gaps.iter().cloned());
+            self.add_unknown_arguments(declaration, &extra);
+        }
+        for declaration in made {
+            self.push(command, declaration);
+        }
+    }
+
+    /// What a chart of the tree makes of the values.
+    fn of_folder(&self, folder: &str, chart: &Word, values: &Values) -> Vec<Declaration> {
+        let file = self.file.file;
+        let declarations = declarations_of_chart(folder, &values.layers, file.context);
+        let is_called_milvus = || ChartFolder::load(folder, file.context).is_some_and(|chart| chart.name() == Some("milvus"));
+        if declarations.is_empty() && is_called_milvus() {
+            let mut declaration = blank(Form::Command, "", file.place(&chart.bytes));
+            let source = ChartSource {
+                repository: Fact::Absent,
+                name: file.fact(chart),
+                version: Fact::Absent,
+                lineage: Lineage::Wrapper,
+                vendored: Some(folder.into()),
+            };
+            declaration.chart = source;
+            declaration.layers.clone_from(&values.layers);
+            return vec![declaration];
+        }
+        declarations
+    }
+
+    fn complete(&mut self, declaration: &mut Declaration, command: &Resolved, call: &HelmCall, operation: Operation, name: Option<&Word>, part: &str) {
+        let file = self.file.file;
+        declaration.path = file.source.path.clone();
+        declaration.place = file.place(&call.start);
+        declaration.name = name.map_or(Fact::Absent, |word| file.fact(word));
+        declaration.namespace = namespace(call, command, file);
+        declaration.operation = operation;
+        declaration.applier = if operation == Operation::Template { Applier::Template } else { Applier::HelmUpgrade };
+        declaration.source_only = false;
+        declaration.strategy = strategy(call, operation);
+        declaration.flags = flags(call, file);
+        declaration.helm = self.helm_version(call);
+        declaration.kubernetes = match call.option("kube-version").and_then(|option| option.value.as_ref()) {
+            Some(word) => file.fact(word),
+            None => self.state.kubernetes.clone(),
+        };
+        declaration.identity.form = Form::Command;
+        declaration.identity.name = declaration.name.known().cloned();
+        declaration.identity.namespace = declaration.namespace.known().cloned();
+        let dry_run = call.switch("dry-run").is_some();
+        declaration.identity.scope = self.scope(call, part, if dry_run { "dry run" } else { "" }).into();
+        self.add_history(declaration, command, call, name);
+    }
+
+    /// Arguments that are not known may set anything; with them it is not known either that no values file is given.
+    fn add_unknown_arguments(&self, declaration: &mut Declaration, extra: &[&Word]) {
+        let file = self.file.file;
+        for word in extra {
+            let reason = format!("the arguments in `{}` are not known here: what they set is not checked", file.expression(word));
+            declaration.gaps.push(gap_at(file.place(&word.bytes), NotCheckedKind::PartlyChecked, &reason));
+        }
+        if !extra.is_empty() {
+            declaration.flags.retain(|flag| flag.kind != FlagKind::Set);
+        }
+    }
+
+    /// What happened before in the same job.
+    fn add_history(&self, declaration: &mut Declaration, command: &Resolved, call: &HelmCall, name: Option<&Word>) {
+        let release = self.release(name, call, command);
+        let mut flag = |kind: FlagKind, place: &crate::model::place::Place| {
+            if !declaration.flags.iter().any(|flag| flag.kind == kind) {
+                declaration.flags.push(Flag { kind, value: None, place: place.clone() });
+            }
+        };
+        if self.walk.automatic {
+            flag(FlagKind::Pipeline, &self.file.file.place(&call.start));
+        }
+        let mut evidence = Vec::new();
+        for before in self.state.leading_to(&command.ways) {
+            match &before.what {
+                Happened::Cluster => flag(FlagKind::ThrowAwayCluster, &before.place),
+                Happened::Flush => flag(FlagKind::AfterFlush, &before.place),
+                Happened::Uninstall(gone) if gone.is_same(&release) && declaration.operation != Operation::Template => {
+                    flag(FlagKind::AfterUninstall, &before.place)
+                }
+                Happened::Migration(migrated, proof) if migrated.is_same(&release) => evidence.push(proof.clone()),
+                Happened::Uninstall(_) | Happened::Migration(..) => {}
+            }
+        }
+        declaration.evidence.extend(evidence);
+    }
+
+    fn helm_version(&self, call: &HelmCall) -> Fact<Arc<str>> {
+        let file = self.file.file;
+        if let Some(tag) = &call.image_tag {
+            return file.fact(tag);
+        }
+        let helm2 = call.option("name").or_else(|| call.option("purge")).map(|option| &option.bytes).or(call.is_helm2.then_some(&call.start));
+        match helm2 {
+            Some(bytes) => Fact::Known("2".into(), Origin::At(file.place(bytes))),
+            None => self.state.helm.clone(),
+        }
+    }
+
+    fn release(&self, name: Option<&Word>, call: &HelmCall, command: &Resolved) -> Release {
+        let file = self.file.file;
+        Release {
+            name: name.and_then(Word::text).map(Arc::from),
+            written: name.map(|word| file.written(&word.bytes).to_owned()).unwrap_or_default(),
+            namespace: namespace(call, command, file).known().cloned(),
+        }
+    }
+
+    fn scope(&self, call: &HelmCall, part: &str, kind: &str) -> String {
+        let mut scope = self.base_scope();
+        scope.push_str(part);
+        if let Some(context) = call.option("kube-context").and_then(|option| option.value.as_ref()).and_then(Word::text) {
+            scope.push_str(&format!(" (context {context})"));
+        }
+        if !kind.is_empty() {
+            scope.push_str(&format!(" ({kind})"));
+        }
+        scope
+    }
+
+    fn base_scope(&self) -> String {
+        match &self.walk.name {
+            Some(job) => format!("{}#{job}", self.file.file.source.path),
+            None => self.file.file.source.path.to_string(),
+        }
+    }
+
+    fn blank(&self, command: &Resolved, start: &Range<usize>, operation: Operation, kind: &str) -> Declaration {
+        let file = self.file.file;
+        let mut declaration =
+            blank(Form::Command, &format!("{} ({kind})", self.base_scope()), file.place(if start.is_empty() { &command.bytes } else { start }));
+        declaration.operation = operation;
+        declaration
+    }
+
+    /// Adds a declaration; of several for one release in a job each after the first is told apart by its number.
+    fn push(&mut self, command: &Resolved, mut declaration: Declaration) {
+        let identity = &mut declaration.identity;
+        let key = (identity.scope.clone(), identity.namespace.clone(), identity.name.clone());
+        let count = self.counts.entry(key).or_default();
+        *count += 1;
+        if *count > 1 {
+            identity.scope = format!("{}@{count}", identity.scope).into();
+        }
+        declaration.evidence.extend(acknowledgements(self.file.file.source, &self.with_comments(command)));
+        self.file.reading.declarations.push(declaration);
+    }
+
+    /// The lines of a command and of the comments right above it.
+    fn with_comments(&self, command: &Resolved) -> Range<usize> {
+        let file = self.file.file;
+        let mut range = file.whole_lines(&command.bytes);
+        let text = file.lines.source();
+        for _ in 0..COMMENT_LINES {
+            let Some(above) = text.get(..range.start.saturating_sub(1)).filter(|_| range.start > 0) else { break };
+            let start = above.rfind('\n').map_or(0, |i| i + 1);
+            let line = above.get(start..).unwrap_or_default().trim_start().trim_start_matches(['-', '@']).trim_start();
+            if !line.starts_with('#') && !line.starts_with("//") {
+                break;
+            }
+            range.start = start;
+        }
+        range
+    }
+
+    fn rollback(&mut self, command: &Resolved, call: &HelmCall) {
+        let Some(name) = call.arguments.get(1).filter(|name| self.is_milvus_release(name)) else { return };
+        let mut declaration = self.blank(command, &call.start, Operation::Rollback, "");
+        self.complete(&mut declaration, command, call, Operation::Rollback, Some(name), "");
+        declaration.identity.scope = self.scope(call, "", "rollback").into();
+        self.push(command, declaration);
+    }
+
+    fn uninstall(&mut self, command: &Resolved, call: &HelmCall) {
+        for name in call.arguments.get(1..).unwrap_or_default() {
+            if call.switch("dry-run").is_some() {
+                continue;
+            }
+            let release = self.release(Some(name), call, command);
+            self.state.remember(Happened::Uninstall(release), self.file.file.place(&command.bytes), &command.ways);
+            if self.is_milvus_release(name) {
+                let mut declaration = self.blank(command, &call.start, Operation::Uninstall, "");
+                self.complete(&mut declaration, command, call, Operation::Uninstall, Some(name), "");
+                declaration.flags.retain(|flag| flag.kind != FlagKind::AfterUninstall);
+                declaration.identity.scope = self.scope(call, "", "uninstall").into();
+                self.push(command, declaration);
+            }
+        }
+    }
+
+    fn is_milvus_release(&self, name: &Word) -> bool {
+        name.text().is_some_and(|name| self.file.releases.contains(&name) || name.contains("milvus") && !name.contains("operator"))
+    }
+
+    fn pull(&mut self, command: &Resolved, call: &HelmCall) {
+        let Some(chart) = call.arguments.get(1) else { return };
+        let whereabouts = self.whereabouts(command);
+        let charts = Charts { file: self.file.file, whereabouts, repositories: &self.file.repositories, fetched: &BTreeMap::new(), cloned: None };
+        let Meant::Milvus(source) = charts.meant(chart, call) else { return };
+        // It lies in a folder, or in an archive with its version in the name.
+        self.state.fetched.insert("milvus".to_owned(), (*source).clone());
+        if let Some(version) = call.option("version").and_then(|option| option.value.as_ref()).and_then(Word::text) {
+            self.state.fetched.insert(format!("milvus-{version}.tgz"), (*source).clone());
+        }
+        if let Some(folder) = call.option("untardir").and_then(|option| option.value.as_ref()).and_then(Word::text) {
+            self.state.fetched.insert(last_part(&folder).to_owned(), (*source).clone());
+        }
+        let text = chart.text().unwrap_or_default();
+        if let Some((alias, _)) = text.split_once('/') {
+            self.file.used.insert(alias.to_owned());
+        }
+        let mut declaration = self.blank(command, &call.start, Operation::Pull, "pull");
+        declaration.chart = *source;
+        declaration.helm = self.helm_version(call);
+        self.push(command, declaration);
+    }
+
+    fn add_repository(&mut self, command: &Resolved, call: &HelmCall) {
+        let Some((alias, url)) = added_repository(call) else { return };
+        let file = self.file.file;
+        let repository = file.fact(url);
+        let Some(of) = repository.known().map(|url| lineage(Some(url), "milvus")).filter(|of| of.is_zilliztech()) else { return };
+        let mut declaration = self.blank(command, &call.start, Operation::RepoAdd, &format!("repo add {alias}"));
+        declaration.chart.repository = repository;
+        declaration.chart.lineage = of;
+        self.file.added.push((alias, declaration));
+    }
+
+    fn upstream(&mut self, command: &Resolved, script: &UpstreamScript) {
+        let file = self.file.file;
+        let (operation, kind) = match script.which {
+            Upstream::RollingUpdate => (Operation::RollingScript, "rolling update"),
+            Upstream::Migrate => (Operation::MigrateScript, "migration"),
+        };
+        let mut declaration = self.blank(command, &script.start, operation, kind);
+        declaration.name = script.fact('i', file);
+        declaration.namespace = script.fact('n', file);
+        declaration.image = script.fact('w', file);
+        declaration.identity.name = declaration.name.known().cloned();
+        declaration.identity.namespace = declaration.namespace.known().cloned();
+        let rolls_back = script.option('o').and_then(Word::text).is_some_and(|operation| operation == "rollback");
+        if script.which == Upstream::Migrate && !rolls_back {
+            let to = script.option('t').and_then(Word::text).map(Arc::from);
+            let target = to.as_deref().map(|to: &str| format!(" to {to}")).unwrap_or_default();
+            let text = format!("the metadata is migrated{target} before, in the same script");
+            let proof = Evidence { kind: EvidenceKind::MigrateCall { to }, text: text.into(), place: Some(declaration.place.clone()) };
+            let written = script.option('i').map(|word| file.written(&word.bytes).to_owned()).unwrap_or_default();
+            let release = Release { name: declaration.identity.name.clone(), written, namespace: declaration.identity.namespace.clone() };
+            self.state.remember(Happened::Migration(release, proof), declaration.place.clone(), &command.ways);
+        }
+        self.push(command, declaration);
+    }
+}
+
+/// What a command writes to its output, as far as the reader of files needs it.
+fn written_by(command: &Resolved) -> Written {
+    let name = command.words.first().and_then(Word::text).unwrap_or_default();
+    for redirect in &command.redirects {
+        match redirect {
+            ResolvedRedirect::Heredoc(text) if matches!(name.as_str(), "cat" | "tee" | "" | "envsubst") => return Written::Text(text.clone()),
+            ResolvedRedirect::From(word) if matches!(name.as_str(), "cat" | "envsubst") => {
+                if let Some(path) = word.text() {
+                    return Written::Copy(path);
+                }
+            }
+            _ => {}
+        }
+    }
+    let only_file = command.words.get(1).filter(|_| command.words.len() == 2).and_then(Word::text);
+    match (name.as_str(), only_file) {
+        ("cat", Some(path)) if !path.starts_with('-') => Written::Copy(path),
+        _ => Written::Unknown("a command of the script makes it when it runs"),
+    }
+}
