@@ -13,4 +13,5 @@
 mod architecture;
 mod cli;
 mod json_schema;
+mod readme;
 mod reports;

@@ -230,3 +230,32 @@ fn a_sarif_fingerprint_survives_a_move_of_lines() {
     }
     assert_eq!(fingerprints(&before), fingerprints(&after));
 }
+
+/// What the program prints for an example, with both machine formats.
+fn printed(format: &str, example: &str) -> Value {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let folder = std::path::Path::new(root).join("examples").join(example);
+    let file = std::fs::read_dir(folder.join("after")).unwrap().next().unwrap().unwrap().file_name();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_milvus-lint"));
+    command.current_dir(root).args(["check", "--format", format]).arg(folder.join("after"));
+    let before = folder.join("before").join(file);
+    if before.exists() {
+        command.arg("--before").arg(before);
+    }
+    let output = command.output().unwrap();
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{example}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn what_the_program_prints_for_the_examples_is_valid() {
+    let (check, sarif) = (parse(schema::CHECK), parse(SARIF));
+    let mut findings = 0;
+    for example in ["jump-to-2-6", "mode-switch", "queue-change", "standalone-queue-flip", "topology-2-6", "preserve-values", "archived-repository"] {
+        let json = printed("json", example);
+        assert_eq!(violations(&check, &json), Vec::<String>::new(), "{example}");
+        assert_eq!(violations(&sarif, &printed("sarif", example)), Vec::<String>::new(), "{example}");
+        findings += json["findings"].as_array().unwrap().len();
+    }
+    assert!(findings >= 7, "{findings}");
+}
