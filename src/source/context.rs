@@ -1,6 +1,6 @@
 //! What readers may look at: the tree, the files that mention Milvus, the index of objects, and other files on demand.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -8,7 +8,7 @@ use super::command::repositories_roughly;
 use super::index::{Index, Key, objects};
 use super::item::Item;
 use super::kustomize::Graph;
-use super::{ReadError, SourceFile, Tree};
+use super::{ReadError, SourceFile, Tree, umbrella};
 use crate::model::place::Place;
 
 /// Files that are read on demand, at most, in one tree.
@@ -37,6 +37,7 @@ pub struct Context<'a> {
     kustomizations: OnceLock<Graph>,
     beside: Mutex<HashMap<String, Option<Arc<str>>>>,
     aliases: OnceLock<Aliases>,
+    charts_taken_in: OnceLock<HashSet<String>>,
 }
 
 /// A file of the tree: one that mentions Milvus, or one that was read on demand.
@@ -71,6 +72,7 @@ impl<'a> Context<'a> {
             kustomizations: OnceLock::new(),
             beside: Mutex::default(),
             aliases: OnceLock::new(),
+            charts_taken_in: OnceLock::new(),
         }
     }
 
@@ -170,6 +172,12 @@ impl<'a> Context<'a> {
             aliases
         });
         aliases.get(alias).cloned().flatten()
+    }
+
+    /// Whether another chart of the tree takes the chart in this folder in as its own, by `file://`.
+    #[must_use]
+    pub fn is_taken_in(&self, folder: &str) -> bool {
+        self.charts_taken_in.get_or_init(|| umbrella::charts_taken_in(self)).contains(folder)
     }
 
     /// Whether a file stands at this (normal) path.

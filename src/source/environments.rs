@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::context::Context;
 
 /// More environments of one chart than this are not looked at.
-const MAX_ENVIRONMENTS: usize = 200;
+const MAX_ENVIRONMENTS: usize = 1_000;
 
 /// An environment's values file.
 #[derive(Debug, Clone, PartialEq, Eq)]

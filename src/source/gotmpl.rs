@@ -2,6 +2,7 @@
 //! What cannot be told stays a template expression, which is unknown.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::ops::Range;
 
 use std::sync::Arc;
@@ -360,7 +361,7 @@ struct Walker<'w, 't> {
 }
 
 /// Blocks nest this deep at most; what is deeper is not decided.
-const MAX_BLOCKS: usize = 64;
+const MAX_BLOCKS: usize = 16;
 
 impl Walker<'_, '_> {
     /// Goes on to the line that ends the block around (an `else` or `end`), or to the end.
@@ -430,8 +431,8 @@ impl Walker<'_, '_> {
         let Some(kept) = candidates.iter().max_by_key(|lines| lines.len()).cloned().filter(|_| candidates.len() > 1) else {
             return;
         };
-        let said = |lines: &Range<usize>| -> Vec<&str> { self.lines.get(lines.clone()).unwrap_or_default().iter().map(|l| l.trim()).collect() };
-        let others: Vec<Vec<&str>> = candidates.iter().filter(|lines| **lines != kept).map(said).collect();
+        let said = |lines: &Range<usize>| -> HashSet<&str> { self.lines.get(lines.clone()).unwrap_or_default().iter().map(|l| l.trim()).collect() };
+        let others: Vec<HashSet<&str>> = candidates.iter().filter(|lines| **lines != kept).map(said).collect();
         let mut changed = Vec::new();
         for line in kept.clone() {
             let Some(text) = self.lines.get(line) else { continue };

@@ -40,7 +40,8 @@ pub fn read(file: &SourceFile, context: &Context<'_>) -> Reading {
         return reading;
     }
     let mut environments: Vec<(String, Vec<Declaration>)> = Vec::new();
-    for name in state::environments(file, context) {
+    let (names, too_many) = state::environments(file, context);
+    for name in names {
         let state = State::load(file, &name, context);
         let declarations = release::declarations(&state, context);
         if environments.is_empty() {
@@ -50,6 +51,7 @@ pub fn read(file: &SourceFile, context: &Context<'_>) -> Reading {
         environments.push((name, declarations));
     }
     reading.declarations = distinct(environments);
+    reading.gaps.extend(too_many.filter(|_| !reading.declarations.is_empty()));
     reading
 }
 

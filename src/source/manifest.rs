@@ -1,6 +1,6 @@
 //! Rendered manifests: Deployments with the labels of zilliztech's chart, grouped into releases.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::context::Context;
@@ -18,7 +18,10 @@ const COMPONENTS: &[&str] =
     &["standalone", "proxy", "rootcoord", "querycoord", "indexcoord", "datacoord", "mixcoord", "querynode", "datanode", "indexnode", "streamingnode", "cdc"];
 
 /// Files of one folder that are looked at for the other objects of a release.
-const MAX_FILES: usize = 500;
+const MAX_FILES: usize = 100;
+
+/// Text of the files of one folder that is looked at for the other objects of a release.
+const MAX_BYTES: usize = 8 << 20;
 
 /// A workload of Milvus among rendered objects.
 struct Workload<'a> {
@@ -29,64 +32,79 @@ struct Workload<'a> {
 /// The release that objects say they belong to: instance label and namespace.
 type Key = (Arc<str>, Option<Arc<str>>);
 
+/// The objects of one or several files.
+#[derive(Default)]
+struct Group<'a> {
+    workloads: BTreeMap<Key, Vec<Workload<'a>>>,
+    /// All objects by the release that their labels name.
+    owned: HashMap<&'a str, Vec<Object<'a>>>,
+    /// Objects that name none.
+    others: Vec<Object<'a>>,
+}
+
 /// Reads the releases in a file. A file with one component alone is one of several that together are a release: the first of the folder speaks for all.
 #[must_use]
 pub fn read(file: &SourceFile, context: &Context<'_>) -> Reading {
     let mut reading = Reading::default();
-    for (key, workloads) in workloads(file) {
-        if !is_one_of_several(&workloads) {
-            reading.declarations.extend(declaration(&key, &[file], &file.path));
-            continue;
-        }
-        let files: Vec<&SourceFile> = in_folder(file, context).filter(|other| other.path == file.path || has_one_of(other, &key)).collect();
-        if files.first().is_some_and(|first| first.path == file.path) {
-            let scope = if files.len() > 1 { file.folder() } else { &file.path };
-            let all: Vec<&SourceFile> = in_folder(file, context).collect();
-            reading.declarations.extend(declaration(&key, &all, scope));
+    if !is_rendered(file) {
+        return reading;
+    }
+    let group = Group::of(&[file]);
+    let folder = if group.workloads.values().any(|own| is_one_of_several(own)) { folder_of(file, context) } else { Group::default() };
+    for (key, workloads) in &group.workloads {
+        let in_folder = if is_one_of_several(workloads) { folder.workloads.get(key).map(Vec::as_slice).unwrap_or_default() } else { &[] };
+        // A file with several components is a release of its own, beside those that are one together.
+        let mut of_file: HashMap<&str, usize> = HashMap::new();
+        in_folder.iter().for_each(|one| *of_file.entry(&one.object.file.path).or_default() += 1);
+        let together: Vec<&Workload<'_>> = in_folder.iter().filter(|one| of_file.get(&*one.object.file.path) == Some(&1)).collect();
+        match together.as_slice() {
+            [] | [_] => reading.declarations.extend(declaration(key, &group, workloads.iter().collect(), &file.path)),
+            [first, ..] if first.object.file.path == file.path => {
+                reading.declarations.extend(declaration(key, &folder, together, file.folder()));
+            }
+            _ => {}
         }
     }
     reading
 }
 
-/// What the objects of a text say (`helm get manifest`, `kubectl get -o yaml`), one per release.
-#[must_use]
-pub fn of_file(file: &SourceFile) -> Vec<Declaration> {
-    workloads(file).keys().filter_map(|key| declaration(key, &[file], &file.path)).collect()
-}
-
-fn in_folder<'a>(file: &'a SourceFile, context: &Context<'a>) -> impl Iterator<Item = &'a SourceFile> {
-    let folder = file.folder().to_owned();
-    let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+/// The objects of all files beside this one; nothing where there are too many.
+fn folder_of<'a>(file: &'a SourceFile, context: &Context<'a>) -> Group<'a> {
+    let prefix = if file.folder().is_empty() { String::new() } else { format!("{}/", file.folder()) };
     let start = context.files.partition_point(|other| *other.path < *prefix);
-    let below = context.files.get(start..).unwrap_or_default().iter().take_while(move |other| other.path.starts_with(&prefix));
-    below.filter(move |other| other.folder() == folder).take(MAX_FILES)
+    let below = context.files.get(start..).unwrap_or_default().iter().take_while(|other| other.path.starts_with(&prefix));
+    let files: Vec<&SourceFile> = below.filter(|other| other.folder() == file.folder()).take(MAX_FILES + 1).collect();
+    let bytes: usize = files.iter().map(|file| file.text.len()).sum();
+    if files.len() > MAX_FILES || bytes > MAX_BYTES { Group::default() } else { Group::of(&files) }
 }
 
 fn is_one_of_several(workloads: &[Workload<'_>]) -> bool {
     matches!(workloads, [only] if only.component != "standalone")
 }
 
-fn has_one_of(file: &SourceFile, key: &Key) -> bool {
-    workloads(file).get(key).is_some_and(|workloads| is_one_of_several(workloads))
+impl<'a> Group<'a> {
+    fn of(files: &[&'a SourceFile]) -> Self {
+        let mut group = Self::default();
+        for object in files.iter().flat_map(|file| objects(file)) {
+            if let Some((key, workload)) = workload(&object) {
+                group.workloads.entry(key).or_default().push(workload);
+            }
+            match instance(&object).or_else(|| label(&object, "release")) {
+                Some(release) => group.owned.entry(release).or_default().push(object),
+                None => group.others.push(object),
+            }
+        }
+        group
+    }
 }
 
-/// The Milvus Deployments of a file by release.
-fn workloads(file: &SourceFile) -> BTreeMap<Key, Vec<Workload<'_>>> {
-    let mut found: BTreeMap<Key, Vec<Workload<'_>>> = BTreeMap::new();
-    if !is_rendered(file) {
-        return found;
+/// A Milvus Deployment and the release that it belongs to.
+fn workload<'a>(object: &Object<'a>) -> Option<(Key, Workload<'a>)> {
+    if object.kind() != Some("Deployment") || label(object, "helm.sh/chart").is_none() {
+        return None;
     }
-    for object in objects(file).into_iter().filter(|object| object.kind() == Some("Deployment")) {
-        let Some(component) = label(&object, "component").filter(|name| COMPONENTS.contains(name)) else {
-            continue;
-        };
-        let Some(instance) = instance(&object).filter(|_| label(&object, "helm.sh/chart").is_some() && is_milvus(&object, component)) else {
-            continue;
-        };
-        let key = (instance.into(), object.namespace().map(Into::into));
-        found.entry(key).or_default().push(Workload { object, component });
-    }
-    found
+    let component = label(object, "component").filter(|name| COMPONENTS.contains(name)).filter(|component| is_milvus(object, component))?;
+    Some(((instance(object)?.into(), object.namespace().map(Into::into)), Workload { object: object.clone(), component }))
 }
 
 /// A cheap look before parsing.
@@ -130,19 +148,8 @@ fn image<'a>(object: &Object<'a>, component: &str) -> Option<&'a Node> {
     named.or(if containers.len() == 1 { containers.first() } else { None })?.get("image")
 }
 
-fn declaration(key: &Key, files: &[&SourceFile], scope: &str) -> Option<Declaration> {
+fn declaration(key: &Key, group: &Group<'_>, own: Vec<&Workload<'_>>, scope: &str) -> Option<Declaration> {
     let (instance, namespace) = key;
-    let mut own: Vec<Workload<'_>> = Vec::new();
-    let mut several = false;
-    for file in files {
-        for (other, workloads) in workloads(file) {
-            if other == *key {
-                own.extend(workloads);
-            } else {
-                several = true;
-            }
-        }
-    }
     let first = &own.first()?.object;
     let mut declaration = blank(Form::Manifest, scope, place(&first.file.path, &first.root.get("kind")?.span));
     let fact = |object: &Object<'_>, path: &[&str]| match object.root.at(path) {
@@ -167,7 +174,7 @@ fn declaration(key: &Key, files: &[&SourceFile], scope: &str) -> Option<Declarat
     declaration.chart.lineage = if is_suse { Lineage::Suse } else { Lineage::Zilliztech };
     declaration.operation = Operation::Declare;
     declaration.applier = Applier::Template;
-    declaration.rendered = Some(rendered(&own, files, instance, several));
+    declaration.rendered = Some(rendered(&own, group, instance));
     Some(declaration)
 }
 
@@ -179,7 +186,7 @@ fn version_of_label(label: &str) -> &str {
 }
 
 /// The image that all components run; unknown where they differ.
-fn common_image(own: &[Workload<'_>]) -> Fact<Arc<str>> {
+fn common_image(own: &[&Workload<'_>]) -> Fact<Arc<str>> {
     let images: Vec<(&Object<'_>, &Node)> = own.iter().filter_map(|w| Some((&w.object, image(&w.object, w.component)?))).collect();
     let Some((object, node)) = images.first() else {
         return Fact::Absent;
@@ -192,9 +199,9 @@ fn common_image(own: &[Workload<'_>]) -> Fact<Arc<str>> {
     }
 }
 
-fn rendered(own: &[Workload<'_>], files: &[&SourceFile], instance: &str, several: bool) -> Rendered {
+fn rendered(own: &[&Workload<'_>], group: &Group<'_>, instance: &str) -> Rendered {
     let mut components: Vec<(Arc<str>, Option<u32>)> = Vec::new();
-    for Workload { object, component } in own {
+    for Workload { object, component } in own.iter().copied() {
         let replicas = object.root.text_at(&["spec", "replicas"]).and_then(|text| text.parse().ok());
         match components.iter_mut().find(|(name, _)| **name == **component) {
             // Resource groups have a Deployment each.
@@ -205,19 +212,18 @@ fn rendered(own: &[Workload<'_>], files: &[&SourceFile], instance: &str, several
     let annotated = own.iter().find_map(|w| w.object.root.text_at(&["metadata", "annotations", "milvus.io/message-queue"]));
     let mut apis: Vec<(Arc<str>, Arc<str>, Place)> = Vec::new();
     let mut configured: Option<Arc<str>> = None;
-    for object in files.iter().flat_map(|file| objects(file)) {
-        let is_own = super::manifest::instance(&object) == Some(instance) || label(&object, "release") == Some(instance);
-        let is_others = super::manifest::instance(&object).or_else(|| label(&object, "release")).is_some_and(|other| other != instance);
-        if is_others || (several && !is_own) {
-            continue;
-        }
+    let owned = group.owned.get(instance).map(Vec::as_slice).unwrap_or_default();
+    // What names no release belongs to the only one.
+    let others = if group.workloads.len() == 1 { group.others.as_slice() } else { &[] };
+    for object in owned.iter().chain(others) {
         if let (Some(version), Some(kind), Some(node)) = (object.root.text_at(&["apiVersion"]), object.kind(), object.root.get("apiVersion")) {
             apis.push((version.into(), kind.into(), place(&object.file.path, &node.span)));
         }
-        if object.kind() == Some("ConfigMap") && is_own && configured.is_none() {
-            configured = message_queue(&object);
+        if object.kind() == Some("ConfigMap") && configured.is_none() {
+            configured = message_queue(object);
         }
     }
+    apis.sort_by(|a, b| (&a.2.file, a.2.start).cmp(&(&b.2.file, b.2.start)));
     Rendered { components, message_queue: configured.or_else(|| annotated.map(Into::into)), apis }
 }
 

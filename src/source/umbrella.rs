@@ -43,14 +43,13 @@ pub fn read(file: &SourceFile, context: &Context<'_>) -> Reading {
     let Some(chart) = ChartFolder::load(file.folder(), context) else {
         return reading;
     };
-    if chart.dependencies_file != file.path || chart.metadata.text_at(&["type"]) == Some("library") || is_part_of_another(&chart.folder, context) {
+    if chart.dependencies_file != file.path || chart.metadata.text_at(&["type"]) == Some("library") {
         return reading;
     }
-    if chart.is_copy_of_zilliztech() {
-        reading.declarations.push(copy_of_zilliztech(&chart));
-        return reading;
+    let declarations = if chart.is_copy_of_zilliztech() { vec![copy_of_zilliztech(&chart)] } else { releases(&chart, context) };
+    if !declarations.is_empty() && !is_part_of_another(&chart.folder, context) {
+        reading.declarations = declarations;
     }
-    reading.declarations = releases(&chart, context);
     reading
 }
 
@@ -161,17 +160,18 @@ fn is_part_of_another(folder: &str, context: &Context<'_>) -> bool {
     {
         return true;
     }
-    let names_it = |file: &&SourceFile| {
-        matches!(file.file_name(), "Chart.yaml" | "requirements.yaml")
-            && file.folder() != folder
-            && memchr::memmem::find(file.text.as_bytes(), b"file://").is_some()
+    context.is_taken_in(folder)
+}
+
+/// The folders of charts that others depend on by `file://`.
+pub(super) fn charts_taken_in(context: &Context<'_>) -> HashSet<String> {
+    let names_one =
+        |file: &&SourceFile| matches!(file.file_name(), "Chart.yaml" | "requirements.yaml") && memchr::memmem::find(file.text.as_bytes(), b"file://").is_some();
+    let charts = context.files.iter().filter(names_one).filter_map(|file| ChartFolder::load(file.folder(), context));
+    let taken_by = |chart: ChartFolder| -> Vec<String> {
+        chart.dependencies.iter().filter_map(|d| local_folder(&chart, d, context)).filter(|folder| **folder != *chart.folder).collect()
     };
-    context.files.iter().filter(names_it).any(|file| {
-        let Some(chart) = ChartFolder::load(file.folder(), context) else {
-            return false;
-        };
-        chart.dependencies.iter().any(|d| local_folder(&chart, d, context).as_deref() == Some(folder))
-    })
+    charts.flat_map(taken_by).collect()
 }
 
 fn copy_of_zilliztech(chart: &ChartFolder) -> Declaration {

@@ -1,8 +1,9 @@
 //! The state of a helmfile in one environment: its documents with its bases, the environment's values, repositories and defaults.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::document::yaml::{self, Limits};
+use crate::document::yaml::{self, Broken, Document, Limits};
 use crate::model::declaration::{Layer, NotChecked, NotCheckedKind};
 use crate::model::place::{Place, Position};
 use crate::source::SourceFile;
@@ -12,7 +13,10 @@ use crate::source::item::{Item, Text, gap_at};
 use crate::source::values_layer;
 
 /// Environments of one helmfile beyond this number are not looked at.
-const MAX_ENVIRONMENTS: usize = 50;
+const MAX_ENVIRONMENTS: usize = 100;
+
+/// Text that is read for all environments of one helmfile together; a large helmfile is read for fewer of them.
+const MAX_BYTES_FOR_ALL: usize = 16 << 20;
 
 /// Files that one helmfile names as bases, at most.
 const MAX_BASES: usize = 50;
@@ -41,8 +45,8 @@ pub(super) struct State {
     pub(super) claimed: Vec<Arc<str>>,
 }
 
-/// The environments that a helmfile declares; the default one where it declares none.
-pub(super) fn environments(file: &SourceFile, context: &Context<'_>) -> Vec<String> {
+/// The environments that a helmfile declares; the default one where it declares none. With the gap, where there are too many of them.
+pub(super) fn environments(file: &SourceFile, context: &Context<'_>) -> (Vec<String>, Option<NotChecked>) {
     let scope = Scope { environment: None, values: &[], release: None };
     let (parts, _) = all_parts(file, &scope, context);
     let mut names: Vec<(String, bool)> = Vec::new();
@@ -61,7 +65,12 @@ pub(super) fn environments(file: &SourceFile, context: &Context<'_>) -> Vec<Stri
     if names.is_empty() {
         names.push((DEFAULT.to_owned(), false));
     }
-    names.into_iter().map(|(name, _)| name).take(MAX_ENVIRONMENTS).collect()
+    let limit = MAX_ENVIRONMENTS.min(MAX_BYTES_FOR_ALL / file.text.len().max(1)).max(1);
+    let gap = (names.len() > limit).then(|| {
+        let reason = format!("of {} environments only the first {limit} are checked; split the helmfile", names.len());
+        gap_at(Place::file_start(&file.path), NotCheckedKind::LimitsExceeded, &reason)
+    });
+    (names.into_iter().map(|(name, _)| name).take(limit).collect(), gap)
 }
 
 impl State {
@@ -214,14 +223,18 @@ fn all_parts(file: &SourceFile, scope: &Scope<'_>, context: &Context<'_>) -> (Ve
 fn parts_of(file: &SourceFile, scope: &Scope<'_>) -> (Vec<Part>, Vec<NotChecked>) {
     let resolved = resolve(&file.text, scope);
     let written_out: Arc<[u32]> = resolved.written_out.as_slice().into();
-    let text: Arc<str> = match resolved.text {
-        std::borrow::Cow::Borrowed(_) => file.text.clone(),
-        std::borrow::Cow::Owned(text) => text.into(),
+    let parsed;
+    let (text, documents): (Arc<str>, &[Result<Document, Broken>]) = match resolved.text {
+        Cow::Borrowed(_) => (file.text.clone(), file.documents()),
+        Cow::Owned(text) => {
+            parsed = yaml::parse_stream(&text, &Limits::default());
+            (text.into(), &parsed)
+        }
     };
     let source = Arc::new(Text { path: file.path.clone(), text: text.clone() });
     let mut parts = Vec::new();
     let mut gaps = Vec::new();
-    for document in yaml::parse_stream(&text, &Limits::default()) {
+    for document in documents {
         match document {
             Ok(document) => {
                 let item = Item::new(&source, &document.root);
