@@ -72,6 +72,8 @@ pub enum ActionKind {
     Backup,
     /// Look at something before.
     Check,
+    /// Answer for a risk: the text to write, with a reference.
+    Acknowledge,
     /// Migrate metadata.
     Migrate,
     /// Uninstall (Pulsar 2 to 3).

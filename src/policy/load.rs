@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::case::Expect;
 use super::condition::{Condition, ValueIs, ValuePath};
 use super::format::{At, Find, Rule};
-use super::tables::{BadVersion, Gate, RemovedValue};
+use super::tables::{BadVersion, Gate, Planning, RemovedValue};
 use super::text::{Template, is_secret};
 
 /// All that is needed to judge changes.
@@ -23,6 +23,8 @@ pub struct Bundle {
     pub bad_versions: Vec<BadVersion>,
     /// `gates.yaml`.
     pub gates: Vec<Gate>,
+    /// `planning.yaml`.
+    pub planning: Planning,
 }
 
 /// What is wrong with a policy file.
@@ -68,6 +70,7 @@ pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<B
             "removed-values.yaml" => read(text).map(|rows| bundle.removed_values = rows),
             "bad-versions.yaml" => read(text).map(|rows| bundle.bad_versions = rows),
             "gates.yaml" => read(text).map(|rows| bundle.gates = rows),
+            "planning.yaml" => read(text).map(|tables| bundle.planning = tables),
             _ if path.strip_prefix("rules/").is_some_and(|name| name.ends_with(".yaml") && !name.contains('/')) => {
                 read_rule(text).map(|rule| read_files.push((path, rule)))
             }

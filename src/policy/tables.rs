@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bound::{Chart, Milvus};
 use super::condition::{Condition, ValuePath};
-use super::words::Severity;
+use super::words::{Mode, Severity};
 
 /// A value that a chart line read once (`removed-values.yaml`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -153,4 +153,96 @@ pub enum Rollback {
     Procedure,
     /// It does not.
     Impossible,
+}
+
+/// What the planner knows beside the gates (`planning.yaml`).
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Planning {
+    /// Patches that no chart carries.
+    pub releases: Vec<LineRelease>,
+    /// Values that a hop has to set.
+    pub settings: Vec<Setting>,
+    /// Values that go on as they are where the chart's default moves.
+    pub keep: Vec<Keep>,
+    /// Warnings that a person has to answer for.
+    pub acknowledge: Vec<Acknowledge>,
+}
+
+/// The release to plan with in a line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LineRelease {
+    /// `2.5`
+    pub line: String,
+    /// The release.
+    pub milvus: Milvus,
+    /// Where it is written.
+    pub sources: Vec<String>,
+}
+
+/// Values that a hop has to set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Setting {
+    /// Its name.
+    pub id: String,
+    /// Only in the hop that prepares a gate with this need.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<GateNeed>,
+    /// Not in the hop that prepares a gate with this need.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unless: Option<GateNeed>,
+    /// What must hold.
+    pub when: Vec<Condition>,
+    /// Value path to value.
+    pub set: std::collections::BTreeMap<String, serde_json::Value>,
+    /// Why, as a text that follows "which".
+    pub reason: String,
+    /// Where it is written.
+    pub sources: Vec<String>,
+}
+
+/// Values that go on as they are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Keep {
+    /// The paths.
+    pub paths: Vec<ValuePath>,
+    /// The switch that must be on before.
+    #[serde(rename = "while")]
+    pub switch: ValuePath,
+    /// Only in this mode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+    /// What else must hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub when: Vec<Condition>,
+    /// Why.
+    pub reason: String,
+    /// Where it is written.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<String>,
+}
+
+/// A warning that a person has to answer for before a hop.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Acknowledge {
+    /// The rule.
+    pub rule: String,
+    /// Which kind of step it is.
+    pub kind: AcknowledgeKind,
+    /// What to do, in words.
+    pub text: String,
+}
+
+/// Kinds of acknowledgements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AcknowledgeKind {
+    /// A backup is made.
+    Backup,
+    /// A risk is known.
+    Acknowledge,
 }

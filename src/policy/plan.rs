@@ -1,0 +1,100 @@
+//! Plans the shortest safe list of hops between two Milvus versions. The gates give the stops, `planning.yaml` the values, and every hop is judged by the rules before it is given.
+
+mod actions;
+mod hop;
+mod state;
+mod stops;
+
+use std::sync::Arc;
+
+use crate::model::catalogue::Catalogue;
+use crate::model::finding::Finding;
+use crate::model::plan::{Plan, Refusal};
+use crate::model::value::Node;
+use crate::model::version::{ChartVersion, MilvusVersion};
+use crate::policy::Policies;
+use crate::policy::plan::state::State;
+use crate::policy::tables::{GateNeed, Planning};
+
+pub use self::state::Topology;
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Milvus version that runs.
+    pub from: MilvusVersion,
+    /// Milvus version that is wanted.
+    pub to: MilvusVersion,
+    /// Chart that is installed; by default the newest that carries `from`.
+    pub from_chart: Option<ChartVersion>,
+    /// Topology that runs; by default what the values and the chart give.
+    pub topology: Option<Topology>,
+    /// User values of the release.
+    pub values: Option<Node>,
+    /// Release name in commands.
+    pub name: Arc<str>,
+    /// Namespace in commands.
+    pub namespace: Arc<str>,
+}
+
+/// The version that a text such as `2.6.15`, `v2.6.15`, `2.6` or `3.0` asks for: of a line the release to plan with.
+#[must_use]
+pub fn version_of(text: &str, policies: &Policies, catalogue: &Catalogue) -> Option<MilvusVersion> {
+    let text = text.trim().trim_start_matches('v');
+    let line = || {
+        let (major, minor) = text.split_once('.')?;
+        let line = (major.parse().ok()?, minor.parse().ok()?);
+        let planned = policies.bundle().planning.releases.iter().find(|row| row.line == text).map(|row| row.milvus.0);
+        let carried = catalogue.newest_of_line(line).and_then(|chart| chart.milvus);
+        planned.max(carried)
+    };
+    text.parse().ok().or_else(line)
+}
+
+/// The plan for a request; refused with a reason where there is no path.
+#[must_use]
+pub fn plan(request: &Request, policies: &Policies, catalogue: &Catalogue) -> Plan {
+    let empty = Plan { from: request.from.to_string(), to: request.to.to_string(), refused: None, hops: Vec::new() };
+    match hops(request, policies, catalogue) {
+        Ok(hops) => Plan { hops, ..empty },
+        Err(refusal) => Plan { refused: Some(refusal), ..empty },
+    }
+}
+
+fn hops(request: &Request, policies: &Policies, catalogue: &Catalogue) -> Result<Vec<crate::model::plan::Hop>, Refusal> {
+    let mut state = State::first(request, policies, catalogue)?;
+    let mut hops = Vec::new();
+    for stop in stops::stops(request.from, request.to, policies.gates())? {
+        let (hop, after) = hop::hop(&state, &stop, request, policies, catalogue)?;
+        hops.push(hop);
+        state = after;
+    }
+    Ok(hops)
+}
+
+/// A refusal in a rule's words.
+fn refusal(finding: &Finding) -> Refusal {
+    Refusal { reason: format!("{} {}", finding.message.trim_end(), finding.remedy.trim_end()), rule: finding.rule.to_string() }
+}
+
+/// A stop on the way.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct StopAt {
+    /// The version to reach.
+    milvus: MilvusVersion,
+    /// The chart to reach it with, where the gates say so.
+    chart: Option<ChartVersion>,
+    /// What the gate behind it needs, to be prepared here.
+    prepares: Vec<GateNeed>,
+    /// What the gates between here and the stop before need.
+    needs: Vec<GateNeed>,
+    /// Why this stop.
+    reason: String,
+    /// Where it is written.
+    sources: Vec<String>,
+}
+
+/// The planner's own table.
+fn planning(policies: &Policies) -> &Planning {
+    &policies.bundle().planning
+}

@@ -1,0 +1,201 @@
+//! One hop: which chart, which values, and what the rules say of it.
+
+use std::collections::BTreeMap;
+
+use super::actions;
+use super::state::{self, State};
+use super::{Request, StopAt, planning, refusal};
+use crate::model::catalogue::Catalogue;
+use crate::model::change::{Change, Environment};
+use crate::model::declaration::{Evidence, EvidenceKind};
+use crate::model::finding::Finding;
+use crate::model::merge::merge_over;
+use crate::model::plan::{Hop, Refusal};
+use crate::model::release::Release;
+use crate::model::value::{Table, Value};
+use crate::model::version::ChartVersion;
+use crate::model::words::{ChangeKind, Mode, Severity, ValuesStrategy};
+use crate::policy::answer::Answer;
+use crate::policy::condition::{Condition, Direction, ValueTree};
+use crate::policy::evaluate::Context;
+use crate::policy::facts::{self, Facts, Found};
+use crate::policy::tables::{GateNeed, Keep, Setting};
+use crate::policy::{Policies, check};
+
+/// Charts that are tried for one hop; the first without complaint is taken.
+const CANDIDATES: usize = 8;
+
+/// A hop that was tried.
+pub(super) struct Tried {
+    /// The chart.
+    pub(super) chart: ChartVersion,
+    /// What is set, by path.
+    pub(super) set: BTreeMap<String, serde_json::Value>,
+    /// Why, for each group of values.
+    pub(super) reasons: Vec<(String, Vec<String>)>,
+    /// The rules that want an acknowledgement.
+    pub(super) acknowledged: Vec<Finding>,
+    /// What stays an error or a warning all the same.
+    pub(super) left: Vec<Finding>,
+    /// The change.
+    pub(super) change: Change,
+}
+
+/// The hop to a stop, and the release after it.
+///
+/// # Errors
+/// When every chart leaves an error.
+pub(super) fn hop(before: &State, stop: &StopAt, request: &Request, policies: &Policies, catalogue: &Catalogue) -> Result<(Hop, State), Refusal> {
+    let mut best: Option<Tried> = None;
+    for chart in candidates(before, stop, catalogue) {
+        let Some(tried) = attempt(before, stop, &chart, request, policies, catalogue) else { continue };
+        let better = best.as_ref().is_none_or(|best| score(&tried) < score(best));
+        if better {
+            let done = score(&tried) == (0, 0, 0);
+            best = Some(tried);
+            if done {
+                break;
+            }
+        }
+    }
+    let Some(tried) = best else {
+        return Err(Refusal { reason: format!("No chart is known that brings Milvus {} to {}.", before.milvus, stop.milvus), rule: "MV222".to_owned() });
+    };
+    if let Some(error) = tried.left.iter().find(|finding| finding.severity == Severity::Error).or_else(|| tried.left.first()) {
+        return Err(refusal(error));
+    }
+    let Some(after) = &tried.change.after else {
+        return Err(Refusal { reason: format!("Milvus {} cannot be resolved.", stop.milvus), rule: "MV222".to_owned() });
+    };
+    let state = State::after(request, after, stop.milvus, tried.chart.clone());
+    let hop = actions::hop(&tried, before, stop, request, policies);
+    Ok((hop, state))
+}
+
+/// Errors, warnings, acknowledgements that a hop leaves.
+fn score(tried: &Tried) -> (usize, usize, usize) {
+    let count = |severity| tried.left.iter().filter(|finding| finding.severity == severity).count();
+    (count(Severity::Error), count(Severity::Warning), tried.acknowledged.iter().filter(|finding| finding.rule.as_ref() == "MV215").count())
+}
+
+/// Charts for a stop, the best guess first; never one below the chart that is installed.
+fn candidates(before: &State, stop: &StopAt, catalogue: &Catalogue) -> Vec<ChartVersion> {
+    let mut charts: Vec<ChartVersion> = Vec::new();
+    if stop.needs.contains(&GateNeed::SameChart) {
+        return vec![before.chart.clone()];
+    }
+    charts.extend(stop.chart.clone());
+    charts.extend(catalogue.charts_of(stop.milvus).rev().map(|chart| chart.version.clone()));
+    charts.extend(state::chart_for(stop.milvus, catalogue));
+    charts.push(before.chart.clone());
+    let mut seen = Vec::new();
+    charts.retain(|chart| *chart >= before.chart && !seen.contains(chart) && { seen.push(chart.clone()); true });
+    charts.truncate(CANDIDATES);
+    charts
+}
+
+fn attempt(before: &State, stop: &StopAt, chart: &ChartVersion, request: &Request, policies: &Policies, catalogue: &Catalogue) -> Option<Tried> {
+    let mut set = BTreeMap::from([("image.all.tag".to_owned(), serde_json::Value::from(format!("v{}", stop.milvus)))]);
+    let mut reasons = Vec::new();
+    let change = |set: &BTreeMap<String, serde_json::Value>, evidence: Vec<Evidence>| {
+        let after = state::declaration(request, chart, table_of(set), ValuesStrategy::ResetThenReuse, evidence);
+        Change::new(Some(before.declaration.clone()), Some(after), ChangeKind::Changed, Environment::default(), catalogue)
+    };
+    let mut current = change(&set, Vec::new())?;
+    for setting in planning(policies).settings.iter().filter(|setting| applies(setting, stop)) {
+        if holds(&setting.when, &current, policies) {
+            let missing = |path: &str, value: &serde_json::Value| differs(current.after.as_ref(), path, value);
+            let new: Vec<_> = setting.set.iter().filter(|(path, value)| missing(path, value)).map(|(path, value)| (path.clone(), value.clone())).collect();
+            if !new.is_empty() {
+                set.extend(new);
+                reasons.push((setting.reason.clone(), setting.sources.clone()));
+                current = change(&set, Vec::new())?;
+            }
+        }
+    }
+    for keep in planning(policies).keep.iter().filter(|keep| kept(keep, &current, policies)) {
+        let moved: Vec<_> = keep.paths.iter().filter_map(|path| Some((path.text.clone(), moved_default(&current, path)?))).collect();
+        if !moved.is_empty() {
+            set.extend(moved);
+            reasons.push((keep.reason.clone(), keep.sources.clone()));
+            current = change(&set, Vec::new())?;
+        }
+    }
+    let asked = |finding: &Finding| planning(policies).acknowledge.iter().any(|row| row.rule == *finding.rule);
+    let mut evidence: Vec<Evidence> = Vec::new();
+    if stop.needs.contains(&GateNeed::MetadataMigration) {
+        let to = stop.milvus.to_string();
+        evidence.push(Evidence { kind: EvidenceKind::MigrateCall { to: Some(to.as_str().into()) }, text: "the migration of this hop".into(), place: None });
+    }
+    let first = check(&change(&set, evidence.clone())?, policies);
+    let acknowledged: Vec<Finding> = first.into_iter().filter(|finding| asked(finding) && needs_acknowledgement(finding)).collect();
+    evidence.extend(acknowledged.iter().map(|finding| Evidence {
+        kind: EvidenceKind::Acknowledged { rule: finding.rule.clone(), reference: "plan".into() },
+        text: format!("acknowledged {}", finding.rule).into(),
+        place: None,
+    }));
+    let change = change(&set, evidence)?;
+    let left = check(&change, policies).into_iter().filter(|finding| finding.severity > Severity::Info).collect();
+    Some(Tried { chart: chart.clone(), set, reasons, acknowledged, left, change })
+}
+
+/// A warning of the list, or an error for want of a backup; any other error is no matter of a signature.
+fn needs_acknowledgement(finding: &Finding) -> bool {
+    finding.severity == Severity::Warning || (finding.severity == Severity::Error && ["MV210"].contains(&&*finding.rule))
+}
+
+fn applies(setting: &Setting, stop: &StopAt) -> bool {
+    setting.only.is_none_or(|need| stop.prepares.contains(&need)) && setting.unless.is_none_or(|need| !stop.prepares.contains(&need))
+}
+
+fn holds(conditions: &[Condition], change: &Change, policies: &Policies) -> bool {
+    let context = Context { facts: Facts::new(change), hit: None, gates: policies.gates() };
+    matches!(context.all(conditions), Answer::Yes | Answer::Partly)
+}
+
+fn kept(keep: &Keep, change: &Change, policies: &Policies) -> bool {
+    let moves = Condition::ChartChange(Direction::Up);
+    let on = change.before.as_ref().is_some_and(|before| {
+        let mode = keep.mode.is_none_or(|mode: Mode| before.mode == Some(mode));
+        mode && matches!(facts::value(before, ValueTree::Effective, &keep.switch), Found::Entry(entry) if entry.node.value.truthy() == Some(true))
+    });
+    on && holds(std::slice::from_ref(&moves), change, policies) && holds(&keep.when, change, policies)
+}
+
+/// The value before, where the default moves away from it.
+fn moved_default(change: &Change, path: &crate::policy::condition::ValuePath) -> Option<serde_json::Value> {
+    let (before, after) = (change.before.as_ref()?, change.after.as_ref()?);
+    let (Found::Entry(earlier), Found::Entry(later)) = (facts::value(before, ValueTree::Effective, path), facts::value(after, ValueTree::Effective, path)) else {
+        return None;
+    };
+    if facts::values_equal(&earlier.node.value, &later.node.value) != Some(false) {
+        return None;
+    }
+    match &earlier.node.value {
+        Value::String(text) => Some((&**text).into()),
+        Value::Bool(value) => Some((*value).into()),
+        Value::Int(value) => Some((*value).into()),
+        _ => None,
+    }
+}
+
+/// Whether the user's values do not say this yet.
+fn differs(release: Option<&Release>, path: &str, value: &serde_json::Value) -> bool {
+    let path = crate::policy::condition::ValuePath::from(path.to_owned());
+    let Some(Found::Entry(entry)) = release.map(|release| facts::value(release, ValueTree::User, &path)) else { return true };
+    match (&entry.node.value, value) {
+        (Value::Bool(said), serde_json::Value::Bool(wanted)) => said != wanted,
+        (Value::String(said), serde_json::Value::String(wanted)) => **said != **wanted,
+        _ => true,
+    }
+}
+
+/// Dotted paths as a table of values.
+pub(super) fn table_of(set: &BTreeMap<String, serde_json::Value>) -> Table {
+    let mut all = Table::default();
+    for (path, value) in set {
+        let nested = crate::model::value::split_path(path).into_iter().rev().fold(value.clone(), |inner, key| serde_json::json!({ key: inner }));
+        merge_over(&mut all, &state::table(&nested));
+    }
+    all
+}
