@@ -31,7 +31,7 @@ pub use self::check::check;
 pub use self::format::{Needs, Rule, Scope};
 pub use self::load::{Bundle, LoadError};
 pub use self::selftest::{Tested, selftest};
-pub use self::tables::{Planning, BadVersion, Gate, GateKind, GateNeed, RemovedValue, Rollback, Stop};
+pub use self::tables::{BadVersion, Gate, GateKind, GateNeed, Planning, RemovedValue, Rollback, Stop};
 
 /// Rules and their tables, ready to judge.
 #[derive(Debug, Clone, PartialEq)]

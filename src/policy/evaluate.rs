@@ -289,7 +289,8 @@ fn value_differs(before: &Release, after: &Release, tree: ValueTree, path: &Valu
         (Found::Unknown, _) | (_, Found::Unknown) => None,
         (Found::Nothing, Found::Nothing) => Some(false),
         (Found::Entry(a), Found::Entry(b)) => facts::values_equal(&a.node.value, &b.node.value).map(|equal| !equal),
-        (Found::Entry(_), Found::Nothing) | (Found::Nothing, Found::Entry(_)) => Some(true),
+        // A key that a chart adds or drops, left empty, changes nothing for a template.
+        (Found::Entry(entry), Found::Nothing) | (Found::Nothing, Found::Entry(entry)) => entry.node.value.truthy(),
     }
 }
 

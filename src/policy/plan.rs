@@ -98,3 +98,44 @@ pub(crate) struct StopAt {
 fn planning(policies: &Policies) -> &Planning {
     &policies.bundle().planning
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan_of(from: &str, to: &str, topology: Option<Topology>) -> Plan {
+        let (policies, catalogue) = (Policies::embedded(), Catalogue::embedded());
+        let version = |text| version_of(text, policies, catalogue).unwrap();
+        let request =
+            Request { from: version(from), to: version(to), from_chart: None, topology, values: None, name: "my-release".into(), namespace: "milvus".into() };
+        plan(&request, policies, catalogue)
+    }
+
+    fn told(plan: &Plan) -> String {
+        match &plan.refused {
+            Some(refusal) => format!("refused by {}", refusal.rule),
+            None => plan.hops.iter().map(|hop| format!("{} on {}", hop.milvus, hop.chart)).collect::<Vec<_>>().join(", "),
+        }
+    }
+
+    #[test]
+    fn the_way_up_stops_where_the_gates_say() {
+        let cases = [
+            ("2.1.4", "2.6.15", None, "2.2.16 on 4.0.34, 2.5.22 on 4.2.58, 2.6.15 on 5.0.19"),
+            ("2.0.2", "2.6.15", None, "2.1.4 on 3.2.18, 2.2.16 on 4.0.34, 2.5.22 on 4.2.58, 2.6.15 on 5.0.19"),
+            ("2.2.2", "2.6.15", None, "2.2.16 on 4.0.34, 2.5.22 on 4.2.58, 2.6.15 on 5.0.19"),
+            ("2.2.9", "2.6.15", None, "2.2.16 on 4.0.34, 2.5.22 on 4.2.58, 2.6.15 on 5.0.19"),
+            ("2.3.11", "2.6.15", None, "2.5.22 on 4.2.58, 2.6.15 on 5.0.19"),
+            ("2.4.16", "2.6.15", None, "2.5.22 on 4.2.58, 2.6.15 on 5.0.19"),
+            ("2.5.10", "2.6.15", Some(Topology::SeparateCoordinators), "2.5.22 on 4.2.58, 2.6.15 on 5.0.19"),
+            ("2.5.16", "2.6.15", Some(Topology::Standalone), "2.6.15 on 5.0.19"),
+            ("2.6.0-rc1", "2.6.15", None, "refused by MV107"),
+            ("2.6.15", "3.0", None, "2.6.20 on 5.0.22, 3.0.0 on 5.0.22"),
+            ("2.6.15", "2.5.16", None, "refused by MV211"),
+            ("2.4.16", "2.4.16", None, ""),
+        ];
+        for (from, to, topology, expected) in cases {
+            assert_eq!(told(&plan_of(from, to, topology)), expected, "{from} to {to}");
+        }
+    }
+}

@@ -88,6 +88,7 @@ pub(super) fn action_name(kind: ActionKind) -> &'static str {
     match kind {
         ActionKind::Backup => "back up",
         ActionKind::Check => "check",
+        ActionKind::Acknowledge => "answer for",
         ActionKind::Migrate => "migrate",
         ActionKind::Uninstall => "uninstall",
         ActionKind::HelmUpgrade => "upgrade",

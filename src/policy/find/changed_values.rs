@@ -39,7 +39,7 @@ pub(crate) fn changed_values(facts: &Facts<'_>, find: &ChangedFind) -> Vec<Hit> 
             (Found::Entry(a), Found::Entry(b)) => {
                 facts::values_equal(&a.node.value, &b.node.value) == Some(false) && !same_quantity(&a.node.value, &b.node.value)
             }
-            (Found::Entry(entry), Found::Nothing) | (Found::Nothing, Found::Entry(entry)) => entry.node.value != Value::Null,
+            (Found::Entry(entry), Found::Nothing) | (Found::Nothing, Found::Entry(entry)) => entry.node.value.truthy() == Some(true),
             _ => false,
         };
         if !differ {

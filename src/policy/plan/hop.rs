@@ -89,7 +89,12 @@ fn candidates(before: &State, stop: &StopAt, catalogue: &Catalogue) -> Vec<Chart
     charts.extend(state::chart_for(stop.milvus, catalogue));
     charts.push(before.chart.clone());
     let mut seen = Vec::new();
-    charts.retain(|chart| *chart >= before.chart && !seen.contains(chart) && { seen.push(chart.clone()); true });
+    charts.retain(|chart| {
+        *chart >= before.chart && !seen.contains(chart) && {
+            seen.push(chart.clone());
+            true
+        }
+    });
     charts.truncate(CANDIDATES);
     charts
 }
@@ -113,7 +118,10 @@ fn attempt(before: &State, stop: &StopAt, chart: &ChartVersion, request: &Reques
             }
         }
     }
-    for keep in planning(policies).keep.iter().filter(|keep| kept(keep, &current, policies)) {
+    for keep in &planning(policies).keep {
+        if !kept(keep, &current, policies) {
+            continue;
+        }
         let moved: Vec<_> = keep.paths.iter().filter_map(|path| Some((path.text.clone(), moved_default(&current, path)?))).collect();
         if !moved.is_empty() {
             set.extend(moved);
@@ -165,7 +173,8 @@ fn kept(keep: &Keep, change: &Change, policies: &Policies) -> bool {
 /// The value before, where the default moves away from it.
 fn moved_default(change: &Change, path: &crate::policy::condition::ValuePath) -> Option<serde_json::Value> {
     let (before, after) = (change.before.as_ref()?, change.after.as_ref()?);
-    let (Found::Entry(earlier), Found::Entry(later)) = (facts::value(before, ValueTree::Effective, path), facts::value(after, ValueTree::Effective, path)) else {
+    let (Found::Entry(earlier), Found::Entry(later)) = (facts::value(before, ValueTree::Effective, path), facts::value(after, ValueTree::Effective, path))
+    else {
         return None;
     };
     if facts::values_equal(&earlier.node.value, &later.node.value) != Some(false) {

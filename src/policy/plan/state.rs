@@ -75,7 +75,10 @@ impl State {
         let change = Change::new(None, Some(self.declaration.clone()), ChangeKind::Present, Environment::default(), catalogue)?;
         let findings = check(&change, policies);
         // What is wrong with the version itself is the reason to leave it, not to stay.
-        findings.iter().find(|finding| finding.severity == Severity::Error && ["MV114", "MV207", "MV304", "MV410", "MV513"].contains(&&*finding.rule)).map(refusal)
+        findings
+            .iter()
+            .find(|finding| finding.severity == Severity::Error && ["MV114", "MV207", "MV304", "MV410", "MV513"].contains(&&*finding.rule))
+            .map(refusal)
     }
 
     /// The same release after a hop.
@@ -87,7 +90,12 @@ impl State {
 
 /// The newest published chart that carries a version; else the newest of its line.
 pub(super) fn chart_for(milvus: MilvusVersion, catalogue: &Catalogue) -> Option<ChartVersion> {
-    catalogue.charts_of(milvus).next_back().or_else(|| catalogue.newest_of_line(milvus.line())).or_else(|| catalogue.newest().filter(|chart| chart.milvus.is_some_and(|newest| newest < milvus))).map(|chart| chart.version.clone())
+    catalogue
+        .charts_of(milvus)
+        .next_back()
+        .or_else(|| catalogue.newest_of_line(milvus.line()))
+        .or_else(|| catalogue.newest().filter(|chart| chart.milvus.is_some_and(|newest| newest < milvus)))
+        .map(|chart| chart.version.clone())
 }
 
 /// A declaration of the release as the command of a plan makes it.
@@ -97,7 +105,9 @@ pub(super) fn declaration(request: &Request, chart: &ChartVersion, values: Table
     let place = Place { file: "plan".into(), start, end: start };
     let flag = |kind, value: Option<&str>| Flag { kind, value: value.map(Into::into), place: place.clone() };
     let flags = match strategy {
-        ValuesStrategy::ResetThenReuse => vec![flag(FlagKind::ResetThenReuseValues, None), flag(FlagKind::Set, None), flag(FlagKind::Wait, None), flag(FlagKind::Timeout, Some("30m"))],
+        ValuesStrategy::ResetThenReuse => {
+            vec![flag(FlagKind::ResetThenReuseValues, None), flag(FlagKind::Set, None), flag(FlagKind::Wait, None), flag(FlagKind::Timeout, Some("30m"))]
+        }
         _ => Vec::new(),
     };
     Declaration {

@@ -18,7 +18,10 @@ pub(super) fn stops(from: MilvusVersion, to: MilvusVersion, gates: &[Gate]) -> R
     while at < to {
         let passed = |until: MilvusVersion| gates.iter().filter(move |gate| lies_between(gate, at, until));
         if let Some(gate) = passed(to).find(|gate| gate.kind == GateKind::Closed) {
-            return Err(Refusal { reason: format!("There is no way from {at} to {to} in place: {}. Set up a new release and load the data into it.", gate.title), rule: gate.rule.clone() });
+            return Err(Refusal {
+                reason: format!("There is no way from {at} to {to} in place: {}. Set up a new release and load the data into it.", gate.title),
+                rule: gate.rule.clone(),
+            });
         }
         let next = passed(to).filter_map(|gate| Some((gate, gate.stop.as_ref()?))).min_by_key(|(_, stop)| stop.prefer.0);
         let stop = match next {
@@ -35,7 +38,9 @@ pub(super) fn stops(from: MilvusVersion, to: MilvusVersion, gates: &[Gate]) -> R
                 chart: None,
                 prepares: Vec::new(),
                 needs: needs(passed(to)),
-                reason: passed(to).next().map_or_else(|| "The version that was asked for.".to_owned(), |gate| format!("The version that was asked for; {}.", gate.title)),
+                reason: passed(to)
+                    .next()
+                    .map_or_else(|| "The version that was asked for.".to_owned(), |gate| format!("The version that was asked for; {}.", gate.title)),
                 sources: passed(to).flat_map(|gate| gate.sources.iter().cloned()).collect(),
             },
         };
