@@ -84,7 +84,8 @@ Examples:
   2  wrong usage, or something could not be read
   3  no Milvus release found although --require-milvus was given"))]
 pub(crate) struct CheckArguments {
-    /// Files or folders; `-` reads rendered manifests from standard input.
+    /// Files or folders; `-` reads rendered manifests from standard input. What they refer to elsewhere in the same git work tree is looked at as well. Reports name files
+    /// from the top of the work tree.
     #[arg(value_name = "PATH", default_value = ".", value_hint = ValueHint::AnyPath)]
     pub(crate) paths: Vec<PathBuf>,
     /// Compare with the merge base of this git revision and HEAD.

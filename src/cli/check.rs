@@ -1,12 +1,10 @@
 //! `check`: reads the tree (and the state before), judges every change, writes the reports.
 
+mod inputs;
+
 use std::collections::BTreeSet;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-
-use anyhow::{Context as _, bail};
 
 use rayon::prelude::*;
 
@@ -18,17 +16,14 @@ use milvus_guard::model::helm::HelmMajor;
 use milvus_guard::policy::{self, Policies};
 use milvus_guard::report::Sources;
 use milvus_guard::source::pair::{self, Pair};
-use milvus_guard::source::{self, Reading, SourceFile, Tree};
+use milvus_guard::source::{self, Tree as _};
 
 use super::args::{CheckArguments, HelmVersion, KubernetesVersion};
 use super::before::Given;
 use super::git::{Base, Comparison};
-use super::scope::{Scope, relative_to};
-use super::walk::{self, Walked};
+use super::walk::Walked;
 use super::{exit, gaps, output};
-
-/// The path of standard input.
-const STDIN: &str = "-";
+use inputs::Inputs;
 
 /// Runs `check`.
 ///
@@ -37,74 +32,39 @@ const STDIN: &str = "-";
 pub(crate) fn run(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
     let limit_bytes = arguments.max_file_size.0;
     let given = Given::read(&arguments.before, limit_bytes)?;
-    let (scope, mut after) = read_after(arguments)?;
-    let base = match &arguments.base {
-        Some(revision) => {
-            let comparison = Comparison::open(&scope, revision)?;
-            after.add(&comparison.left_out(&scope, &after.tree));
+    let mut inputs = Inputs::read(arguments)?;
+    let comparison = arguments.base.as_deref().map(|revision| Comparison::open(&inputs.walked_scope, revision)).transpose()?;
+    let base = match comparison {
+        Some(comparison) => {
+            inputs.add(&comparison.left_out(&inputs.walked_scope, &inputs.walked.tree));
             let commit = comparison.commit.clone();
-            Some((commit, comparison.read(&scope, &after, limit_bytes)))
+            Some((commit, comparison.read(&inputs.walked_scope, &inputs.walked, limit_bytes)))
         }
         None => None,
     };
     let base = base.as_ref().map(|(commit, base)| (commit.as_str(), base));
-    let report = judge(arguments, &given, &after, base);
-    let texts = Texts { after: &after, before: base.map(|(_, base)| base), given: &given };
+    let report = judge(arguments, &given, &inputs, base);
+    let texts = Texts { after: &inputs.walked, before: base.map(|(_, base)| base), given: &given };
     output::write(arguments, &report, &texts)?;
     Ok(exit_code(arguments, &report))
 }
 
-/// The scope and what is in it now.
-fn read_after(arguments: &CheckArguments) -> anyhow::Result<(Scope, Walked)> {
-    let is_stdin = |path: &PathBuf| path == Path::new(STDIN);
-    let on_disk: Vec<PathBuf> = arguments.paths.iter().filter(|path| !is_stdin(path)).chain(&arguments.values).cloned().collect();
-    let has_stdin = arguments.paths.iter().any(is_stdin);
-    if has_stdin && arguments.base.is_some() {
-        bail!("--base compares files, and standard input has no state before; give it with --before");
-    }
-    let scope = Scope::resolve(&on_disk)?;
-    let mut walked = walk::walk(&scope, arguments.max_file_size.0);
-    for file in &arguments.values {
-        let real = std::fs::canonicalize(file).with_context(|| format!("cannot look at `{}`", file.display()))?;
-        let path = relative_to(&real, &scope.root).with_context(|| format!("`{}` cannot be named below `{}`", file.display(), scope.root.display()))?;
-        let text = walked.tree.read(&path).with_context(|| format!("cannot read the values file `{}`", file.display()))?;
-        walked.push(SourceFile::new(path.into(), text).into_values());
-    }
-    if has_stdin {
-        read_stdin(&mut walked, arguments.max_file_size.0)?;
-    }
-    Ok((scope, walked))
-}
-
-fn read_stdin(walked: &mut Walked, limit_bytes: u64) -> anyhow::Result<()> {
-    let mut bytes = Vec::new();
-    std::io::stdin().lock().take(limit_bytes.saturating_add(1)).read_to_end(&mut bytes).context("cannot read standard input")?;
-    let path: Arc<str> = STDIN.into();
-    if bytes.len() as u64 > limit_bytes {
-        bail!("standard input has more than {limit_bytes} bytes; split it, or raise the limit with --max-file-size");
-    }
-    match walk::text_of(bytes) {
-        Ok(text) => walked.push(SourceFile::new(path, text)),
-        Err(_) => bail!("standard input is not UTF-8 text; pipe in YAML, as `helm template` prints it"),
-    }
-    Ok(())
-}
-
-/// Reads both states, pairs them and judges each change.
-fn judge(arguments: &CheckArguments, given: &Given, after: &Walked, base: Option<(&str, &Base<'_>)>) -> Report {
-    let mut reading = source::read_tree(&after.tree, &after.candidates);
-    let mut gaps: Vec<NotChecked> = after.gaps.clone();
-    gaps.append(&mut reading.gaps);
-    let releases = count_releases(&reading);
+/// Pairs both states and judges each change.
+fn judge(arguments: &CheckArguments, given: &Given, inputs: &Inputs, base: Option<(&str, &Base<'_>)>) -> Report {
+    let mut gaps: Vec<NotChecked> = inputs.walked.gaps.iter().chain(&inputs.reading.gaps).cloned().collect();
+    let declarations = inputs.reading.declarations.clone();
     let mut pairs = match base {
-        None => pair::present(reading.declarations),
+        None => pair::present(declarations),
         Some((_, base)) => {
             let mut before = source::read_tree(&base.tree, &base.candidates);
             gaps::add_before(&mut gaps, base.gaps.iter().cloned().chain(before.gaps.drain(..)));
-            pair::pair(before.declarations, reading.declarations)
+            pair::pair(before.declarations, declarations)
         }
     };
+    pairs.retain(|pair| pair.after.as_ref().or(pair.before.as_ref()).is_some_and(|declaration| inputs.holds(&declaration.path)));
+    gaps.retain(|gap| inputs.holds(&gap.file));
     given.fill_in(&mut pairs);
+    let releases = count_releases(&pairs);
     let changes = pairs.iter().filter(|pair| is_change(pair)).count();
     let gaps = gaps::distinct(gaps);
     let of_releases = pairs.iter().filter_map(|pair| pair.after.as_ref()).flat_map(|declaration| declaration.gaps.iter().cloned());
@@ -116,7 +76,7 @@ fn judge(arguments: &CheckArguments, given: &Given, after: &Walked, base: Option
     }
     let count = |severity| findings.iter().filter(|finding| !finding.waived && finding.severity == severity).count();
     let summary = Summary {
-        files: after.tree.paths().len().max(after.candidates.len()),
+        files: inputs.count_files(),
         releases,
         changes,
         errors: count(Severity::Error),
@@ -148,9 +108,9 @@ fn is_change(pair: &Pair) -> bool {
 }
 
 /// Releases that are declared: a release that is installed and later upgraded in one script is one.
-fn count_releases(reading: &Reading) -> usize {
+fn count_releases(pairs: &[Pair]) -> usize {
     let is_release = |declaration: &&Declaration| !matches!(declaration.operation, Operation::Pull | Operation::RepoAdd);
-    reading.declarations.iter().filter(is_release).map(|declaration| &declaration.identity).collect::<BTreeSet<_>>().len()
+    pairs.iter().filter_map(|pair| pair.after.as_ref()).filter(is_release).map(|declaration| &declaration.identity).collect::<BTreeSet<_>>().len()
 }
 
 /// The exit code that a report calls for.

@@ -21,13 +21,17 @@ impl Scope {
     /// Resolves paths.
     ///
     /// # Errors
-    /// When a path does not exist, cannot be resolved, is no regular file or folder, or is not UTF-8.
+    /// When a path does not exist, cannot be opened, is no regular file or folder, or is not UTF-8.
     pub(crate) fn resolve(paths: &[PathBuf]) -> anyhow::Result<Self> {
         let mut resolved = Vec::with_capacity(paths.len());
         for path in paths {
             let real = std::fs::canonicalize(path).with_context(|| format!("cannot look at `{}`", path.display()))?;
             let metadata = std::fs::metadata(&real).with_context(|| format!("cannot look at `{}`", path.display()))?;
-            if !metadata.is_dir() && !metadata.is_file() {
+            if metadata.is_dir() {
+                std::fs::read_dir(&real).map(drop).with_context(|| format!("cannot look into `{}`", path.display()))?;
+            } else if metadata.is_file() {
+                std::fs::File::open(&real).map(drop).with_context(|| format!("cannot read `{}`", path.display()))?;
+            } else {
                 bail!("`{}` is neither a file nor a folder; pipe its content in and give `-` as the path", path.display());
             }
             resolved.push((real, metadata.is_dir()));
@@ -45,6 +49,16 @@ impl Scope {
         files.dedup();
         files.retain(|file| !folders.iter().any(|folder| is_below(file, folder)));
         Ok(Self { root, is_git, folders, files })
+    }
+
+    /// The whole tree below the root.
+    pub(crate) fn whole(&self) -> Self {
+        Self { folders: vec![String::new()], files: Vec::new(), ..self.clone() }
+    }
+
+    /// Whether there is more in the tree than the scope.
+    pub(crate) fn is_a_part(&self) -> bool {
+        !self.folders.iter().any(String::is_empty)
     }
 
     /// Whether a path below the root is part of the scope.

@@ -116,3 +116,24 @@ fn json_has_the_same_findings_whatever_the_order_of_threads() {
     let first = run();
     assert!((0..5).all(|_| run() == first));
 }
+
+#[test]
+fn a_part_of_the_tree_is_judged_with_what_it_refers_to_elsewhere() {
+    let (release, repository) = {
+        let all = helm_release("4.2.48");
+        let (release, repository) = all.split_once("---\n").unwrap();
+        (release.to_owned(), repository.to_owned())
+    };
+    let sandbox = Sandbox::new();
+    sandbox.write("clusters/prod/milvus.yaml", &release).write("sources/zilliztech.yaml", &repository).write("clusters/dev/milvus.yaml", &release);
+    sandbox.git("", &["init", "-q"]);
+    sandbox.commit("", "before");
+    sandbox.write("clusters/prod/milvus.yaml", release.replace("4.2.48", "5.0.19")).write("clusters/dev/milvus.yaml", release.replace("4.2.48", "5.0.19"));
+    for path in ["clusters/prod", "clusters/prod/milvus.yaml"] {
+        let outcome = sandbox.run(&["check", path, "--base", "HEAD", "--format", "json"]);
+        let found = findings(&outcome);
+        assert!(has(&outcome, "MV205 clusters/prod/milvus.yaml:10:16"), "{}", outcome.shown());
+        assert!(!found.iter().any(|finding| finding.starts_with("MV903") || finding.contains("clusters/dev")), "{}", outcome.shown());
+        assert_eq!((&outcome.json()["summary"]["files"], &outcome.json()["summary"]["releases"]), (&json!(1), &json!(1)));
+    }
+}
