@@ -81,6 +81,8 @@ pub enum Condition {
     RollingAsked(bool),
     /// Whether the chart's files merely lie in the tree.
     SourceOnly(bool),
+    /// Evidence that belongs to the release.
+    Evidence(EvidenceIs),
     /// Whether something is known at all; never in doubt itself.
     Known(Known),
     /// The Helm client.
@@ -482,6 +484,30 @@ pub enum LockState {
     Agrees,
     /// It disagrees.
     Disagrees,
+}
+
+/// Evidence that belongs to the release; holds when one piece fits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvidenceIs {
+    /// One of these kinds.
+    #[serde(deserialize_with = "one_or_many")]
+    pub kind: Vec<EvidenceWord>,
+    /// An acknowledgement that names this rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+}
+
+/// Kinds of evidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EvidenceWord {
+    /// A `GuardedUpgrade` of the release that leads to the version after.
+    GuardedUpgrade,
+    /// A call of the migration script to the version after.
+    MigrateCall,
+    /// An acknowledgement that names this rule.
+    Acknowledged,
 }
 
 /// Whether something is known.

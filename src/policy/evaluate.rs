@@ -8,8 +8,8 @@ use crate::model::value::Value;
 use crate::model::version::{EffectiveVersion, ImageTag, TagMeaning, VersionSpec};
 use crate::policy::answer::Answer;
 use crate::policy::condition::{
-    ChartIs, ChartSpec, ChartState, ComponentIs, Condition, Crosses, Direction, Field, FlagIs, ImageTagIs, Knowable, Known, LockState, MilvusIs, QueueIs,
-    Scalar, Several, Side, TagKind, ToolVersion, ValueIs, ValuePath, ValueTree, ValueType,
+    ChartIs, ChartSpec, ChartState, ComponentIs, Condition, Crosses, Direction, EvidenceIs, EvidenceWord, Field, FlagIs, ImageTagIs, Knowable, Known,
+    LockState, MilvusIs, QueueIs, Scalar, Several, Side, TagKind, ToolVersion, ValueIs, ValuePath, ValueTree, ValueType,
 };
 use crate::policy::facts::{self, Facts, Found};
 use crate::policy::find::Hit;
@@ -97,6 +97,7 @@ impl Context<'_> {
             Condition::Lock(states) => self.after(|release| states.contains(&lock_state(&release.declaration)).into()),
             Condition::RollingAsked(asked) => self.after(|release| (rolling_asked(release) == *asked).into()),
             Condition::SourceOnly(only) => self.after(|release| (release.declaration.source_only == *only).into()),
+            Condition::Evidence(is) => self.after(|release| evidence_is(&release.declaration, is).into()),
             Condition::Known(known) => is_known(self.facts.side(known.side), known).into(),
             Condition::HelmClient(is) => self.tool(self.facts.change.environment.helm.map(|(a, b, c)| ToolVersion(a, b, c)), |d| &d.helm, &is.below),
             Condition::Kubernetes(is) => self.tool(self.facts.change.environment.kubernetes.map(|(a, b)| ToolVersion(a, b, 0)), |d| &d.kubernetes, &is.below),
@@ -400,6 +401,14 @@ fn flag_is(declaration: &Declaration, is: &FlagIs) -> Answer {
         });
     }
     answer
+}
+
+fn evidence_is(declaration: &Declaration, is: &EvidenceIs) -> bool {
+    declaration.evidence.iter().any(|evidence| match &evidence.kind {
+        EvidenceKind::GuardedUpgrade { .. } => is.rule.is_none() && is.kind.contains(&EvidenceWord::GuardedUpgrade),
+        EvidenceKind::MigrateCall { .. } => is.rule.is_none() && is.kind.contains(&EvidenceWord::MigrateCall),
+        EvidenceKind::Acknowledged { rule, .. } => is.kind.contains(&EvidenceWord::Acknowledged) && is.rule.as_ref().is_none_or(|wanted| **wanted == **rule),
+    })
 }
 
 /// Go's duration (`1h10m`, `300s`, `1.5h`; a bare number as Helm 2 wrote it counts seconds), in whole seconds.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::case::Case;
-use super::condition::{ComponentIs, Condition, ValuePath, one_or_many};
+use super::condition::{ComponentIs, Condition, EvidenceWord, ValuePath, one_or_many};
 use super::text::Template;
 use super::words::{FlagKind, NotCheckedKind, Severity};
 
@@ -126,18 +126,6 @@ pub struct Door {
     /// Kinds of evidence that it takes.
     #[serde(deserialize_with = "one_or_many")]
     pub evidence: Vec<EvidenceWord>,
-}
-
-/// Kinds of evidence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum EvidenceWord {
-    /// A `GuardedUpgrade` of the release that leads to the version after.
-    GuardedUpgrade,
-    /// A call of the migration script to the version after.
-    MigrateCall,
-    /// An acknowledgement that names this rule.
-    Acknowledged,
 }
 
 /// A place. In YAML a word, or a table with one key.

@@ -6,10 +6,10 @@ use crate::model::release::Release;
 use crate::model::version::MilvusVersion;
 use crate::model::words::Severity;
 use crate::policy::answer::Answer;
-use crate::policy::condition::Side;
+use crate::policy::condition::{EvidenceWord, Side};
 use crate::policy::evaluate::Context;
 use crate::policy::find::{self, Hit};
-use crate::policy::format::{Door, EvidenceWord, Find, Needs, Outcome, Rule, Scope};
+use crate::policy::format::{Door, Find, Needs, Outcome, Rule, Scope};
 use crate::policy::load::Bundle;
 
 /// What a rule would say about one hit, before precedence.

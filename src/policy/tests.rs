@@ -8,12 +8,12 @@ use serde_json::json;
 
 use super::case::{Case, CaseState};
 use super::condition::{
-    ChartIs, ComponentIs, Condition, Crosses, FlagIs, HitIs, ImageTagIs, Known, MilvusIs, ModeIs, ObjectStoreIs, QueueIs, RepositoryIs, Several, ToolIs,
-    ValueIs,
+    ChartIs, ComponentIs, Condition, Crosses, EvidenceIs, EvidenceWord, FlagIs, HitIs, ImageTagIs, Known, MilvusIs, ModeIs, ObjectStoreIs, QueueIs,
+    RepositoryIs, Several, ToolIs, ValueIs,
 };
 use super::fixture;
 use super::format::{
-    At, ChangedFind, CopiedFind, DependenciesFind, DependencyImage, Door, EvidenceWord, Find, FixSpec, FlagsFind, FlipsFind, GapsFind, Outcome, Paths, WhileOn,
+    At, ChangedFind, CopiedFind, DependenciesFind, DependencyImage, Door, Find, FixSpec, FlagsFind, FlipsFind, GapsFind, Outcome, Paths, WhileOn,
 };
 use super::selftest::tests::from_folder;
 use super::tables::{BadVersion, Gate, RemovedValue, Stop};
@@ -167,6 +167,7 @@ fn the_readme_tells_every_field_word_and_placeholder() {
         fields::<Known>(),
         fields::<ToolIs>(),
         fields::<HitIs>(),
+        fields::<EvidenceIs>(),
         fields::<Paths>(),
         fields::<ChangedFind>(),
         fields::<WhileOn>(),

@@ -4,9 +4,9 @@ use super::Hit;
 use super::changed_values::quantity;
 use super::paths::printed;
 use crate::model::catalogue::Catalogue;
-use crate::model::value::{Node, Value};
+use crate::model::value::{Node, Value, escape_key};
 use crate::policy::answer::Answer;
-use crate::policy::condition::{ValuePath, ValueType};
+use crate::policy::condition::ValueType;
 use crate::policy::evaluate::type_of;
 use crate::policy::facts::{self, Facts, Found};
 use crate::policy::format::DependenciesFind;
@@ -17,52 +17,55 @@ pub(crate) fn wrong_types(facts: &Facts<'_>) -> Vec<Hit> {
     let Some(after) = facts.after else { return Vec::new() };
     let Some(defaults) = after.chart.judged_as().and_then(|chart| Catalogue::embedded().defaults(chart)) else { return Vec::new() };
     let mut hits = Vec::new();
-    after.user.for_each_leaf(&mut |path, entry| {
-        let value = &entry.node.value;
-        if matches!(value, Value::Null | Value::Unknown(_)) {
-            return;
-        }
-        let keys = ValuePath::from(path.to_owned()).keys;
-        let Some((expected, found)) = contradiction(&defaults, &keys, value) else { return };
-        let place = entry.node.origin.place().or_else(|| entry.key.place());
-        hits.push(Hit::at_path(path).with("expected", expected).with("found", found).placed(place));
-    });
+    compare(&after.user, Some(&defaults), "", &mut hits);
     hits
 }
 
-/// What the default expects and what the user wrote, in words, where they do not fit.
-fn contradiction(defaults: &Node, keys: &[String], value: &Value) -> Option<(String, String)> {
-    let words = |expected: &str, found: &str| Some((expected.to_owned(), found.to_owned()));
-    if is_quantity_path(keys)
-        && let Value::String(text) = value
-        && !text.contains("{{")
-        && quantity(value).is_none()
-    {
-        return words("a quantity such as 2Gi", "a text that is no quantity");
+/// Walks user values and defaults side by side; what has no default is only asked for its unit.
+fn compare(user: &Node, default: Option<&Node>, path: &str, hits: &mut Vec<Hit>) {
+    let Some(table) = user.table() else { return };
+    let defaults = default.and_then(Node::table);
+    for (key, entry) in &table.entries {
+        let path = if path.is_empty() { escape_key(key) } else { format!("{path}.{}", escape_key(key)) };
+        let default = defaults.and_then(|defaults| defaults.entries.get(key)).map(|entry| &entry.node);
+        let problem = default.and_then(|default| contradiction(&default.value, &entry.node.value)).or_else(|| wrong_unit(&path, &entry.node.value));
+        match problem {
+            Some((expected, found)) => {
+                let place = entry.node.origin.place().or_else(|| entry.key.place());
+                hits.push(Hit::at_path(&path).with("expected", expected).with("found", found).placed(place));
+            }
+            None => compare(&entry.node, default, &path, hits),
+        }
     }
-    let default = match facts::walk(defaults, keys) {
-        Found::Entry(entry) => &entry.node.value,
-        // A scalar may stand above: then the user's table replaces it.
-        Found::Nothing | Found::Unknown => return above(defaults, keys),
-    };
+}
+
+/// What the default expects and what the user wrote, in words, where they do not fit.
+fn contradiction(default: &Value, value: &Value) -> Option<(&'static str, &'static str)> {
+    // Null takes a default away, an empty text is nothing to most templates, and what is templated may be anything.
+    if matches!(value, Value::Null | Value::Unknown(_)) || value.as_str() == Some("") {
+        return None;
+    }
     let (expected, found) = (type_of(default), type_of(value));
     let fits = match expected {
-        // Nothing is said about the type, or a number may be written as a text.
         ValueType::Null => true,
-        ValueType::Text | ValueType::Number => default.as_str().is_some_and(str::is_empty) || !matches!(found, ValueType::List | ValueType::Table),
-        ValueType::Bool => found == ValueType::Bool,
+        // `0` and `1` mean what they say to a template, and so does any text but one that reads as no.
+        ValueType::Bool => match value {
+            Value::String(text) => !["false", "no", "off", "0", "n", "f"].contains(&text.to_ascii_lowercase().as_str()),
+            Value::List(_) | Value::Table(_) => false,
+            _ => true,
+        },
+        // A number may be written as a text and a text as a number.
+        ValueType::Text | ValueType::Number => default.as_str() == Some("") || !matches!(found, ValueType::List | ValueType::Table),
         ValueType::List => found == ValueType::List,
         ValueType::Table => found == ValueType::Table,
     };
-    if fits { None } else { words(name(expected), name(found)) }
+    if fits { None } else { Some((name(expected), name(found))) }
 }
 
-fn above(defaults: &Node, keys: &[String]) -> Option<(String, String)> {
-    let (_, parents) = keys.split_last()?;
-    match facts::walk(defaults, parents) {
-        Found::Entry(entry) if type_of(&entry.node.value) == ValueType::Bool => Some((name(ValueType::Bool).to_owned(), name(ValueType::Table).to_owned())),
-        _ => None,
-    }
+/// A quantity that Kubernetes would refuse.
+fn wrong_unit(path: &str, value: &Value) -> Option<(&'static str, &'static str)> {
+    let text = value.as_str().filter(|text| !text.is_empty())?;
+    (is_quantity_path(path) && !text.contains("{{") && quantity(value).is_none()).then_some(("a quantity such as 2Gi", "a text that is no quantity"))
 }
 
 fn name(of: ValueType) -> &'static str {
@@ -77,11 +80,13 @@ fn name(of: ValueType) -> &'static str {
 }
 
 /// `resources.requests.memory`, `persistence.size` and the like.
-fn is_quantity_path(keys: &[String]) -> bool {
-    let last = keys.last().map(String::as_str);
-    let under_resources = keys.iter().any(|key| key == "resources") && keys.iter().any(|key| key == "requests" || key == "limits");
-    (under_resources && matches!(last, Some("memory" | "cpu" | "ephemeral-storage")))
-        || (last == Some("size") && keys.iter().any(|key| key.to_ascii_lowercase().contains("persisten")))
+fn is_quantity_path(path: &str) -> bool {
+    let Some((above, last)) = path.rsplit_once('.') else { return false };
+    match last {
+        "memory" | "cpu" | "ephemeral-storage" => above.ends_with("resources.requests") || above.ends_with("resources.limits"),
+        "size" => above.to_ascii_lowercase().contains("persisten"),
+        _ => false,
+    }
 }
 
 /// Image tags of dependencies that do not start as those that fit.
