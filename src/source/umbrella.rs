@@ -185,6 +185,8 @@ fn copy_of_zilliztech(chart: &ChartFolder) -> Declaration {
         vendored: Some(chart.folder.clone()),
     };
     declaration.source_only = true;
+    // What a copy in the tree runs with is said where it is deployed.
+    declaration.layers = vec![Layer::Unseen { what: "the values that this copy of the chart is deployed with".into(), place: declaration.place.clone() }];
     declaration
 }
 
@@ -479,7 +481,7 @@ mod tests {
     fn a_copy_of_the_chart_is_a_source_and_its_values_are_not_the_users() {
         let all = read_all(&[("charts/milvus/Chart.yaml", COPY), ("charts/milvus/values.yaml", "cluster: {enabled: true}\nqueryNode: {replicas: 1}\n")]);
         assert_eq!(all.len(), 1);
-        assert!(all[0].source_only && all[0].layers.is_empty());
+        assert!(all[0].source_only && matches!(all[0].layers[..], [Layer::Unseen { .. }]));
         assert_eq!(all[0].chart.lineage, Lineage::Zilliztech);
     }
 
