@@ -2,7 +2,7 @@
 //!
 //! The rules are those of `resolve.go` and `decode.go` in go.yaml.in/yaml/v2 v2.4.4, and of `convertToJSONableObject` in sigs.k8s.io/yaml v1.6.0.
 
-use super::yaml::Style;
+use super::yaml::{Kind, Node, Style};
 
 /// A scalar with its type.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,7 +15,7 @@ pub enum Scalar<'t> {
     Int(i64),
     /// A whole number beyond `i64`.
     Uint(u64),
-    /// A number with a fraction or an exponent; never infinite, never NaN.
+    /// A number with a fraction or an exponent.
     Float(f64),
     /// Anything else.
     Text(&'t str),
@@ -28,8 +28,21 @@ pub enum Scalar<'t> {
 /// # Errors
 /// In words, where Helm refuses the whole file: a tag that does not fit, `.nan` and `.inf`, broken base64.
 pub fn resolve<'t>(text: &'t str, style: Style, tag: Option<&str>) -> Result<Scalar<'t>, String> {
+    match typed(text, style, tag)? {
+        Scalar::Float(value) if !value.is_finite() => Err("numbers that are infinite or NaN cannot be written as JSON".into()),
+        scalar => Ok(scalar),
+    }
+}
+
+/// Whether a scalar cannot be what its tag says.
+#[must_use]
+pub fn is_misfit(text: &str, style: Style, tag: Option<&str>) -> bool {
+    typed(text, style, tag).is_err()
+}
+
+fn typed<'t>(text: &'t str, style: Style, tag: Option<&str>) -> Result<Scalar<'t>, String> {
     match tag {
-        None if style == Style::Plain => finite(plain(text)),
+        None if style == Style::Plain => Ok(plain(text)),
         None | Some("str" | "!") => Ok(Scalar::Text(text)),
         Some("!!binary") => binary(text),
         Some("!!timestamp") if looks_like_a_date(text) => Ok(Scalar::Text(text)),
@@ -38,11 +51,19 @@ pub fn resolve<'t>(text: &'t str, style: Style, tag: Option<&str>) -> Result<Sca
     }
 }
 
-/// What a scalar is as the key of a table.
+/// What a node is as the key of a table. A key that is templated is its source text.
 ///
 /// # Errors
-/// In words, where Helm refuses the whole file: a key that is null, or a number beyond `i64`.
-pub fn key_text(scalar: Scalar<'_>) -> Result<String, String> {
+/// In words, where Helm refuses the whole file: a key that is null, a collection, or a number beyond `i64`.
+pub fn key_of(key: &Node) -> Result<String, String> {
+    match &key.kind {
+        Kind::Scalar { text, templated: true, .. } => Ok(text.to_string()),
+        Kind::Scalar { text, style, tag, .. } => key_text(typed(text, *style, tag.as_deref())?),
+        Kind::Sequence(_) | Kind::Mapping(_) => Err("a key is a collection".into()),
+    }
+}
+
+fn key_text(scalar: Scalar<'_>) -> Result<String, String> {
     match scalar {
         Scalar::Text(text) => Ok(text.to_owned()),
         Scalar::Decoded(text) => Ok(text),
@@ -54,15 +75,8 @@ pub fn key_text(scalar: Scalar<'_>) -> Result<String, String> {
     }
 }
 
-fn finite(scalar: Scalar<'_>) -> Result<Scalar<'_>, String> {
-    match scalar {
-        Scalar::Float(value) if !value.is_finite() => Err("numbers that are infinite or NaN cannot be written as JSON".into()),
-        scalar => Ok(scalar),
-    }
-}
-
 fn tagged<'t>(text: &'t str, tag: &str) -> Result<Scalar<'t>, String> {
-    let scalar = finite(plain(text))?;
+    let scalar = plain(text);
     match (tag, &scalar) {
         ("bool", Scalar::Bool(_)) | ("int", Scalar::Int(_) | Scalar::Uint(_)) | ("float", Scalar::Float(_)) | ("null", Scalar::Null) => Ok(scalar),
         #[expect(clippy::cast_precision_loss, reason = "as Helm does")]
@@ -160,8 +174,15 @@ fn parse_float(text: &str) -> Option<Scalar<'static>> {
 fn short_float(value: f64) -> String {
     #[expect(clippy::cast_possible_truncation, reason = "as Helm does")]
     let single = value as f32;
-    if single.is_infinite() {
-        return if single > 0.0 { ".inf".into() } else { "-.inf".into() };
+    if !single.is_finite() {
+        return if single.is_nan() {
+            ".nan"
+        } else if single > 0.0 {
+            ".inf"
+        } else {
+            "-.inf"
+        }
+        .into();
     }
     let scientific = format!("{single:e}");
     let Some((digits, exponent)) = scientific.split_once('e') else {

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span as ParserSpan};
 
+use super::scalar;
 use super::template::{Masked, mask};
 
 /// Bounds on what one stream may expand to.
@@ -478,7 +479,7 @@ fn is_merge_key(key: &Node) -> bool {
     matches!(&key.kind, Kind::Scalar { text, style: Style::Plain, templated: false, .. } if &**text == "<<")
 }
 
-/// Keeps the last of several entries with the same key, as Helm's decoder does.
+/// Keeps the last of several entries with the same key, as Helm's decoder does; an entry that makes the decoder refuse the document is kept as well.
 fn dedupe(mut entries: Vec<(Node, Node)>) -> Vec<(Node, Node)> {
     if entries.len() > 64 {
         let mut last: HashMap<String, usize> = HashMap::new();
@@ -487,16 +488,30 @@ fn dedupe(mut entries: Vec<(Node, Node)>) -> Vec<(Node, Node)> {
                 last.insert(text.to_owned(), i);
             }
         }
-        return entries.into_iter().enumerate().filter(|(i, (key, _))| key.text().is_none_or(|t| last.get(t) == Some(i))).map(|(_, e)| e).collect();
+        return entries
+            .into_iter()
+            .enumerate()
+            .filter(|(i, (key, value))| key.text().is_none_or(|t| last.get(t) == Some(i)) || is_refused(value))
+            .map(|(_, e)| e)
+            .collect();
     }
     let said_later: Vec<bool> = entries
         .iter()
         .enumerate()
-        .map(|(i, (key, _))| key.text().is_some_and(|text| entries.iter().skip(i + 1).any(|(later, _)| later.text() == Some(text))))
+        .map(|(i, (key, value))| key.text().is_some_and(|text| entries.iter().skip(i + 1).any(|(later, _)| later.text() == Some(text))) && !is_refused(value))
         .collect();
     let mut said_later = said_later.into_iter();
     entries.retain(|_| !said_later.next().unwrap_or_default());
     entries
+}
+
+/// Whether Helm's decoder refuses what is in a node, also where a later entry takes its place.
+fn is_refused(node: &Node) -> bool {
+    match &node.kind {
+        Kind::Scalar { text, style, tag, templated } => !templated && scalar::is_misfit(text, *style, tag.as_deref()),
+        Kind::Sequence(items) => items.iter().any(is_refused),
+        Kind::Mapping(entries) => entries.iter().any(|(key, value)| !matches!(key.kind, Kind::Scalar { .. }) || is_refused(key) || is_refused(value)),
+    }
 }
 
 #[cfg(test)]

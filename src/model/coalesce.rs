@@ -34,7 +34,7 @@ pub struct Dependency {
     pub condition: Option<Arc<str>>,
     /// Tags that switch it on or off where no condition does.
     pub tags: Vec<Arc<str>>,
-    /// The chart itself; where it is not known it counts as one without values.
+    /// The chart itself; where it is not known it counts as one without values. Dependencies on the same chart share it.
     pub chart: Option<Arc<ChartValues>>,
 }
 
@@ -88,15 +88,15 @@ pub enum WarningKind {
 /// Computes the values that templates see.
 #[must_use]
 pub fn effective(chart: &ChartValues, user: &Node, helm: HelmMajor) -> Effective {
-    let mut run = Run { helm, notes: None, refused: None, undecided: Vec::new() };
+    let mut run = Run { helm, notes: None, refused: None, undecided: Vec::new(), seen: Vec::new() };
     let none = Arc::default();
     let user = match &user.value {
         Value::Table(table) => table,
         Value::Unknown(reason) => &Arc::new(Table { rest_unknown: Some(Arc::clone(reason)), ..Table::default() }),
         _ => &none,
     };
-    let mut loaded = Loaded::of(chart);
-    run.enable(&mut loaded, &chart.dependencies, user, "");
+    let mut loaded = Loaded::new(Some(chart), &chart.name);
+    run.enable(&mut loaded, user, "");
     run.take_in_dependencies(&mut loaded);
     run.notes = Some(Vec::new());
     let values = run.coalesce(&loaded, Arc::clone(user), Mode::Coalesce, &Path::Root);
@@ -121,29 +121,39 @@ enum Mode {
 /// A chart as Helm holds it while it works: what was switched off is gone, what has an alias bears it.
 struct Loaded<'c> {
     key: Arc<str>,
+    chart: Option<&'c ChartValues>,
     defaults: Arc<Table>,
-    /// The entries of its `dependencies`, not looked at yet.
-    declared: &'c [Dependency],
     dependencies: Vec<Self>,
+    /// Whether one of the listed dependencies is enabled, so that their values become part of this chart's.
+    takes_in: bool,
 }
 
 impl<'c> Loaded<'c> {
-    /// A chart as it lies on disk: each chart once, under its own name.
-    fn of(chart: &'c ChartValues) -> Self {
+    /// A chart as it lies on disk, under a key: each chart in it once, under its own name.
+    fn new(chart: Option<&'c ChartValues>, key: &Arc<str>) -> Self {
+        let Some(chart) = chart else {
+            return Self { key: Arc::clone(key), chart: None, defaults: Arc::default(), dependencies: Vec::new(), takes_in: false };
+        };
         let mut dependencies: Vec<Self> = Vec::with_capacity(chart.dependencies.len());
         for dependency in &chart.dependencies {
-            if !dependencies.iter().any(|loaded| loaded.key == dependency.name) {
-                dependencies.push(Self::dependency(dependency, &dependency.name));
+            if !dependencies.iter().any(|loaded| loaded.is_of(dependency)) {
+                dependencies.push(Self::new(dependency.chart.as_deref(), &dependency.name));
             }
         }
-        Self { key: Arc::clone(&chart.name), defaults: Arc::clone(&chart.defaults), declared: &chart.dependencies, dependencies }
+        Self { key: Arc::clone(key), chart: Some(chart), defaults: Arc::clone(&chart.defaults), dependencies, takes_in: false }
     }
 
-    fn dependency(dependency: &'c Dependency, key: &Arc<str>) -> Self {
-        match dependency.chart.as_deref() {
-            Some(chart) => Self { key: Arc::clone(key), ..Self::of(chart) },
-            None => Self { key: Arc::clone(key), defaults: Arc::default(), declared: &[], dependencies: Vec::new() },
-        }
+    /// Whether this is the chart of a dependency, under its own name.
+    fn is_of(&self, dependency: &Dependency) -> bool {
+        self.key == dependency.name && same_chart(self.chart, dependency.chart.as_deref())
+    }
+}
+
+fn same_chart(one: Option<&ChartValues>, other: Option<&ChartValues>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => std::ptr::eq(one, other),
+        (None, None) => true,
+        _ => false,
     }
 }
 
@@ -162,15 +172,17 @@ impl Path<'_> {
     }
 }
 
-struct Run {
+struct Run<'c> {
     helm: HelmMajor,
+    /// Charts whose dependencies were looked at; Helm 3 spoils them for the next dependency on the same chart.
+    seen: Vec<&'c ChartValues>,
     /// Warnings, once they count.
     notes: Option<Vec<Warning>>,
     refused: Option<Warning>,
     undecided: Vec<Arc<str>>,
 }
 
-impl Run {
+impl<'c> Run<'c> {
     fn note(&mut self, kind: WarningKind, path: &Path<'_>, key: &str) {
         if let Some(notes) = &mut self.notes {
             notes.push(Warning { path: path.write(key), kind });
@@ -178,15 +190,15 @@ impl Run {
     }
 
     /// Switches dependencies on and off, depth first (`processDependencyEnabled`).
-    fn enable<'c>(&mut self, chart: &mut Loaded<'c>, declared: &'c [Dependency], values: &Arc<Table>, path: &str) {
-        if declared.is_empty() {
+    fn enable(&mut self, loaded: &mut Loaded<'c>, values: &Arc<Table>, path: &str) {
+        let Some(chart) = loaded.chart.filter(|chart| !chart.dependencies.is_empty()) else {
             return;
-        }
-        chart.dependencies = declared.iter().map(|dependency| Loaded::dependency(dependency, dependency.key())).collect();
-        let seen = self.coalesce(chart, Arc::clone(values), Mode::Coalesce, &Path::Root);
+        };
+        loaded.dependencies = self.named(chart);
+        let seen = self.coalesce(loaded, Arc::clone(values), Mode::Coalesce, &Path::Root);
         let seen_node = Node { value: Value::Table(Arc::clone(&seen)), origin: Origin::ChartDefault };
         let mut disabled: Vec<&Arc<str>> = Vec::new();
-        for dependency in declared {
+        for dependency in &chart.dependencies {
             match is_enabled(dependency, &seen_node, path) {
                 Some(true) => {}
                 Some(false) => disabled.push(dependency.key()),
@@ -194,11 +206,35 @@ impl Run {
                 None => {}
             }
         }
-        chart.dependencies.retain(|dependency| !disabled.contains(&&dependency.key));
-        for dependency in &mut chart.dependencies {
+        loaded.dependencies.retain(|dependency| !disabled.contains(&&dependency.key));
+        loaded.takes_in = chart.dependencies.iter().any(|dependency| !disabled.contains(&dependency.key()));
+        for dependency in &mut loaded.dependencies {
             let inner = format!("{path}{}.", dependency.key);
-            self.enable(dependency, dependency.declared, &seen, &inner);
+            self.enable(dependency, &seen, &inner);
         }
+    }
+
+    /// The dependencies of a chart under their aliases.
+    ///
+    /// Helm 3 writes an alias over the name in a list that all dependencies on the same chart share: from the second one on, what has an alias is not
+    /// found by its name any more. It then counts as a chart that is not listed: under its own name, without a switch. Helm 4 copies the list.
+    fn named(&mut self, chart: &'c ChartValues) -> Vec<Loaded<'c>> {
+        let load = |dependency: &'c Dependency, key| Loaded::new(dependency.chart.as_deref(), key);
+        let is_spoilt = self.helm == HelmMajor::Three && self.seen.iter().any(|seen| std::ptr::eq(*seen, chart));
+        if !is_spoilt {
+            self.seen.push(chart);
+            return chart.dependencies.iter().map(|dependency| load(dependency, dependency.key())).collect();
+        }
+        let (aliased, listed): (Vec<_>, Vec<_>) = chart.dependencies.iter().partition(|dependency| dependency.alias.is_some());
+        let listed: Vec<Loaded<'c>> = listed.into_iter().map(|dependency| load(dependency, &dependency.name)).collect();
+        let mut named: Vec<Loaded<'c>> = Vec::new();
+        for dependency in aliased {
+            if !listed.iter().chain(&named).any(|loaded| loaded.is_of(dependency)) {
+                named.push(load(dependency, &dependency.name));
+            }
+        }
+        named.extend(listed);
+        named
     }
 
     /// Makes the values of enabled dependencies part of their parents' defaults, from the inside out (`processImportValues`).
@@ -206,7 +242,7 @@ impl Run {
         for dependency in &mut chart.dependencies {
             self.take_in_dependencies(dependency);
         }
-        if !chart.dependencies.is_empty() {
+        if chart.takes_in {
             chart.defaults = self.coalesce(chart, Arc::default(), Mode::Merge, &Path::Root);
         }
     }

@@ -356,7 +356,7 @@ impl<'a> Parser<'a> {
                 Given::NotAList => {
                     let (text, stop) = self.until(&[',']);
                     let end = self.at - usize::from(stop.is_some());
-                    Ok((Node { value: self.typed(text), origin: self.origin(start, end) }, Flow::More))
+                    Ok((Node { value: self.typed(text, start)?, origin: self.origin(start, end) }, Flow::More))
                 }
             },
         }
@@ -412,7 +412,7 @@ impl<'a> Parser<'a> {
             if stop.is_none() {
                 return self.error(start, "list must terminate with '}'");
             }
-            items.push(Node { value: self.typed(text), origin: self.origin(start, end) });
+            items.push(Node { value: self.typed(text, start)?, origin: self.origin(start, end) });
             if stop == Some('}') {
                 if self.peek() == Some(',') {
                     self.at += 1;
@@ -423,15 +423,16 @@ impl<'a> Parser<'a> {
     }
 
     /// The value of a text by the flag's rules.
-    fn typed(&self, text: String) -> Value {
-        match self.argument.kind {
+    fn typed(&self, text: String, at: usize) -> Result<Value, SetError> {
+        Ok(match self.argument.kind {
+            SetKind::SetFile if text.is_empty() => return self.error(at, "no file is named"),
             SetKind::SetFile => match self.argument.file {
                 Some(contents) => Value::String(Arc::clone(contents)),
                 None => Value::Unknown("the file of `--set-file` was not read".into()),
             },
             SetKind::Set => typed(text),
             SetKind::SetString | SetKind::SetJson | SetKind::SetLiteral => text_or_unknown(text),
-        }
+        })
     }
 
     /// The origin of a range of bytes of the text. Where the text stands in its file as it is, columns are counted along; else it is the whole argument.

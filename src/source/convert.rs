@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use crate::document::scalar::{self, Scalar};
 use crate::document::template::is_variable;
-use crate::document::yaml::{Kind, Node as YamlNode, Span, Style};
+use crate::document::yaml::{Broken, Document, Kind, Limits, Node as YamlNode, Span, Style, parse_verbatim};
+use crate::model::helm::HelmMajor;
+use crate::model::merge::merge_over;
 use crate::model::place::{Origin, Place, Position};
 use crate::model::value::{Entry, Node, Table, Value};
 
@@ -64,14 +66,67 @@ pub fn to_verbatim_table(file: &Arc<str>, root: &YamlNode) -> Result<Node, Refus
 }
 
 fn as_table(file: &Arc<str>, root: &YamlNode, mut node: Node) -> Result<Node, Refused> {
-    match node.value {
-        Value::Table(_) | Value::Unknown(_) => Ok(node),
+    match &node.value {
+        Value::Table(_) => Ok(node),
         Value::Null => {
             node.value = Value::Table(Arc::default());
             Ok(node)
         }
+        Value::Unknown(reason) => {
+            node.value = Value::Table(Arc::new(Table { rest_unknown: Some(Arc::clone(reason)), ..Table::default() }));
+            Ok(node)
+        }
         _ => Err(Refused { place: place(file, &root.span), reason: "values are not a table".into() }),
     }
+}
+
+/// A values file as Helm reads it: Helm 3 takes the first document and leaves the rest, Helm 4 merges all of them. A file without content is an empty table.
+/// Templates and variables are unknown: the file is filled in before Helm sees it.
+///
+/// # Errors
+/// When Helm refuses the file; where the YAML itself is broken, with the place where reading stopped.
+pub fn values_of_file(file: &Arc<str>, text: &str, documents: &[Result<Document, Broken>], helm: HelmMajor) -> Result<Node, Refused> {
+    merge_documents(file, text, documents, helm, to_values_table)
+}
+
+/// As [`values_of_file`], for a file that is handed to Helm as it is (see [`to_verbatim_table`]).
+///
+/// # Errors
+/// As [`values_of_file`].
+pub fn verbatim_values_of_file(file: &Arc<str>, text: &str, helm: HelmMajor) -> Result<Node, Refused> {
+    merge_documents(file, text, &parse_verbatim(text, &Limits::default()), helm, to_verbatim_table)
+}
+
+type ReadRoot = fn(&Arc<str>, &YamlNode) -> Result<Node, Refused>;
+
+fn merge_documents(file: &Arc<str>, text: &str, documents: &[Result<Document, Broken>], helm: HelmMajor, read_root: ReadRoot) -> Result<Node, Refused> {
+    let mut values = Node::empty_table(Origin::At(Place::file_start(file)));
+    let read = |document: &Result<Document, Broken>| match document {
+        Ok(document) => read_root(file, &document.root),
+        Err(broken) => Err(Refused { place: place(file, &Span { start: broken.at, end: broken.at }), reason: broken.reason.clone() }),
+    };
+    match helm {
+        HelmMajor::Three => match documents.first() {
+            Some(document) if !follows_an_empty_document(text, document) => read(document),
+            _ => Ok(values),
+        },
+        HelmMajor::Four => {
+            for document in documents {
+                let above = read(document)?;
+                if let (Value::Table(below), Value::Table(above)) = (&mut values.value, &above.value) {
+                    merge_over(Arc::make_mut(below), above);
+                }
+            }
+            Ok(values)
+        }
+    }
+}
+
+/// Whether an explicit document without content (`---` twice) stands before this one: that is the one that Helm 3 takes.
+fn follows_an_empty_document(text: &str, document: &Result<Document, Broken>) -> bool {
+    let (Ok(Document { bytes, .. }) | Err(Broken { bytes, .. })) = document;
+    let before = text.get(..bytes.start).unwrap_or_default();
+    before.trim_start_matches('\u{feff}').lines().any(|line| line.strip_prefix("---").is_some_and(|rest| rest.chars().next().is_none_or(char::is_whitespace)))
 }
 
 struct Converter<'f> {
@@ -112,7 +167,7 @@ impl Converter<'_> {
                 table.rest_unknown = Some("a key is a template expression".into());
                 continue;
             }
-            match key_text(key) {
+            match scalar::key_of(key) {
                 Ok(text) => {
                     let entry = Entry { key: self.origin(key), node: self.node(value) };
                     table.entries.insert(text.into(), entry);
@@ -131,13 +186,6 @@ impl Converter<'_> {
         if self.refused.is_none() {
             self.refused = Some(Refused { place: place(self.file, &node.span), reason });
         }
-    }
-}
-
-fn key_text(key: &YamlNode) -> Result<String, String> {
-    match &key.kind {
-        Kind::Scalar { text, style, tag, .. } => scalar::key_text(scalar::resolve(text, *style, tag.as_deref())?),
-        Kind::Sequence(_) | Kind::Mapping(_) => Err("a key is a collection".into()),
     }
 }
 
@@ -164,7 +212,7 @@ fn shorten(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::document::yaml::{Limits, parse_stream};
+    use crate::document::yaml::parse_stream;
     use crate::model::value::Lookup;
 
     fn read(source: &str) -> Node {
@@ -197,6 +245,21 @@ mod tests {
             assert!(matches!(values.lookup(path), Lookup::Unknown(_)), "{path}");
         }
         assert_eq!(values.lookup("price").found().unwrap().node.value.as_str(), Some("$5"));
+    }
+
+    #[test]
+    fn helm_3_takes_the_first_document_and_helm_4_all() {
+        let read = |text: &str, helm| {
+            let values = values_of_file(&"v.yaml".into(), text, &parse_stream(text, &Limits::default()), helm).unwrap();
+            let mut keys = Vec::new();
+            values.for_each_leaf(&mut |path, _| keys.push(path.to_owned()));
+            keys.join(" ")
+        };
+        assert_eq!(read("a: 1\n---\nb: 1\n", HelmMajor::Three), "a");
+        assert_eq!(read("a: 1\n---\nb: 1\n", HelmMajor::Four), "a b");
+        assert_eq!(read("---\n# nothing\n---\nb: 1\n", HelmMajor::Three), "");
+        assert_eq!(read("# about\n---\nb: 1\n", HelmMajor::Three), "b");
+        assert_eq!(read("", HelmMajor::Three), "");
     }
 
     #[test]

@@ -12,6 +12,10 @@
 
 mod architecture;
 mod cli;
+mod controlplane;
+mod helm_case;
+mod helm_generator;
 mod json_schema;
 mod readme;
 mod reports;
+mod values_agree_with_helm;
