@@ -25,6 +25,8 @@ mod load;
 mod tables;
 #[path = "src/policy/text.rs"]
 mod text;
+#[path = "src/policy/vocabulary.rs"]
+mod vocabulary;
 #[path = "src/model/words.rs"]
 mod words;
 

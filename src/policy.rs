@@ -20,6 +20,7 @@ mod render;
 mod selftest;
 pub mod tables;
 pub mod text;
+pub mod vocabulary;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;

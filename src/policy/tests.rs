@@ -279,6 +279,54 @@ fn one_cause_gives_one_finding_and_the_rest_is_its_evidence() {
     }
 }
 
+/// Each rule yields to all rules of the groups before its own.
+const PRECEDENCE: &[&[&[&str]]] = &[
+    &[&["MV203"], &["MV202"], &["MV201"], &["MV204", "MV205", "MV208"]],
+    &[&["MV402"], &["MV405"], &["MV404"], &["MV401"]],
+    &[&["MV406"], &["MV401"]],
+    &[&["MV409"], &["MV408"], &["MV404"]],
+    &[&["MV111"], &["MV114"], &["MV115"]],
+    &[&["MV207"], &["MV206"]],
+    &[&["MV214"], &["MV213"]],
+    &[&["MV701"], &["MV702"]],
+    &[&["MV215"], &["MV216"], &["MV219"]],
+    &[&["MV310"], &["MV713"]],
+    &[&["MV305", "MV306", "MV402", "MV406", "MV214"], &["MV604"]],
+];
+
+#[test]
+fn rules_yield_as_one_cause_one_finding_asks() {
+    let policies = Policies::embedded();
+    let yields = |rule: &str, to: &str| policies.rule(rule).unwrap_or_else(|| panic!("{rule}")).yields_to.iter().any(|id| id == to);
+    for chain in PRECEDENCE {
+        for (index, group) in chain.iter().enumerate() {
+            for (rule, to) in group.iter().flat_map(|rule| chain[..index].iter().copied().flatten().map(move |to| (rule, to))) {
+                assert!(yields(rule, to), "{rule} must yield to {to}");
+            }
+        }
+    }
+    let storage_and_queue =
+        policies.rules().iter().filter(|rule| (rule.id.starts_with("MV4") || rule.id.starts_with("MV5")) && rule.needs == super::Needs::Before);
+    for rule in storage_and_queue {
+        assert!(yields(&rule.id, "MV203"), "{} must yield to MV203", rule.id);
+    }
+}
+
+#[test]
+fn no_rule_yields_in_a_circle() {
+    let policies = Policies::embedded();
+    for rule in policies.rules() {
+        let mut above: Vec<&str> = rule.yields_to.iter().map(String::as_str).collect();
+        let mut seen = BTreeSet::new();
+        while let Some(id) = above.pop() {
+            assert_ne!(id, rule.id, "{} yields to itself in the end", rule.id);
+            if seen.insert(id) {
+                above.extend(policies.rule(id).iter().flat_map(|rule| &rule.yields_to).map(String::as_str));
+            }
+        }
+    }
+}
+
 #[test]
 fn what_evidence_opened_silences_nothing() {
     let after = json!({"chart": "5.0.19", "evidence": ["guarded-upgrade 2.6.15"]});
