@@ -1,6 +1,8 @@
 //! Times `milvus-lint` as users run it: a large tree against `rg -l -i milvus` on the same tree in the same run, one file, and start-up.
 //! Prints medians and ratios; asserts nothing, since machines are noisy. `cargo bench --bench check`.
 
+#![allow(missing_docs, clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, reason = "a benchmark prints its figures and makes files")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -33,7 +35,10 @@ fn main() {
         }
         _ => println!("ripgrep is not installed: no ratio"),
     }
-    println!("check of one file:                             {}", show(median(repeat(|| time(Command::new(lint).args(["check", "--fail-on", "never"]).arg(&one))))));
+    println!(
+        "check of one file:                             {}",
+        show(median(repeat(|| time(Command::new(lint).args(["check", "--fail-on", "never"]).arg(&one)))))
+    );
     println!("--version:                                     {}", show(median(repeat(|| time(Command::new(lint).arg("--version"))))));
     if let Ok(meta) = std::fs::metadata(lint) {
         println!("binary:                                        {:.1} MB", meta.len() as f64 / 1e6);

@@ -1,5 +1,7 @@
 //! Makes a large tree as teams have them: mostly files that have nothing to do with Milvus, some hundred that do. The same seed gives the same tree.
 
+#![allow(clippy::disallowed_methods, clippy::indexing_slicing, reason = "makes files, from tables of known length")]
+
 use std::fmt::Write as _;
 use std::fs;
 use std::io;

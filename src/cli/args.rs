@@ -91,7 +91,7 @@ pub(crate) struct CheckArguments {
     /// Compare with the merge base of this git revision and HEAD.
     #[arg(long, value_name = "REV")]
     pub(crate) base: Option<String>,
-    /// What ran before, where the comparison does not tell: a chart version, a file that declares the release, its values, or the output of `helm list -o json` (may be
+    /// What ran before, where the comparison does not tell: a chart version, a file or folder that declares the release, its values, or the output of `helm list -o json` (may be
     /// given several times: a version and values).
     #[arg(long, value_name = "FILE|VERSION")]
     pub(crate) before: Vec<String>,

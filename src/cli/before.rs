@@ -18,6 +18,7 @@ use milvus_guard::source::memory::MemoryTree;
 use milvus_guard::source::pair::Pair;
 use milvus_guard::source::{self, SourceFile};
 
+use super::scope::Scope;
 use super::{output, walk};
 
 /// First lines of what `helm get values` prints; they look like keys.
@@ -50,13 +51,28 @@ impl Given {
         let mut given = Self::default();
         for argument in arguments {
             let path = Path::new(argument);
-            if path.exists() {
+            if path.is_dir() {
+                given.folder(path, limit_bytes)?;
+            } else if path.exists() {
                 given.file(path, argument, limit_bytes)?;
             } else if given.version.replace(version(argument)?).is_some() {
                 bail!("--before names two versions; give one");
             }
         }
         Ok(given)
+    }
+
+    /// All releases that a folder declares.
+    fn folder(&mut self, path: &Path, limit_bytes: u64) -> anyhow::Result<()> {
+        let scope = Scope::resolve(&[path.to_owned()])?;
+        let walked = walk::walk(&scope, limit_bytes);
+        let declarations = source::read_tree(&walked.tree, &walked.candidates).declarations;
+        if declarations.is_empty() {
+            bail!("--before `{}` is a folder that declares no Milvus release", path.display());
+        }
+        self.texts.extend(walked.candidates.iter().map(|file| (file.path.to_string(), Arc::clone(&file.text))));
+        self.declarations.extend(declarations);
+        Ok(())
     }
 
     fn file(&mut self, path: &Path, shown: &str, limit_bytes: u64) -> anyhow::Result<()> {
@@ -129,7 +145,7 @@ impl Given {
 /// A chart version, or the newest chart with a Milvus version that is no chart version.
 fn version(text: &str) -> anyhow::Result<ChartVersion> {
     let catalogue = Catalogue::embedded();
-    let wrong = || anyhow!("--before `{text}` is neither a file nor a chart version such as 4.2.58");
+    let wrong = || anyhow!("--before `{text}` is neither a file or folder nor a chart version such as 4.2.58");
     let chart: ChartVersion = text.parse().map_err(|_| wrong())?;
     let is_milvus = text.starts_with('v') || catalogue.get(&chart).is_none();
     let carrier = text.parse::<MilvusVersion>().ok().filter(|_| is_milvus).and_then(|milvus| catalogue.charts_of(milvus).next_back());
@@ -176,7 +192,7 @@ mod tests {
         assert_eq!(version("4.1.24").unwrap().to_string(), "4.1.24");
         assert_eq!(version("v2.5.16").unwrap().to_string(), "4.2.58");
         assert_eq!(version("99.0.0").unwrap().to_string(), "99.0.0");
-        assert!(version("before").unwrap_err().to_string().contains("neither a file nor a chart version"));
+        assert!(version("before").unwrap_err().to_string().contains("nor a chart version"));
     }
 
     #[test]

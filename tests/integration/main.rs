@@ -13,6 +13,7 @@
 mod architecture;
 mod cli;
 mod controlplane;
+mod examples;
 mod helm_case;
 mod helm_generator;
 mod json_schema;

@@ -1,0 +1,48 @@
+//! How many Milvus documents per CPU-second the engine judges once they are read: parse, resolve against the catalogue, judge by all rules, on one thread.
+//! Prints the median of several rounds; asserts nothing. `cargo bench --bench documents`.
+
+#![allow(missing_docs, clippy::print_stdout, reason = "a benchmark prints its figures")]
+
+use std::time::{Duration, Instant};
+
+use milvus_guard::model::catalogue::Catalogue;
+use milvus_guard::model::change::{Change, Environment};
+use milvus_guard::policy::{self, Policies};
+use milvus_guard::source::memory::MemoryTree;
+use milvus_guard::source::{self, SourceFile, pair};
+
+#[allow(dead_code, reason = "the tree itself is used by the other benchmark")]
+mod tree;
+
+const DOCUMENTS: usize = 2_000;
+const ROUNDS: usize = 11;
+
+fn main() {
+    let texts: Vec<(String, String)> = (0..DOCUMENTS).map(|i| (format!("milvus-{i:05}.yaml"), tree::milvus_document_text(i))).collect();
+    let tree = MemoryTree::new(texts.iter().map(|(path, text)| (path.as_str(), text.as_str())));
+    let bytes: usize = texts.iter().map(|(_, text)| text.len()).sum();
+    let Ok(one_thread) = rayon::ThreadPoolBuilder::new().num_threads(1).build() else { return };
+    let mut times: Vec<Duration> = (0..ROUNDS).map(|_| one_thread.install(|| round(&tree, &texts))).collect();
+    times.sort_unstable();
+    let median = times.get(ROUNDS / 2).copied().unwrap_or_default();
+    println!(
+        "{DOCUMENTS} documents, {bytes} bytes: {:.1} ms, {:.0} documents per CPU-second",
+        median.as_secs_f64() * 1e3,
+        DOCUMENTS as f64 / median.as_secs_f64()
+    );
+}
+
+fn round(tree: &MemoryTree, texts: &[(String, String)]) -> Duration {
+    let files: Vec<SourceFile> = texts.iter().map(|(path, text)| SourceFile::new(path.as_str().into(), text.as_str().into())).collect();
+    let start = Instant::now();
+    let reading = source::read_tree(tree, &files);
+    let mut findings = 0;
+    for pair in pair::present(reading.declarations) {
+        if let Some(change) = Change::new(pair.before, pair.after, pair.kind, Environment::default(), Catalogue::embedded()) {
+            findings += policy::check(&change, Policies::embedded()).len();
+        }
+    }
+    let time = start.elapsed();
+    assert!(findings > 0, "nothing was found: the documents were not read");
+    time
+}
