@@ -9,9 +9,9 @@ use anyhow::{anyhow, bail};
 use milvus_guard::document::yaml::{Kind, Limits, Node as YamlNode, parse_stream, parse_verbatim};
 use milvus_guard::model::catalogue::Catalogue;
 use milvus_guard::model::change::ChangeKind;
-use milvus_guard::model::declaration::{Declaration, Form, Layer};
+use milvus_guard::model::declaration::{Declaration, Form, Identity, Layer};
 use milvus_guard::model::place::{Fact, Origin};
-use milvus_guard::model::value::Value;
+use milvus_guard::model::value::{Entry, Node, Table, Value};
 use milvus_guard::model::version::{ChartVersion, MilvusVersion, VersionSpec};
 use milvus_guard::source::convert::to_verbatim_table;
 use milvus_guard::source::memory::MemoryTree;
@@ -128,9 +128,20 @@ impl Given {
             return None;
         }
         let mut before = declared.unwrap_or(after).clone();
-        before.identity = after.identity.clone();
+        // The form says how the declaration is to be read: rendered manifests name their image themselves.
+        before.identity = Identity { form: before.identity.form, ..after.identity.clone() };
+        if before.name.known().is_none() || after.name.known().is_none() {
+            before.name = after.name.clone();
+        }
+        if before.namespace.known().is_none() || after.namespace.known().is_none() {
+            before.namespace = after.namespace.clone();
+        }
         if let Some(version) = version {
             let origin = Origin::Given(format!("--before {version}").into());
+            // The values after may pin the image that the upgrade leads to: before, the chart's own one ran.
+            if declared.is_none() {
+                before.layers.extend(own_image(version, &origin));
+            }
             before.chart.version = Fact::Known(VersionSpec::Exact(version.clone()), origin);
             before.chart.vendored = None;
             before.lock = None;
@@ -140,6 +151,18 @@ impl Given {
         }
         Some(before)
     }
+}
+
+/// The image tag that a chart runs by default, as values.
+fn own_image(chart: &ChartVersion, origin: &Origin) -> Option<Layer> {
+    let tag = Catalogue::embedded().get(chart)?.image_tag.clone()?;
+    let leaf = Node { value: Value::String(tag), origin: origin.clone() };
+    let values = ["tag", "all", "image"].into_iter().fold(leaf, |node, key| {
+        let entry = Entry { key: origin.clone(), node };
+        let table = Table { entries: BTreeMap::from([(Arc::from(key), entry)]), rest_unknown: None };
+        Node { value: Value::Table(Arc::new(table)), origin: origin.clone() }
+    });
+    Some(Layer::Table { values, what: "the chart's own image".into() })
 }
 
 /// A chart version, or the newest chart with a Milvus version that is no chart version.
@@ -200,6 +223,17 @@ mod tests {
         let text = r#"[{"name":"vectors","namespace":"prod","revision":"3","chart":"milvus-4.1.24"},{"name":"redis","chart":"redis-1.0.0"},{"name":"odd","chart":"milvus-operator-1.0.0"}]"#;
         assert_eq!(listed(text), [Listed { name: "vectors".into(), namespace: Some("prod".into()), chart: ChartVersion::new(4, 1, 24) }]);
         assert!(listed("a: 1\n").is_empty() && listed("").is_empty());
+    }
+
+    #[test]
+    fn a_version_alone_means_the_image_of_that_chart() {
+        let given = Given { version: Some(ChartVersion::new(4, 1, 24)), ..Given::default() };
+        let file = SourceFile::new("v.yaml".into(), "image: {all: {repository: milvusdb/milvus, tag: v2.6.15}}\n".into());
+        let tree = MemoryTree::new([("v.yaml", "")]);
+        let after = source::read_tree(&tree, &[file]).declarations.remove(0);
+        let before = given.before(&after, true).unwrap();
+        let Some(Layer::Table { values, .. }) = before.layers.last() else { panic!("no values") };
+        assert_eq!(values.lookup("image.all.tag").found().unwrap().node.value.as_str(), Some("v2.3.11"));
     }
 
     #[test]
