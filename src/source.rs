@@ -81,13 +81,21 @@ pub struct SourceFile {
     /// The user said that it holds values of the Milvus chart (`--values FILE`), whatever its name and content.
     pub named_as_values: bool,
     documents: Arc<OnceLock<Vec<Result<Document, Broken>>>>,
+    /// YAML inside another file.
+    embedded: bool,
 }
 
 impl SourceFile {
     /// A file and its text.
     #[must_use]
     pub fn new(path: Arc<str>, text: Arc<str>) -> Self {
-        Self { path, text, named_as_values: false, documents: Arc::default() }
+        Self { path, text, named_as_values: false, documents: Arc::default(), embedded: false }
+    }
+
+    /// YAML that stands inside another file (a here-document of a script): `text` has it on the lines and columns of that file, and nothing else.
+    #[must_use]
+    pub fn embedded(path: Arc<str>, text: Arc<str>) -> Self {
+        Self { embedded: true, ..Self::new(path, text) }
     }
 
     /// The same file, said to hold values of the Milvus chart.
@@ -117,7 +125,7 @@ impl SourceFile {
     #[must_use]
     pub fn is_yaml(&self) -> bool {
         let name = self.file_name();
-        [".yaml", ".yml", ".yaml.gotmpl", ".yml.gotmpl", ".yaml.tmpl", ".yaml.j2"].iter().any(|end| name.ends_with(end))
+        self.embedded || [".yaml", ".yml", ".yaml.gotmpl", ".yml.gotmpl", ".yaml.tmpl", ".yaml.j2"].iter().any(|end| name.ends_with(end))
     }
 }
 

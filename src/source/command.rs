@@ -5,6 +5,7 @@ mod declare;
 mod flags;
 mod helm;
 mod kubectl;
+mod objects;
 mod paths;
 mod script_file;
 mod state;
@@ -176,5 +177,7 @@ fn milvus_releases(walks: &[Walk]) -> BTreeSet<String> {
         .collect()
 }
 
+#[cfg(test)]
+mod hostile_tests;
 #[cfg(test)]
 mod tests;

@@ -16,6 +16,8 @@ const DEPTH_LIMIT: usize = 8;
 const EXTRA_COMMANDS: usize = 20_000;
 /// Values that a loop may take to be unrolled.
 const UNROLLED: usize = 16;
+/// Items of one list.
+const LIST_LIMIT: usize = 4096;
 /// Pieces of one value.
 const PIECE_LIMIT: usize = 64;
 /// Bytes of one value.
@@ -74,7 +76,7 @@ pub struct Environment {
 #[derive(Debug, Clone)]
 enum Variable {
     Scalar(Value),
-    List(Vec<Word>),
+    List(Arc<Vec<Word>>),
 }
 
 impl Environment {
@@ -379,14 +381,33 @@ impl<'s> Runner<'s> {
         }
     }
 
-    fn assign(&mut self, name: &str, value: Option<Variable>, conditional: bool) {
-        let before = self.environment.lookup(name);
+    /// Keeps the value that a variable has before a block changes it.
+    fn note_before(&mut self, name: &str) {
         if let Some(frame) = self.frames.last_mut()
             && !frame.before.contains_key(name)
         {
-            frame.before.insert(name.to_owned(), before.clone());
+            frame.before.insert(name.to_owned(), self.environment.lookup(name));
         }
-        let value = if conditional { merge(vec![before, value]) } else { value };
+    }
+
+    /// `NAME+=( ... )`, without a copy of what the list holds already.
+    fn append_items(&mut self, name: &str, raw: &[RawWord]) {
+        let more: Vec<Word> = raw.iter().flat_map(|word| self.expand(word)).collect();
+        self.note_before(name);
+        let mut list = match self.environment.lookup(name) {
+            Some(Variable::List(items)) => items,
+            _ => Arc::default(),
+        };
+        self.environment.variables.remove(name);
+        let items = Arc::make_mut(&mut list);
+        items.extend(more);
+        items.truncate(LIST_LIMIT);
+        restore(&mut self.environment, name, Some(Variable::List(list)));
+    }
+
+    fn assign(&mut self, name: &str, value: Option<Variable>, conditional: bool) {
+        self.note_before(name);
+        let value = if conditional { merge(vec![self.environment.lookup(name), value]) } else { value };
         restore(&mut self.environment, name, value);
     }
 
@@ -396,6 +417,10 @@ impl<'s> Runner<'s> {
         let declares = matches!(name.as_str(), "export" | "local" | "readonly" | "declare" | "typeset");
         let mut own = Vec::new();
         for assignment in &command.assignments {
+            if let (Assigned::List(raw), true, false) = (&assignment.value, assignment.append, command.conditional) {
+                self.append_items(&assignment.name, raw);
+                continue;
+            }
             let value = self.assigned(assignment);
             if command.words.is_empty() || declares {
                 self.assign(&assignment.name, Some(value), command.conditional);
@@ -501,7 +526,7 @@ impl<'s> Runner<'s> {
             };
             restore(&mut self.environment, &i.to_string(), Some(Variable::Scalar(value)));
         }
-        restore(&mut self.environment, "@", Some(Variable::List(words.to_vec())));
+        restore(&mut self.environment, "@", Some(Variable::List(Arc::new(words.to_vec()))));
     }
 }
 
@@ -524,15 +549,15 @@ fn merge(ways: Vec<Option<Variable>>) -> Option<Variable> {
             Variable::Scalar(Value { pieces, unset: false })
         }
         (Variable::List(a), Variable::List(b)) => {
-            let common = a.iter().zip(&b).take_while(|(a, b)| a == b).count();
+            let common = a.iter().zip(b.iter()).take_while(|(a, b)| a == b).count();
             if a.len() == common && b.len() == common {
                 return Variable::List(a);
             }
             let at = b.get(common).or(a.get(common)).map_or(0..0, |word| word.bytes.clone());
-            let mut items: Vec<Word> = a.into_iter().take(common).collect();
+            let mut items: Vec<Word> = a.iter().take(common).cloned().collect();
             let pieces = vec![Piece::Unknown { reason: "these arguments depend on a condition".into(), bytes: at.clone() }];
             items.push(Word { pieces, bytes: at, elastic: true });
-            Variable::List(items)
+            Variable::List(Arc::new(items))
         }
         _ => Variable::Scalar(Value::unknown("it is set in several ways", 0..0)),
     }))

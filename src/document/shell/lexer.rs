@@ -1,6 +1,8 @@
 //! From text to commands and blocks: one pass, no backtracking but for quotes that are never closed.
 
+use std::collections::HashSet;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::{Block, Command, Event, Redirect, Script};
 use super::{Heredoc, RawWord};
@@ -63,6 +65,8 @@ struct Lexer<'t> {
     /// Here-documents announced on this line.
     pending: Vec<usize>,
     lost_heredocs: usize,
+    /// Tags that do not stand alone on any line from here on.
+    missing_tags: HashSet<Arc<str>>,
     quotes_end_with_line: bool,
     open_quote: Option<usize>,
     open_lists: usize,
@@ -85,6 +89,7 @@ impl<'t> Lexer<'t> {
             nesting: 0,
             pending: Vec::new(),
             lost_heredocs: 0,
+            missing_tags: HashSet::new(),
             quotes_end_with_line,
             open_quote: None,
             open_lists: 0,
@@ -167,6 +172,9 @@ impl<'t> Lexer<'t> {
 
     fn heredoc_body(&mut self, index: usize) {
         let Some(heredoc) = self.script.heredocs.get(index).cloned() else { return };
+        if self.missing_tags.contains(&heredoc.tag) {
+            return;
+        }
         let limit = if self.lost_heredocs >= LOST_HEREDOCS { self.end.min(self.at + NEAR_BYTES) } else { self.end };
         let mut line_start = self.at;
         let mut indented = None;
@@ -187,6 +195,9 @@ impl<'t> Lexer<'t> {
         }
         if found.is_none() {
             self.lost_heredocs += 1;
+        }
+        if found.is_none() && indented.is_none() && limit == self.end {
+            self.missing_tags.insert(Arc::clone(&heredoc.tag));
         }
         // A tag that only its indent hides was meant to end the text (scripts indented inside other files).
         match found.or(indented) {

@@ -8,6 +8,7 @@ use super::chart::{Charts, Meant, Repository, last_part};
 use super::flags::{flags, namespace, strategy};
 use super::helm::{HelmCall, Placed};
 use super::kubectl::{Upstream, UpstreamScript, direct_change, flushes};
+use super::objects;
 use super::paths::Whereabouts;
 use super::script_file::ScriptFile;
 use super::state::{Happened, JobState, Release, Written};
@@ -127,6 +128,11 @@ impl<'d> JobDeclarer<'d, '_> {
         }
         if let Some(url) = command.words.get(2..).unwrap_or_default().iter().find(|word| name == "git" && word.known_start().contains("milvus-helm")) {
             self.state.cloned = Some(self.file.file.fact(url));
+        }
+        if objects::is_applied(command)
+            && let Some(Written::Text(text)) = self.input(command, before)
+        {
+            self.file.reading.extend(objects::read(&text, self.file.file));
         }
         if let Some(call) = call {
             let input = self.input(command, before);

@@ -8,7 +8,7 @@ use crate::source::context::Context;
 use crate::source::memory::MemoryTree;
 use crate::source::{Reading, command};
 
-fn read_all(files: &[(&str, &str)]) -> Reading {
+pub(super) fn read_all(files: &[(&str, &str)]) -> Reading {
     let tree = MemoryTree::new(files.iter().copied());
     let files = tree.candidates();
     let context = Context::new(&tree, &files);
@@ -424,4 +424,35 @@ fn secrets_do_not_reach_messages() {
     let reading = read_all(&[("up.sh", "helm upgrade m milvus/milvus --set minio.secretKey=hunter2,$X=hunter2 \"hunter2$Y\"\n")]);
     let said: Vec<String> = reading.declarations.iter().flat_map(|d| &d.gaps).chain(&reading.gaps).map(|gap| gap.reason.to_string()).collect();
     assert!(!said.is_empty() && said.iter().all(|reason| !reason.contains("hunter2")), "{said:?}");
+}
+
+#[test]
+fn objects_in_here_documents_are_read_at_their_places() {
+    let application = |indent: &str| {
+        let lines = [
+            "apiVersion: v1",
+            "kind: Namespace",
+            "---",
+            "apiVersion: argoproj.io/v1alpha1",
+            "kind: Application",
+            "metadata: {name: milvus}",
+            "spec:",
+            "  destination: {namespace: $NS}",
+            "  source:",
+            "    repoURL: https://zilliztech.github.io/milvus-helm",
+            "    chart: milvus",
+            "    targetRevision: 4.2.58",
+            "EOF",
+        ];
+        lines.map(|line| format!("{indent}{line}\n")).concat()
+    };
+    let shell = format!("NS=vectors\nkubectl apply -f - <<EOF\n{}", application(""));
+    let workflow =
+        format!("jobs:\n  a:\n    runs-on: x\n    steps:\n      - run: |\n          cat <<EOF | kubectl apply -n argocd -f -\n{}", application("          "));
+    for (path, text, place) in [("up.sh", &shell, "up.sh:14:21"), ("w.yml", &workflow, "w.yml:18:31")] {
+        let reading = read_all(&[(path, text)]);
+        let [declaration] = reading.declarations.as_slice() else { panic!("{path}: {:?}", reading.declarations) };
+        assert_eq!((declaration.chart.version.known(), at(&declaration.chart.version).as_str()), (Some(&exact("4.2.58")), place));
+    }
+    assert!(read_all(&[("up.sh", &shell.replace("kubectl apply -f -", "cat"))]).declarations.is_empty());
 }

@@ -1,10 +1,11 @@
 //! From the parts of a word to its pieces.
 
 use super::{
-    Assigned, Assignment, Extract, Heredoc, Operation, Part, Piece, RawWord, Redirect, ResolvedRedirect, Runner, UNROLLED, Value, Variable, Word, bounded,
+    Assigned, Assignment, Extract, Heredoc, LIST_LIMIT, Operation, Part, Piece, RawWord, Redirect, ResolvedRedirect, Runner, Value, Variable, Word, bounded,
 };
 use crate::document::shell::lexer::heredoc_parts;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Stands for what is not known in the text of a here-document: a template expression, so that readers of YAML take it as unknown.
 const UNKNOWN: &str = "${unknown}";
@@ -54,16 +55,16 @@ impl Runner<'_> {
         match part {
             Part::Variable { name, operation: Operation::Items, quoted, .. } => {
                 if let Some(Variable::List(items)) = self.environment.lookup(name) {
-                    for (i, item) in items.into_iter().enumerate() {
+                    for (i, item) in items.iter().enumerate() {
                         if i > 0 {
                             words.end(bytes);
                         }
                         if !words.started && self.pieces > 0 {
                             // A whole item keeps its own place.
                             self.pieces -= 1;
-                            words.done.push(item);
+                            words.done.push(item.clone());
                         } else {
-                            words.push(item.pieces);
+                            words.push(item.pieces.iter().cloned());
                         }
                     }
                 } else {
@@ -174,14 +175,14 @@ impl Runner<'_> {
             }
             Assigned::List(raw) => {
                 let mut items = match before {
-                    Some(Variable::List(items)) => items,
+                    Some(Variable::List(items)) => items.to_vec(),
                     _ => Vec::new(),
                 };
                 for word in raw {
                     items.extend(self.expand(word));
                 }
-                items.truncate(UNROLLED * 256);
-                Variable::List(items)
+                items.truncate(LIST_LIMIT);
+                Variable::List(Arc::new(items))
             }
         }
     }
