@@ -17,7 +17,10 @@ mod exit;
 mod explain;
 mod gaps;
 mod git;
+mod inputs;
 mod output;
+mod plan;
+mod release;
 mod rules;
 mod scope;
 mod table;
@@ -49,6 +52,7 @@ pub(crate) fn run() -> ExitCode {
 fn dispatch(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Check(arguments) => check::run(arguments),
+        Command::Plan(arguments) => plan::run(arguments),
         Command::Values(arguments) => values::run(arguments),
         Command::Catalogue(command) => catalogue::run(command).map(|()| ExitCode::SUCCESS),
         Command::Explain(arguments) => explain::run(&arguments.rule).map(|()| ExitCode::SUCCESS),
@@ -60,7 +64,6 @@ fn dispatch(command: &Command) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Schema { name } => schema(name.as_deref()),
-        _ => bail!("not there yet"),
     }
 }
 

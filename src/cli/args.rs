@@ -133,11 +133,16 @@ pub(crate) struct CheckArguments {
 Examples:
   milvus-lint plan --from 2.1.4 --to 2.6.15
   milvus-lint plan --from 2.5.10 --to 2.6.15 --values prod.yaml --format markdown
-  milvus-lint plan --from 2.4.16 --to 2.6.15 --for clusters/prod/milvus.yaml")]
+  milvus-lint plan --to 2.6.15 --for clusters/prod/milvus.yaml
+
+Exit codes:
+  0  there is a path, or nothing to do
+  1  there is no safe path; the reason is printed
+  2  wrong usage, or something could not be read")]
 pub(crate) struct PlanArguments {
-    /// Milvus version that runs now.
-    #[arg(long, value_name = "VERSION")]
-    pub(crate) from: String,
+    /// Milvus version that runs now: 2.4.16, or 2.4 for the last one of its line; with --for as the file says.
+    #[arg(long, value_name = "VERSION", required_unless_present = "for_path")]
+    pub(crate) from: Option<String>,
     /// Milvus version wanted.
     #[arg(long, value_name = "VERSION")]
     pub(crate) to: String,
@@ -146,8 +151,17 @@ pub(crate) struct PlanArguments {
     pub(crate) values: Vec<PathBuf>,
     /// How Milvus runs now, where the values do not say it.
     #[arg(long, value_name = "TOPOLOGY")]
-    pub(crate) topology: Option<String>,
-    /// Show each hop as the edit of this file too.
+    pub(crate) topology: Option<TopologyName>,
+    /// Chart version that is installed; by default the newest that carries the Milvus version.
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) chart: Option<String>,
+    /// Name of the release, for the commands; with --for which release of the file.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) release: Option<String>,
+    /// Namespace of the release, for the commands.
+    #[arg(long, short = 'n', value_name = "NAME")]
+    pub(crate) namespace: Option<String>,
+    /// Show each hop as the edit of the file that declares the release, too.
     #[arg(long = "for", value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(crate) for_path: Option<PathBuf>,
     /// What is printed.
@@ -285,6 +299,17 @@ pub(crate) enum PlanFormat {
     Json,
     /// Markdown, for a ticket or a pull request.
     Markdown,
+}
+
+/// How Milvus runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TopologyName {
+    /// One Deployment.
+    Standalone,
+    /// A cluster with separate coordinators.
+    SeparateCoordinators,
+    /// A cluster with the mix coordinator.
+    MixCoordinator,
 }
 
 /// Formats of values.

@@ -1,11 +1,10 @@
 //! `check`: reads the tree (and the state before), judges every change, writes the reports.
 
-mod inputs;
-
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use anyhow::bail;
 use rayon::prelude::*;
 
 use milvus_guard::model::catalogue::Catalogue;
@@ -21,9 +20,9 @@ use milvus_guard::source::{self, Tree as _};
 use super::args::{CheckArguments, HelmVersion, KubernetesVersion};
 use super::before::Given;
 use super::git::{Base, Comparison};
+use super::inputs::{Inputs, Named, is_stdin};
 use super::walk::Walked;
 use super::{exit, gaps, output};
-use inputs::Inputs;
 
 /// Runs `check`.
 ///
@@ -32,7 +31,10 @@ use inputs::Inputs;
 pub(crate) fn run(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
     let limit_bytes = arguments.max_file_size.0;
     let given = Given::read(&arguments.before, limit_bytes)?;
-    let mut inputs = Inputs::read(arguments)?;
+    if arguments.base.is_some() && arguments.paths.iter().any(|path| is_stdin(path)) {
+        bail!("--base compares files, and standard input has no state before; give it with --before");
+    }
+    let mut inputs = Inputs::read(Named { paths: &arguments.paths, values: &arguments.values, limit_bytes })?;
     let comparison = arguments.base.as_deref().map(|revision| Comparison::open(&inputs.walked_scope, revision)).transpose()?;
     let base = match comparison {
         Some(comparison) => {

@@ -145,7 +145,7 @@ fn is_printable(c: char) -> bool {
 }
 
 /// A text as a scalar on one line: plain where every reader of YAML takes it for this text, else quoted.
-fn scalar_text(text: &str) -> String {
+pub(crate) fn scalar_text(text: &str) -> String {
     let is_word = || WORDS.iter().any(|word| word.eq_ignore_ascii_case(text));
     let begins_harmless = |c: char| c.is_alphabetic() || matches!(c, '_' | '/');
     let is_plain = text.starts_with(begins_harmless)

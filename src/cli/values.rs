@@ -17,11 +17,8 @@ use milvus_guard::model::version::{ChartVersion, VersionSpec};
 use milvus_guard::source::convert::to_verbatim_table;
 
 use super::args::{DataFormat, ValuesArguments};
-use super::scope::Scope;
+use super::release::{self, MAX_FILE_BYTES};
 use super::{emit, output, walk};
-
-/// The largest file of `-f` and `--set-file`, in bytes; Helm itself stops at 5 MiB for a chart's files.
-const MAX_FILE_BYTES: u64 = 10 << 20;
 
 /// What file a `--set` argument is said to stand in.
 const COMMAND_LINE: &str = "command line";
@@ -59,33 +56,12 @@ pub(crate) fn run(arguments: &ValuesArguments) -> anyhow::Result<ExitCode> {
 
 /// The release that a file declares; nothing when it declares none and is a mere file of values.
 fn declared(path: &Path, arguments: &ValuesArguments) -> anyhow::Result<Option<Declaration>> {
-    let scope = Scope::resolve(&[path.to_owned()])?;
-    let walked = walk::walk(&scope, MAX_FILE_BYTES);
-    let reading = milvus_guard::source::read_tree(&walked.tree, &walked.candidates);
-    let mut found: Vec<Declaration> = reading.declarations.into_iter().filter(|declaration| scope.holds(&declaration.path)).collect();
-    if let Some(name) = &arguments.release {
-        found.retain(|declaration| declaration.identity.name.as_deref() == Some(name));
-        if found.is_empty() {
-            bail!("`{}` declares no release `{name}`", path.display());
-        }
-    }
-    if found.len() > 1 {
-        let names: Vec<String> = found.iter().map(describe).collect();
-        bail!("`{}` declares {} releases; choose one by its name with --release, or name its file:\n  {}", path.display(), names.len(), names.join("\n  "));
-    }
-    if found.is_empty() && (arguments.chart.is_none() || scope.files.is_empty()) {
-        let reason = reading.gaps.first().map_or_else(String::new, |gap| format!(" ({})", gap.reason));
+    let (inputs, found) = release::find(path, arguments.release.as_deref())?;
+    if found.is_none() && (arguments.chart.is_none() || inputs.scope.files.is_empty()) {
+        let reason = release::why_none(&inputs);
         bail!("`{}` declares no Milvus release that can be read{reason}; name a file that does, or give a chart version with --chart", path.display());
     }
-    Ok(found.pop())
-}
-
-fn describe(declaration: &Declaration) -> String {
-    let name = declaration.identity.name.as_deref().unwrap_or("(no name)");
-    match &declaration.identity.namespace {
-        Some(namespace) => format!("{name} in namespace {namespace} ({})", declaration.place),
-        None => format!("{name} ({})", declaration.place),
-    }
+    Ok(found)
 }
 
 /// The chart version: given, or declared.
@@ -151,7 +127,8 @@ fn given(arguments: &ValuesArguments) -> anyhow::Result<Vec<Layer>> {
     Ok(layers)
 }
 
-fn values_file(file: &Path) -> anyhow::Result<Layer> {
+/// A file that is handed to Helm as it is.
+pub(crate) fn values_file(file: &Path) -> anyhow::Result<Layer> {
     let name: Arc<str> = file.to_string_lossy().into();
     let text = walk::read_named(file, MAX_FILE_BYTES)?;
     let what: Arc<str> = format!("values file {name}").into();

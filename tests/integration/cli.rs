@@ -4,6 +4,7 @@ mod bounds;
 mod catalogue;
 mod check;
 mod git;
+mod plan;
 mod usage;
 mod values;
 

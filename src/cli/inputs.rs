@@ -1,4 +1,4 @@
-//! What `check` reads of the state after: files of the scope, named values, standard input, and the rest of the tree where they refer to it.
+//! What is read of a tree: files of the scope, named values, standard input, and the rest of the tree where they refer to it.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -9,21 +9,31 @@ use anyhow::{Context as _, bail};
 use milvus_guard::model::declaration::{Lineage, NotCheckedKind};
 use milvus_guard::source::{self, Reading, SourceFile, Tree as _};
 
-use crate::cli::args::CheckArguments;
-use crate::cli::scope::{Scope, relative_to};
-use crate::cli::walk::{self, Walked};
+use super::scope::{Scope, relative_to};
+use super::walk::{self, Walked};
 
 /// The path of standard input.
 const STDIN: &str = "-";
 
-/// The state after: files, and what they say.
-pub(super) struct Inputs {
+/// What the user named.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Named<'a> {
+    /// Files and folders; `-` is standard input.
+    pub(crate) paths: &'a [PathBuf],
+    /// Files that hold values of the chart.
+    pub(crate) values: &'a [PathBuf],
+    /// Files above this size are not read.
+    pub(crate) limit_bytes: u64,
+}
+
+/// Files, and what they say.
+pub(crate) struct Inputs {
     /// What is judged.
-    pub(super) scope: Scope,
+    pub(crate) scope: Scope,
     /// What was walked: the scope, or the whole tree where the scope refers to other parts of it.
-    pub(super) walked_scope: Scope,
-    pub(super) walked: Walked,
-    pub(super) reading: Reading,
+    pub(crate) walked_scope: Scope,
+    pub(crate) walked: Walked,
+    pub(crate) reading: Reading,
 }
 
 impl Inputs {
@@ -31,30 +41,25 @@ impl Inputs {
     ///
     /// # Errors
     /// For wrong usage, and when something that the user named cannot be read.
-    pub(super) fn read(arguments: &CheckArguments) -> anyhow::Result<Self> {
-        let is_stdin = |path: &&PathBuf| path.as_path() == Path::new(STDIN);
-        let has_stdin = arguments.paths.iter().any(|path| is_stdin(&path));
-        if has_stdin && arguments.base.is_some() {
-            bail!("--base compares files, and standard input has no state before; give it with --before");
-        }
-        let on_disk: Vec<PathBuf> = arguments.paths.iter().filter(|path| !is_stdin(path)).chain(&arguments.values).cloned().collect();
+    pub(crate) fn read(named: Named<'_>) -> anyhow::Result<Self> {
+        let on_disk: Vec<PathBuf> = named.paths.iter().filter(|path| !is_stdin(path)).chain(named.values).cloned().collect();
         let scope = Scope::resolve(&on_disk)?;
-        let walked = walk::walk(&scope, arguments.max_file_size.0);
-        let mut named = named_values(arguments, &scope, &walked)?;
-        if has_stdin {
-            named.push(from_stdin(arguments.max_file_size.0)?);
+        let walked = walk::walk(&scope, named.limit_bytes);
+        let mut given = named_values(named.values, &scope, &walked)?;
+        if named.paths.iter().any(|path| is_stdin(path)) {
+            given.push(from_stdin(named.limit_bytes)?);
         }
-        let inputs = Self::of(scope.clone(), scope, walked, &named);
+        let inputs = Self::of(scope.clone(), scope, walked, &given);
         if !inputs.leaves_something_open() {
             return Ok(inputs);
         }
         let Self { scope, .. } = inputs;
         let whole = scope.whole();
-        let mut walked = walk::walk(&whole, arguments.max_file_size.0);
+        let mut walked = walk::walk(&whole, named.limit_bytes);
         // What the user named is looked at whatever git ignores.
         let missing: Vec<String> = scope.files.iter().filter(|file| !walked.tree.holds(file)).cloned().collect();
         walked.add(&missing);
-        Ok(Self::of(scope, whole, walked, &named))
+        Ok(Self::of(scope, whole, walked, &given))
     }
 
     fn of(scope: Scope, walked_scope: Scope, mut walked: Walked, named: &[SourceFile]) -> Self {
@@ -66,7 +71,7 @@ impl Inputs {
     }
 
     /// Looks at more files, as the walk would have.
-    pub(super) fn add(&mut self, paths: &[String]) {
+    pub(crate) fn add(&mut self, paths: &[String]) {
         if !paths.is_empty() {
             self.walked.add(paths);
             self.reading = source::read_tree(&self.walked.tree, &self.walked.candidates);
@@ -74,12 +79,12 @@ impl Inputs {
     }
 
     /// Whether a path is judged.
-    pub(super) fn holds(&self, path: &str) -> bool {
+    pub(crate) fn holds(&self, path: &str) -> bool {
         path == STDIN || self.scope.holds(path)
     }
 
     /// How many files were looked at.
-    pub(super) fn count_files(&self) -> usize {
+    pub(crate) fn count_files(&self) -> usize {
         let beside_the_tree = self.walked.candidates.iter().filter(|file| *file.path == *STDIN).count();
         self.walked.tree.paths().iter().filter(|path| self.scope.holds(path)).count() + beside_the_tree
     }
@@ -94,15 +99,20 @@ impl Inputs {
     }
 }
 
+/// Whether a path stands for standard input.
+pub(crate) fn is_stdin(path: &Path) -> bool {
+    path == Path::new(STDIN)
+}
+
 /// The files of `--values`.
-fn named_values(arguments: &CheckArguments, scope: &Scope, walked: &Walked) -> anyhow::Result<Vec<SourceFile>> {
+fn named_values(files: &[PathBuf], scope: &Scope, walked: &Walked) -> anyhow::Result<Vec<SourceFile>> {
     let read = |file: &PathBuf| {
         let real = std::fs::canonicalize(file).with_context(|| format!("cannot look at `{}`", file.display()))?;
         let path = relative_to(&real, &scope.root).with_context(|| format!("`{}` cannot be named below `{}`", file.display(), scope.root.display()))?;
         let text = walked.tree.read(&path).with_context(|| format!("cannot read the values file `{}`", file.display()))?;
         Ok(SourceFile::new(path.into(), text).into_values())
     };
-    arguments.values.iter().map(read).collect()
+    files.iter().map(read).collect()
 }
 
 fn from_stdin(limit_bytes: u64) -> anyhow::Result<SourceFile> {

@@ -1,0 +1,109 @@
+//! `plan`: the safe way from one Milvus version to another, as commands and as edits of the user's own files.
+
+mod edit;
+mod hops;
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, anyhow, bail};
+
+use milvus_guard::model::catalogue::Catalogue;
+use milvus_guard::model::change::Environment;
+use milvus_guard::model::declaration::{Declaration, Layer};
+use milvus_guard::model::helm::HelmMajor;
+use milvus_guard::model::merge;
+use milvus_guard::model::release::Release;
+use milvus_guard::model::version::{ChartVersion, EffectiveVersion, MilvusVersion};
+use milvus_guard::policy::Policies;
+use milvus_guard::policy::plan::{Request, Topology, plan, version_of};
+use milvus_guard::report::{plan_json, plan_markdown, plan_text};
+
+use super::args::{PlanArguments, PlanFormat, TopologyName};
+use super::inputs::Inputs;
+use super::{exit, output, release, values};
+
+/// Runs `plan`.
+///
+/// # Errors
+/// When a version is not known, or a file cannot be read or says too little.
+pub(crate) fn run(arguments: &PlanArguments) -> anyhow::Result<ExitCode> {
+    if arguments.for_path.is_some() && arguments.format == PlanFormat::Json {
+        bail!("--for shows edits to people; use it with the formats text and markdown");
+    }
+    let declared = declared(arguments)?;
+    let resolved = declared.as_ref().map(|(_, declaration)| Release::resolve(declaration.clone().into(), None, &Environment::default(), Catalogue::embedded()));
+    let request = request(arguments, resolved.as_ref())?;
+    let plan = plan(&request, Policies::embedded(), Catalogue::embedded());
+    let mut out = Vec::new();
+    match arguments.format {
+        PlanFormat::Text => plan_text::write(&mut out, &plan),
+        PlanFormat::Json => plan_json::write(&mut out, &plan),
+        PlanFormat::Markdown => plan_markdown::write(&mut out, &plan),
+    }
+    .context("cannot put the plan together")?;
+    if let Some((inputs, declaration)) = declared {
+        out.extend(hops::edits(&plan, &inputs, declaration, arguments.format).into_bytes());
+    }
+    output::to_stdout(&out)?;
+    Ok(if plan.refused.is_some() { ExitCode::from(exit::FINDINGS) } else { ExitCode::SUCCESS })
+}
+
+/// The release of `--for`.
+fn declared(arguments: &PlanArguments) -> anyhow::Result<Option<(Inputs, Declaration)>> {
+    let Some(path) = &arguments.for_path else { return Ok(None) };
+    let (inputs, declaration) = release::find(path, arguments.release.as_deref())?;
+    match declaration {
+        Some(declaration) => Ok(Some((inputs, declaration))),
+        None => bail!("`{}` declares no Milvus release that can be read{}; name a file that does", path.display(), release::why_none(&inputs)),
+    }
+}
+
+fn request(arguments: &PlanArguments, declared: Option<&Release>) -> anyhow::Result<Request> {
+    let version = |text: &str| {
+        version_of(text, Policies::embedded(), Catalogue::embedded())
+            .with_context(|| format!("`{text}` is no Milvus version; write it as 2.5.16, or as 2.5 for a line"))
+    };
+    let from = match (&arguments.from, declared) {
+        (Some(text), _) => version(text)?,
+        (None, Some(release)) => declared_version(release)?,
+        (None, None) => bail!("name the version that runs with --from"),
+    };
+    let given = arguments.chart.as_deref().map(|text| text.parse::<ChartVersion>()).transpose()?;
+    let declared_chart = declared.and_then(|release| release.chart.judged_as().cloned());
+    let identity = declared.map(|release| &release.declaration.identity);
+    let or_default = |given: &Option<String>, declared: Option<&str>, default: &str| given.as_deref().or(declared).unwrap_or(default).into();
+    Ok(Request {
+        from,
+        to: version(&arguments.to)?,
+        from_chart: given.or(declared_chart),
+        topology: arguments.topology.map(|name| match name {
+            TopologyName::Standalone => Topology::Standalone,
+            TopologyName::SeparateCoordinators => Topology::SeparateCoordinators,
+            TopologyName::MixCoordinator => Topology::MixCoordinator,
+        }),
+        values: user_values(arguments, declared)?,
+        name: or_default(&arguments.release, identity.and_then(|identity| identity.name.as_deref()), "my-release"),
+        namespace: or_default(&arguments.namespace, identity.and_then(|identity| identity.namespace.as_deref()), "milvus"),
+    })
+}
+
+fn declared_version(release: &Release) -> anyhow::Result<MilvusVersion> {
+    match &release.milvus {
+        EffectiveVersion::Exact(version) => Ok(*version),
+        EffectiveVersion::Interval { .. } => bail!("the file leaves open which Milvus version runs; name it with --from"),
+        EffectiveVersion::Unknown(reason) => bail!("the file does not tell which Milvus version runs ({reason}); name it with --from"),
+    }
+}
+
+/// The values of the release: those that are declared, then the files.
+fn user_values(arguments: &PlanArguments, declared: Option<&Release>) -> anyhow::Result<Option<milvus_guard::model::value::Node>> {
+    if declared.is_none() && arguments.values.is_empty() {
+        return Ok(None);
+    }
+    let mut layers: Vec<Layer> = declared.map(|release| release.declaration.layers.clone()).unwrap_or_default();
+    for file in &arguments.values {
+        layers.push(values::values_file(file)?);
+    }
+    let values = merge::user_values(&layers, HelmMajor::Three).map_err(|refused| anyhow!("Helm refuses these values: {refused}"))?;
+    Ok(Some(values))
+}

@@ -1,0 +1,185 @@
+//! Edits of a text that keep everything else as it is, and their unified diff.
+
+use std::collections::BTreeMap;
+
+use milvus_guard::model::place::Place;
+
+/// Lines shown around a change.
+const CONTEXT: usize = 3;
+
+/// Edits of one text, by line.
+#[derive(Debug, Default)]
+pub(super) struct Edits {
+    /// New lines before a 1-based line.
+    inserted: BTreeMap<usize, Vec<String>>,
+    /// Parts of a 1-based line (columns from and to, 1-based, in code points) and what takes their place.
+    replaced: BTreeMap<usize, Vec<(usize, usize, String)>>,
+}
+
+impl Edits {
+    /// Puts lines before a line.
+    pub(super) fn insert(&mut self, line: u32, lines: impl IntoIterator<Item = String>) {
+        self.inserted.entry(line as usize).or_default().extend(lines);
+    }
+
+    /// Replaces what stands at a place; false when it runs over several lines.
+    pub(super) fn replace(&mut self, place: &Place, text: &str) -> bool {
+        if place.start.line != place.end.line || place.start.column >= place.end.column {
+            return false;
+        }
+        let parts = self.replaced.entry(place.start.line as usize).or_default();
+        parts.push((place.start.column as usize, place.end.column as usize, text.to_owned()));
+        true
+    }
+
+    /// Puts a text into a line, before a column.
+    pub(super) fn insert_within(&mut self, line: u32, column: u32, text: &str) {
+        self.replaced.entry(line as usize).or_default().push((column as usize, column as usize, text.to_owned()));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.inserted.is_empty() && self.replaced.is_empty()
+    }
+
+    /// The text after the edits, and the unified diff that leads to it.
+    pub(super) fn apply(&self, file: &str, text: &str) -> (String, String) {
+        let mut after = String::with_capacity(text.len());
+        let mut steps = Vec::new();
+        for (number, line) in (1..).zip(text.split_inclusive('\n')) {
+            let end = line.get(line.trim_end_matches(['\r', '\n']).len()..).unwrap_or_default();
+            let end = if end.is_empty() { "\n" } else { end };
+            for new in self.inserted.get(&number).into_iter().flatten() {
+                after.push_str(&format!("{new}{end}"));
+                steps.push(Step::Added(new.clone()));
+            }
+            let bare = line.trim_end_matches(['\r', '\n']);
+            match self.replaced.get(&number).map(|parts| spliced(bare, parts)) {
+                Some(new) if new != bare => {
+                    after.push_str(&line.replacen(bare, &new, 1));
+                    steps.push(Step::Removed(bare.to_owned()));
+                    steps.push(Step::Added(new));
+                }
+                _ => {
+                    after.push_str(line);
+                    steps.push(Step::Kept(bare.to_owned()));
+                }
+            }
+        }
+        (after, unified(file, &steps))
+    }
+}
+
+enum Step {
+    Kept(String),
+    Removed(String),
+    Added(String),
+}
+
+/// A line with parts replaced, from the last to the first so that columns stay true.
+fn spliced(line: &str, parts: &[(usize, usize, String)]) -> String {
+    let mut chars: Vec<char> = line.chars().collect();
+    let mut parts: Vec<&(usize, usize, String)> = parts.iter().collect();
+    parts.sort_by_key(|(from, ..)| std::cmp::Reverse(*from));
+    for (from, to, text) in parts {
+        let (from, to) = (from.saturating_sub(1), to.saturating_sub(1).min(chars.len()));
+        if from <= to {
+            chars.splice(from..to, text.chars());
+        }
+    }
+    chars.into_iter().collect()
+}
+
+fn unified(file: &str, steps: &[Step]) -> String {
+    let mut near = vec![false; steps.len()];
+    for at in steps.iter().enumerate().filter(|(_, step)| !matches!(step, Step::Kept(_))).map(|(at, _)| at) {
+        near.iter_mut().take(at + CONTEXT + 1).skip(at.saturating_sub(CONTEXT)).for_each(|shown| *shown = true);
+    }
+    let mut out = format!("--- a/{file}\n+++ b/{file}\n");
+    let (mut before, mut after) = (1, 1);
+    let mut hunk = Hunk::default();
+    for (step, shown) in steps.iter().zip(near) {
+        if shown {
+            hunk.push(step, before, after);
+        } else {
+            hunk.close(&mut out);
+        }
+        before += usize::from(!matches!(step, Step::Added(_)));
+        after += usize::from(!matches!(step, Step::Removed(_)));
+    }
+    hunk.close(&mut out);
+    out
+}
+
+#[derive(Default)]
+struct Hunk {
+    start: Option<(usize, usize)>,
+    lengths: (usize, usize),
+    body: String,
+}
+
+impl Hunk {
+    fn push(&mut self, step: &Step, before: usize, after: usize) {
+        self.start.get_or_insert((before, after));
+        let (sign, line, counts) = match step {
+            Step::Kept(line) => (' ', line, (1, 1)),
+            Step::Removed(line) => ('-', line, (1, 0)),
+            Step::Added(line) => ('+', line, (0, 1)),
+        };
+        self.lengths = (self.lengths.0 + counts.0, self.lengths.1 + counts.1);
+        self.body.push_str(&format!("{sign}{line}\n"));
+    }
+
+    fn close(&mut self, out: &mut String) {
+        if let Some((before, after)) = self.start {
+            out.push_str(&format!("@@ -{before},{} +{after},{} @@\n{}", self.lengths.0, self.lengths.1, self.body));
+        }
+        *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use milvus_guard::model::place::Position;
+
+    use super::*;
+
+    fn place(line: u32, from: u32, to: u32) -> Place {
+        Place { file: "a.yaml".into(), start: Position { line, column: from }, end: Position { line, column: to } }
+    }
+
+    #[test]
+    fn edits_change_their_lines_only_and_show_as_a_unified_diff() {
+        let text = "é: 1 # c\r\nb: 2\n3\n4\n5\n6\n7\n8\n9\nc: [x, y]";
+        let mut edits = Edits::default();
+        assert!(edits.replace(&place(1, 4, 5), "22") && edits.replace(&place(10, 5, 6), "long") && edits.replace(&place(10, 8, 9), "z"));
+        edits.insert(2, ["a: 1".to_owned(), "aa: 1".to_owned()]);
+        let (after, diff) = edits.apply("a.yaml", text);
+        assert_eq!(after, "é: 22 # c\r\na: 1\naa: 1\nb: 2\n3\n4\n5\n6\n7\n8\n9\nc: [long, z]");
+        insta::assert_snapshot!(diff, @r"
+        --- a/a.yaml
+        +++ b/a.yaml
+        @@ -1,4 +1,6 @@
+        -é: 1 # c
+        +é: 22 # c
+        +a: 1
+        +aa: 1
+         b: 2
+         3
+         4
+        @@ -7,4 +9,4 @@
+         7
+         8
+         9
+        -c: [x, y]
+        +c: [long, z]
+        ");
+    }
+
+    #[test]
+    fn a_place_over_several_lines_is_not_replaced() {
+        let mut edits = Edits::default();
+        let mut place = place(1, 1, 2);
+        place.end.line = 2;
+        assert!(!edits.replace(&place, "x") && edits.is_empty());
+    }
+}
