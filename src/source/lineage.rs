@@ -111,7 +111,9 @@ pub fn values_lineage(values: &Node) -> Option<Lineage> {
     if values.text_at(&["image", "all", "repository"]).is_some_and(|r| r == "milvus" || r.ends_with("/milvus")) {
         return Some(Lineage::Zilliztech);
     }
-    (score(values) >= 4).then_some(Lineage::Zilliztech)
+    // Charts of people's own keep Milvus's settings in a table of that name; zilliztech's chart has none.
+    let enough = if is_table(values, "milvus") { 8 } else { 4 };
+    (score(values) >= enough).then_some(Lineage::Zilliztech)
 }
 
 /// Whether a table looks like values of zilliztech's chart: the image of `image.all`, or several of the chart's own keys. The configuration of the
@@ -128,6 +130,10 @@ fn is_something_else(values: &Node) -> bool {
     FOREIGN.iter().any(|key| values.get(key).is_some())
 }
 
+fn is_table(values: &Node, key: &str) -> bool {
+    values.get(key).is_some_and(|node| matches!(node.kind, Kind::Mapping(_)))
+}
+
 /// Points for keys of the chart: four prove it.
 fn score(values: &Node) -> u32 {
     const KEYS: &[(&str, u32)] = &[
@@ -142,9 +148,9 @@ fn score(values: &Node) -> u32 {
         ("dataNode", 2),
         ("indexNode", 2),
         ("streamingNode", 2),
-        ("attu", 2),
+        ("attu", 1),
         ("woodpecker", 2),
-        ("pulsar", 2),
+        ("pulsar", 1),
         ("externalEtcd", 2),
         ("externalKafka", 2),
         ("externalS3", 1),
@@ -154,13 +160,14 @@ fn score(values: &Node) -> u32 {
         ("minio", 1),
         ("kafka", 1),
     ];
-    let is_table = |key: &str| values.get(key).is_some_and(|node| matches!(node.kind, Kind::Mapping(_)));
-    let keys: u32 = KEYS.iter().filter(|(key, _)| is_table(key)).map(|(_, points)| points).sum();
-    let paths: [(&[&str], u32); 5] = [
+    let keys: u32 = KEYS.iter().filter(|(key, _)| is_table(values, key)).map(|(_, points)| points).sum();
+    let paths: [(&[&str], u32); 7] = [
         (&["image", "all", "tag"], 4),
         (&["standalone", "messageQueue"], 3),
         (&["extraConfigFiles", "user.yaml"], 4),
         (&["cluster", "enabled"], 2),
+        (&["pulsar", "enabled"], 1),
+        (&["attu", "enabled"], 1),
         (&["standalone", "persistence"], 1),
     ];
     keys + paths.iter().filter(|(path, _)| values.at(path).is_some()).map(|(_, points)| points).sum::<u32>()
@@ -233,6 +240,8 @@ mod tests {
             "milvus: {image: {repository: bitnami/milvus}}\nqueryNode: {replicaCount: 1}\ndataNode: {replicaCount: 1}\netcd: {}\nminio: {}\n",
             "milvus: {host: milvus.db}\nredis: {host: redis}\n",
             "etcd: {enabled: true}\nminio: {enabled: true}\n",
+            "milvus: {image: x}\netcd: {image: x}\nminio: {image: x}\nattu: {enabled: true}\nstandalone: {}\n",
+            "standalone: {image: milvus}\netcd: {image: x}\nminio: {image: x}\n",
             "- a\n",
             "text\n",
         ] {

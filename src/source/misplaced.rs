@@ -62,7 +62,11 @@ fn at_the_top(chart: &ChartFolder, values: &Node) -> Vec<(Arc<str>, Place)> {
     let own = OWN.iter().filter(|key| !is_dependency(key)).filter_map(|key| place(&[key]));
     let own_paths = OWN_PATHS.iter().filter(|path| path.first().is_some_and(|key| !is_dependency(key))).filter_map(|path| place(path));
     let mut found: Vec<_> = own.chain(own_paths).collect();
-    if !found.is_empty() {
+    let looks_alike = || {
+        let count = SHARED.iter().filter(|key| !is_dependency(key) && values.lookup(key).found().is_some()).count();
+        count >= 3 && values.lookup("cluster.enabled").found().is_some()
+    };
+    if !found.is_empty() || looks_alike() {
         let covered = |key: &str, found: &[(Arc<str>, Place)]| found.iter().any(|(path, _)| path.split('.').next() == Some(key));
         let shared: Vec<_> = SHARED.iter().filter(|key| !is_dependency(key) && !covered(key, &found)).filter_map(|key| place(&[key])).collect();
         found.extend(shared);

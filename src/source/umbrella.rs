@@ -463,6 +463,8 @@ mod tests {
         assert!(all[0].misplaced.is_empty());
         let all = read_all(&[("a/Chart.yaml", &chart("")), ("a/values.yaml", "minio: {mode: standalone}\netcd: {}\ncluster: {}\n")]);
         assert!(all[0].misplaced.is_empty());
+        let all = read_all(&[("a/Chart.yaml", &chart("")), ("a/values.yaml", "minio: {mode: standalone}\netcd: {}\ncluster: {enabled: false}\n")]);
+        assert_eq!(all[0].misplaced.len(), 3);
     }
 
     #[test]

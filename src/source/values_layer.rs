@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::context::Context;
-use super::convert::{place, to_values_table};
+use super::convert::to_values_table;
 use super::{ReadError, SourceFile};
 use crate::model::declaration::{Layer, NotChecked, NotCheckedKind};
 use crate::model::place::Place;
@@ -76,16 +76,6 @@ fn hide_encrypted(node: &mut Node) {
             table.entries.values_mut().for_each(|entry| hide_encrypted(&mut entry.node));
         }
         _ => {}
-    }
-}
-
-/// Inline values at a node of a file as a layer.
-#[must_use]
-pub fn inline(file: &Arc<str>, node: &crate::document::yaml::Node, what: &str) -> Layer {
-    let values = super::convert::to_value(file, node);
-    match values.value {
-        Value::Table(_) => Layer::Table { values, what: what.into() },
-        _ => Layer::Unseen { what: what.into(), place: place(file, &node.span) },
     }
 }
 
