@@ -3,6 +3,7 @@
 mod charts;
 mod timeline;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use self::timeline::Timeline;
@@ -218,7 +219,11 @@ impl Catalogue {
     /// Whether a top-level key holds the values of a subchart in any version.
     #[must_use]
     pub fn is_dependency_key(&self, key: &str) -> bool {
-        self.charts.iter().any(|chart| chart.dependency(key).is_some())
+        static KEYS: LazyLock<BTreeSet<Arc<str>>> = LazyLock::new(|| {
+            let all = Catalogue::embedded().charts.iter().flat_map(|chart| chart.dependencies.iter());
+            all.map(|dependency| Arc::clone(dependency.key())).collect()
+        });
+        KEYS.contains(key)
     }
 
     /// The newest version that can be had.

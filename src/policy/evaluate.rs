@@ -4,7 +4,7 @@ use crate::model::declaration::{Declaration, EvidenceKind, Layer, Operation};
 use crate::model::place::Fact;
 use crate::model::release::{ChartResolution, Component, Queue, QueueServer, Release};
 use crate::model::truth::Truth;
-use crate::model::value::Value;
+use crate::model::value::{Node, Value};
 use crate::model::version::{EffectiveVersion, ImageTag, TagMeaning, VersionSpec};
 use crate::policy::answer::Answer;
 use crate::policy::condition::{
@@ -41,11 +41,23 @@ impl Context<'_> {
         answer
     }
 
+    /// Whether at least one condition holds; stops at the first that does.
+    fn any(&self, conditions: &[Condition]) -> Answer {
+        let mut answer = Answer::No;
+        for condition in conditions {
+            answer = answer.or(self.holds(condition));
+            if answer == Answer::Yes {
+                break;
+            }
+        }
+        answer
+    }
+
     /// Whether a condition holds.
     #[must_use]
     pub(crate) fn holds(&self, condition: &Condition) -> Answer {
         match condition {
-            Condition::Any(inner) => inner.iter().fold(Answer::No, |answer, condition| answer.or(self.holds(condition))),
+            Condition::Any(inner) => self.any(inner),
             Condition::All(inner) => self.all(inner),
             Condition::Not(inner) => !self.holds(inner),
             Condition::Several(several) => self.several(several),
@@ -452,13 +464,17 @@ fn lock_state(declaration: &Declaration) -> LockState {
 /// Coordinators by their values keys.
 pub(crate) const COORDINATORS: &[&str] = &["rootCoordinator", "queryCoordinator", "indexCoordinator", "dataCoordinator", "mixCoordinator"];
 
+fn child<'a>(node: &'a Node, key: &str) -> Option<&'a Node> {
+    node.table().and_then(|table| table.entries.get(key)).map(|entry| &entry.node)
+}
+
 fn rolling_asked(release: &Release) -> bool {
     let declaration = &release.declaration;
     declaration.operation == Operation::RollingScript
         || declaration.evidence.iter().any(|evidence| matches!(evidence.kind, EvidenceKind::GuardedUpgrade { .. }))
         || COORDINATORS.iter().any(|coordinator| {
-            let keys = [(*coordinator).to_owned(), "strategy".to_owned(), "type".to_owned()];
-            matches!(facts::walk(&release.user, &keys), Found::Entry(entry) if entry.node.value.as_str() == Some("RollingUpdate"))
+            let kind = child(&release.user, coordinator).and_then(|node| child(node, "strategy")).and_then(|node| child(node, "type"));
+            kind.is_some_and(|kind| kind.value.as_str() == Some("RollingUpdate"))
         })
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Hit;
 use super::paths::{each_match, printed};
 use crate::model::release::Release;
-use crate::model::value::Value;
+use crate::model::value::{Node, Value};
 use crate::policy::condition::{SetBy, ValuePath, ValueTree};
 use crate::policy::facts::{self, Facts, Found};
 use crate::policy::format::ChangedFind;
@@ -14,63 +14,80 @@ use crate::policy::place::secret_files;
 /// Effective values at the given paths that differ.
 pub(crate) fn changed_values(facts: &Facts<'_>, find: &ChangedFind) -> Vec<Hit> {
     let (Some(before), Some(after)) = (facts.before, facts.after) else { return Vec::new() };
+    let mut hits: Vec<Hit> = Vec::new();
+    for pattern in &find.paths {
+        if !pattern.keys.iter().any(|key| key == "*") {
+            hits.extend(compare(before, after, find, pattern));
+            continue;
+        }
+        let mut names = BTreeSet::new();
+        for tree in [&before.user, &after.user] {
+            each_match(tree, pattern, &mut |path, _| {
+                names.insert(path.to_owned());
+            });
+        }
+        hits.extend(names.into_iter().filter_map(|name| compare(before, after, find, &ValuePath::from(name))));
+    }
+    hits.sort_by(|a, b| a.key.cmp(&b.key));
+    hits.dedup_by(|a, b| a.key == b.key);
+    hits
+}
+
+/// Whether both trees share what lies at a path, so that there is nothing to compare: the quick answer for most paths.
+fn shared(before: &Node, after: &Node, keys: &[String]) -> bool {
+    let (mut before, mut after) = (before, after);
+    for key in keys {
+        let (Some(one), Some(other)) = (before.table(), after.table()) else { return false };
+        if std::ptr::eq(one, other) {
+            return true;
+        }
+        match (one.entries.get(key.as_str()), other.entries.get(key.as_str())) {
+            (Some(one), Some(other)) => (before, after) = (&one.node, &other.node),
+            _ => return false,
+        }
+    }
+    false
+}
+
+fn compare(before: &Release, after: &Release, find: &ChangedFind, path: &ValuePath) -> Option<Hit> {
+    if shared(&before.effective, &after.effective, &path.keys) {
+        return None;
+    }
+    let (earlier, later) = (facts::value(before, ValueTree::Effective, path), facts::value(after, ValueTree::Effective, path));
+    let differ = match (earlier, later) {
+        (Found::Entry(a), Found::Entry(b)) => facts::values_equal(&a.node.value, &b.node.value) == Some(false) && !same_quantity(&a.node.value, &b.node.value),
+        (Found::Entry(entry), Found::Nothing) | (Found::Nothing, Found::Entry(entry)) => entry.node.value.truthy() == Some(true),
+        _ => false,
+    };
+    if !differ || !switched_on(before, find, path) || !switched_on(after, find, path) {
+        return None;
+    }
     let mut secrets = secret_files(before);
     secrets.extend(secret_files(after));
-    let mut names = BTreeSet::new();
-    for pattern in &find.paths {
-        if pattern.keys.iter().any(|key| key == "*") {
-            for tree in [&before.user, &after.user] {
-                each_match(tree, pattern, &mut |path, _| {
-                    names.insert(path.to_owned());
-                });
-            }
-        } else {
-            names.insert(pattern.text.clone());
-        }
-    }
-    let mut hits = Vec::new();
-    for name in names {
-        let path = ValuePath::from(name);
-        if !switched_on(before, find, &path) || !switched_on(after, find, &path) {
-            continue;
-        }
-        let (earlier, later) = (facts::value(before, ValueTree::Effective, &path), facts::value(after, ValueTree::Effective, &path));
-        let differ = match (earlier, later) {
-            (Found::Entry(a), Found::Entry(b)) => {
-                facts::values_equal(&a.node.value, &b.node.value) == Some(false) && !same_quantity(&a.node.value, &b.node.value)
-            }
-            (Found::Entry(entry), Found::Nothing) | (Found::Nothing, Found::Entry(entry)) => entry.node.value.truthy() == Some(true),
-            _ => false,
-        };
-        if !differ {
-            continue;
-        }
-        let print = |found: Found<'_>| match found {
-            Found::Entry(entry) => printed(&path.text, &entry.node.value, &entry.node.origin, &secrets),
-            Found::Nothing | Found::Unknown => "nothing".to_owned(),
-        };
-        let by = |set_by| match set_by {
-            Some(SetBy::User) => "user",
-            Some(SetBy::Default) => "default",
-            None => "unknown",
-        };
-        let place = match later {
-            Found::Entry(entry) => entry.node.origin.place(),
-            Found::Nothing | Found::Unknown => None,
-        };
-        let (before_value, after_value) = (print(earlier), print(later));
-        let listed = format!("`{}` ({before_value} -> {after_value})", path.text);
-        let hit = Hit::at_path(&path.text)
-            .with("key", path.keys.last().cloned().unwrap_or_default())
-            .with("before_value", before_value)
-            .with("after_value", after_value)
-            .with("change", direction(earlier, later))
-            .with("before_set_by", by(facts::set_by(before, &path.keys)))
-            .with("after_set_by", by(facts::set_by(after, &path.keys)))
-            .placed(place);
-        hits.push(Hit { listed, ..hit });
-    }
-    hits
+    let print = |found: Found<'_>| match found {
+        Found::Entry(entry) => printed(&path.text, &entry.node.value, &entry.node.origin, &secrets),
+        Found::Nothing | Found::Unknown => "nothing".to_owned(),
+    };
+    let by = |set_by| match set_by {
+        Some(SetBy::User) => "user",
+        Some(SetBy::Default) => "default",
+        None => "unknown",
+    };
+    let place = match later {
+        Found::Entry(entry) => entry.node.origin.place(),
+        Found::Nothing | Found::Unknown => None,
+    };
+    let (before_value, after_value) = (print(earlier), print(later));
+    let listed = format!("`{}` ({before_value} -> {after_value})", path.text);
+    let hit = Hit::at_path(&path.text)
+        .with("key", path.keys.last().cloned().unwrap_or_default())
+        .with("before_value", before_value)
+        .with("after_value", after_value)
+        .with("change", direction(earlier, later))
+        .with("before_set_by", by(facts::set_by(before, &path.keys)))
+        .with("after_set_by", by(facts::set_by(after, &path.keys)))
+        .placed(place);
+    Some(Hit { listed, ..hit })
 }
 
 /// Whether the switch that a path hangs on is on; a path without one always is.

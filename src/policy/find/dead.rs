@@ -3,7 +3,7 @@
 use super::Hit;
 use crate::model::catalogue::Catalogue;
 use crate::model::release::Release;
-use crate::model::value::{Table, Value, escape_key};
+use crate::model::value::{Entry, Value, escape_key};
 use crate::policy::facts::Facts;
 
 /// User values that nothing ever read; a table of which nothing is read is one hit.
@@ -17,20 +17,18 @@ pub(crate) fn dead_values(facts: &Facts<'_>) -> Vec<Hit> {
         if &**key == "global" || catalogue.is_dependency_key(key) {
             continue;
         }
-        let one = Table { entries: std::iter::once((key.clone(), entry.clone())).collect(), rest_unknown: None };
-        walk(&one, "", catalogue, after, &mut hits);
+        walk(escape_key(key), entry, catalogue, after, &mut hits);
     }
     hits
 }
 
-fn walk(table: &Table, prefix: &str, catalogue: &Catalogue, after: &Release, hits: &mut Vec<Hit>) {
-    for (key, entry) in &table.entries {
-        let path = if prefix.is_empty() { escape_key(key) } else { format!("{prefix}.{}", escape_key(key)) };
-        if !catalogue.ever_known(&path) {
-            let place = entry.key.place().or_else(|| entry.node.origin.place());
-            hits.push(Hit::at_path(&path).with("hint", hint(&path, catalogue, after)).placed(place));
-        } else if let Value::Table(inner) = &entry.node.value {
-            walk(inner, &path, catalogue, after, hits);
+fn walk(path: String, entry: &Entry, catalogue: &Catalogue, after: &Release, hits: &mut Vec<Hit>) {
+    if !catalogue.ever_known(&path) {
+        let place = entry.key.place().or_else(|| entry.node.origin.place());
+        hits.push(Hit::at_path(&path).with("hint", hint(&path, catalogue, after)).placed(place));
+    } else if let Value::Table(inner) = &entry.node.value {
+        for (key, entry) in &inner.entries {
+            walk(format!("{path}.{}", escape_key(key)), entry, catalogue, after, hits);
         }
     }
 }

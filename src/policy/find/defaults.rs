@@ -122,6 +122,9 @@ pub(crate) fn copied_defaults(facts: &Facts<'_>, find: &CopiedFind) -> Vec<Hit> 
     let Some(after) = facts.after else { return Vec::new() };
     let Some(chart) = after.chart.judged_as() else { return Vec::new() };
     let Some(defaults) = Catalogue::embedded().defaults(chart) else { return Vec::new() };
+    if leaves(&after.user) < u64::from(find.at_least) {
+        return Vec::new();
+    }
     let (mut count, mut total) = (0_u32, 0_u32);
     let mut first = None;
     after.user.for_each_leaf(&mut |path, entry| {
@@ -140,4 +143,11 @@ pub(crate) fn copied_defaults(facts: &Facts<'_>, find: &CopiedFind) -> Vec<Hit> 
         return Vec::new();
     }
     vec![Hit::new("copied").with("count", count.to_string()).with("total", total.to_string()).with("chart", chart.to_string()).placed(first.as_ref())]
+}
+
+fn leaves(node: &Node) -> u64 {
+    match node.table() {
+        Some(table) if !table.entries.is_empty() => table.entries.values().map(|entry| leaves(&entry.node)).sum(),
+        _ => 1,
+    }
 }

@@ -3,11 +3,12 @@
 use super::Hit;
 use super::paths::each_match;
 use crate::model::value::Value;
+use crate::model::words::Severity;
 use crate::policy::answer::Answer;
 use crate::policy::evaluate::Context;
 use crate::policy::facts::{self, Facts};
 use crate::policy::load::Bundle;
-use crate::policy::place::word;
+use crate::policy::tables::BadKind;
 
 /// User values that the chart line read once and the chart after does not.
 pub(crate) fn removed_values(facts: &Facts<'_>, bundle: &Bundle) -> Vec<Hit> {
@@ -32,7 +33,7 @@ pub(crate) fn removed_values(facts: &Facts<'_>, bundle: &Bundle) -> Vec<Hit> {
                 .with("removed_at", row.at.0.to_string())
                 .with("replacement", row.replacement.as_deref().unwrap_or("nothing; it is gone"))
                 .with("effect", &*row.effect)
-                .with("row_severity", word(row.severity))
+                .with("row_severity", severity_word(row.severity))
                 .with("switched_off", if entry.node.value == Value::Bool(false) { "yes" } else { "no" })
                 .placed(place);
             hits.push(Hit { certain, ..hit });
@@ -54,9 +55,26 @@ pub(crate) fn bad_versions(context: &Context<'_>, bundle: &Bundle) -> Vec<Hit> {
                 .with("bad", &*row.name)
                 .with("text", &*row.text)
                 .with("better", &*row.better)
-                .with("row_severity", word(row.severity))
-                .with("kind", word(row.kind)),
+                .with("row_severity", severity_word(row.severity))
+                .with("kind", kind_word(row.kind)),
         );
     }
     hits
+}
+
+fn severity_word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+        Severity::Info => "info",
+    }
+}
+
+fn kind_word(kind: BadKind) -> &'static str {
+    match kind {
+        BadKind::Defect => "defect",
+        BadKind::Vulnerability => "vulnerability",
+        BadKind::EndOfLife => "end-of-life",
+        BadKind::BetterTarget => "better-target",
+    }
 }

@@ -17,25 +17,30 @@ pub(crate) fn wrong_types(facts: &Facts<'_>) -> Vec<Hit> {
     let Some(after) = facts.after else { return Vec::new() };
     let Some(defaults) = after.chart.judged_as().and_then(|chart| Catalogue::embedded().defaults(chart)) else { return Vec::new() };
     let mut hits = Vec::new();
-    compare(&after.user, Some(&defaults), "", &mut hits);
+    compare(&after.user, Some(&defaults), &mut String::new(), &mut hits);
     hits
 }
 
 /// Walks user values and defaults side by side; what has no default is only asked for its unit.
-fn compare(user: &Node, default: Option<&Node>, path: &str, hits: &mut Vec<Hit>) {
+fn compare(user: &Node, default: Option<&Node>, path: &mut String, hits: &mut Vec<Hit>) {
     let Some(table) = user.table() else { return };
     let defaults = default.and_then(Node::table);
     for (key, entry) in &table.entries {
-        let path = if path.is_empty() { escape_key(key) } else { format!("{path}.{}", escape_key(key)) };
+        let above = path.len();
+        if above > 0 {
+            path.push('.');
+        }
+        path.push_str(&escape_key(key));
         let default = defaults.and_then(|defaults| defaults.entries.get(key)).map(|entry| &entry.node);
-        let problem = default.and_then(|default| contradiction(&default.value, &entry.node.value)).or_else(|| wrong_unit(&path, &entry.node.value));
+        let problem = default.and_then(|default| contradiction(&default.value, &entry.node.value)).or_else(|| wrong_unit(path, &entry.node.value));
         match problem {
             Some((expected, found)) => {
                 let place = entry.node.origin.place().or_else(|| entry.key.place());
-                hits.push(Hit::at_path(&path).with("expected", expected).with("found", found).placed(place));
+                hits.push(Hit::at_path(path).with("expected", expected).with("found", found).placed(place));
             }
-            None => compare(&entry.node, default, &path, hits),
+            None => compare(&entry.node, default, path, hits),
         }
+        path.truncate(above);
     }
 }
 
