@@ -8,6 +8,12 @@ use granit_parser::{Event, Parser, ScalarStyle, Span as ParserSpan};
 use super::scalar;
 use super::template::{Masked, mask};
 
+/// Nesting of block collections that is read. Readers walk trees recursively on threads with 2 MiB of stack, so depth is bounded where trees are made.
+const BLOCK_DEPTH: usize = 80;
+
+/// Nesting of flow collections that is read.
+const FLOW_DEPTH: usize = 48;
+
 /// Bounds on what one stream may expand to.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -285,7 +291,7 @@ fn parse_document(source: &str, masked: &Masked<'_>, bytes: Range<usize>, first_
     let text = masked.text.get(bytes.clone()).unwrap_or_default();
     let mut builder =
         Builder { source, masked, offset: bytes.start, first_line, column_shift, anchors: HashMap::new(), nodes_left: limits.nodes, end: Point::default() };
-    let mut parser = Parser::new_from_str(text);
+    let mut parser = Parser::new_from_str_with_options(text, granit_parser::options! { block_nesting_limit: BLOCK_DEPTH, flow_nesting_limit: FLOW_DEPTH });
     match builder.document(&mut parser) {
         Ok(root) => Ok(Document { root, bytes }),
         Err(failure) => Err(Broken { reason: failure.reason, at: failure.at, bytes, limit: failure.limit }),
@@ -470,7 +476,9 @@ impl Builder<'_, '_> {
     }
 
     fn failure(&self, error: &granit_parser::ScanError) -> Failure {
-        Failure { reason: error.info(), at: self.point(error.marker()), limit: false }
+        let limit = matches!(error.kind(), granit_parser::ErrorKind::RecursionLimitExceeded);
+        let reason = if limit { format!("collections are nested more than {BLOCK_DEPTH} deep, or more than {FLOW_DEPTH} in brackets") } else { error.info() };
+        Failure { reason, at: self.point(error.marker()), limit }
     }
 }
 
@@ -559,6 +567,16 @@ mod tests {
         }
         let broken = parse_stream(&bomb, &Limits::default()).remove(0).unwrap_err();
         assert!(broken.limit);
+    }
+
+    #[test]
+    fn nesting_ends_at_the_limit() {
+        for (open, depth) in [("[", FLOW_DEPTH + 1), ("{a: ", FLOW_DEPTH + 1), ("- ", BLOCK_DEPTH + 1), ("[", 100_000)] {
+            let broken = parse_stream(&format!("a:\n {}", open.repeat(depth)), &Limits::default()).remove(0).unwrap_err();
+            assert!(broken.limit, "{open}: {}", broken.reason);
+        }
+        let deep = format!("a: {}{}", "[".repeat(FLOW_DEPTH), "]".repeat(FLOW_DEPTH));
+        assert!(parse_stream(&deep, &Limits::default()).remove(0).is_ok());
     }
 
     #[test]
