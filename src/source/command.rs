@@ -19,15 +19,19 @@ use std::sync::Arc;
 use self::helm::HelmCall;
 use self::script_file::ScriptFile;
 use super::context::Context;
+use super::item::gap_at;
 use super::{Reading, SourceFile};
 use crate::document::extract::Extract;
 use crate::document::script::{self, Job, Kind, Part, Setting, Step};
 use crate::document::shell::{self, Environment, Outer, Piece, Resolved, ResolvedRedirect, Value, Word};
+use crate::model::declaration::{NotChecked, NotCheckedKind};
 
 pub(in crate::source) use self::chart::repositories_roughly;
 
 /// Scripts in arguments of scripts (`bash -c '...'`).
 const NESTED_SCRIPTS: usize = 2;
+/// How far behind a broken part Milvus may stand.
+const NEAR_CHARACTERS: usize = 2_000;
 /// Words of which one makes a file worth reading.
 const SIGNS: [&str; 4] = ["helm", "kubectl", "rollingUpdate", "migrate"];
 
@@ -44,8 +48,20 @@ pub fn read(file: &SourceFile, context: &Context<'_>) -> Reading {
         return Reading::default();
     }
     let script = ScriptFile::new(file, context);
-    let walks: Vec<Walk> = jobs.iter().map(|job| walk(job, &script)).collect();
-    declare::declare(&script, kind, &walks)
+    let mut broken = Vec::new();
+    let walks: Vec<Walk> = jobs.iter().map(|job| walk(job, &script, &mut broken)).collect();
+    let mut reading = declare::declare(&script, kind, &walks);
+    reading.gaps.extend(broken);
+    reading
+}
+
+/// What is said about a broken part of a script; nothing where Milvus is not near.
+fn broken_gap(at: usize, reason: &str, script: &Extract, file: &ScriptFile<'_>) -> Option<NotChecked> {
+    let near: String = script.text().get(at..)?.chars().take(NEAR_CHARACTERS).collect();
+    near.to_ascii_lowercase().contains("milvus").then(|| {
+        let byte = script.source_byte(at);
+        gap_at(file.place(&(byte..byte)), NotCheckedKind::NotRead, &format!("the script is broken: {reason}; what follows may be read wrongly"))
+    })
 }
 
 /// A job with its commands resolved.
@@ -67,7 +83,7 @@ enum Event {
     Image(Setting),
 }
 
-fn walk(job: &Job, file: &ScriptFile<'_>) -> Walk {
+fn walk(job: &Job, file: &ScriptFile<'_>, broken: &mut Vec<NotChecked>) -> Walk {
     let mut events = Vec::new();
     let mut environment = Environment::default();
     // What steps add to `$GITHUB_ENV` for those after them.
@@ -80,7 +96,9 @@ fn walk(job: &Job, file: &ScriptFile<'_>) -> Walk {
                 if step.fresh || events.is_empty() {
                     environment = start(step, &added);
                 }
-                let commands = shell::run(&shell::parse(step.script.text()), &step.script, &mut environment);
+                let parsed = shell::parse(step.script.text());
+                broken.extend(parsed.broken.first().and_then(|(at, reason)| broken_gap(*at, reason, &step.script, file)));
+                let commands = shell::run(&parsed, &step.script, &mut environment);
                 events.push(Event::Variables(Box::new(environment.clone())));
                 for command in commands {
                     added.extend(added_to_environment(&command, file));

@@ -1,6 +1,7 @@
 //! Makefiles: variables, and the recipe of each target, every line a script of its own.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Job, Part, Step};
@@ -9,6 +10,8 @@ use crate::document::shell::{Outer, Piece, Value};
 
 /// Variables in variables.
 const DEPTH_LIMIT: usize = 8;
+/// How much text variables may add to the recipes of one file.
+const FILLED_BYTES: usize = 1024 * 1024;
 /// Pieces of one value.
 const PIECE_LIMIT: usize = 64;
 /// Stands in a recipe for an expression of make that only make can evaluate.
@@ -26,7 +29,8 @@ struct Definition {
 /// A rule's targets and recipe lines.
 struct Rule {
     name: String,
-    lines: Vec<Extract>,
+    /// Where each line stands.
+    lines: Vec<Range<usize>>,
 }
 
 pub(super) fn jobs(text: &str) -> Vec<Job> {
@@ -35,6 +39,7 @@ pub(super) fn jobs(text: &str) -> Vec<Job> {
     for (name, value) in evaluate(&definitions) {
         outer.set(&name, value);
     }
+    let mut budget = FILLED_BYTES;
     let outer = Arc::new(outer);
     let mut names: HashMap<String, usize> = HashMap::new();
     rules
@@ -47,6 +52,7 @@ pub(super) fn jobs(text: &str) -> Vec<Job> {
             let parts = rule
                 .lines
                 .into_iter()
+                .map(|line| recipe(text.get(line.clone()).unwrap_or_default(), line.start, &outer, &mut budget))
                 .map(|script| Part::Script(Box::new(Step { script, outer: Arc::clone(&outer), fresh: true, ..Step::default() })))
                 .collect();
             Job { name: Some(name.into()), automatic: false, parts }
@@ -97,7 +103,7 @@ fn read(text: &str) -> (Vec<Definition>, Vec<Rule>) {
             "define" => in_define = true,
             _ if line.starts_with('\t') => {
                 if let Some(rule) = rules.last_mut() {
-                    rule.lines.push(recipe(line, at));
+                    rule.lines.push(at..at + line.len());
                 }
             }
             _ if trimmed.is_empty() || trimmed.starts_with('#') => {}
@@ -105,7 +111,7 @@ fn read(text: &str) -> (Vec<Definition>, Vec<Rule>) {
                 if let Some(definition) = definition(line, at, conditions > 0) {
                     definitions.push(definition);
                 } else if let Some((name, inline)) = rule(line) {
-                    let lines = inline.map(|offset| recipe(line.get(offset..).unwrap_or_default(), at + offset)).into_iter().collect();
+                    let lines = inline.map(|offset| at + offset..at + line.len()).into_iter().collect();
                     rules.push(Rule { name, lines });
                 }
             }
@@ -164,8 +170,8 @@ fn rule(line: &str) -> Option<(String, Option<usize>)> {
     Some((name.to_owned(), inline))
 }
 
-/// A recipe line as shell text: make's prefixes are gone, its variables become the shell's.
-fn recipe(line: &str, at: usize) -> Extract {
+/// A recipe line as shell text: make's prefixes are gone, its variables replaced as make does before a shell sees the line.
+fn recipe(line: &str, at: usize, outer: &Outer, budget: &mut usize) -> Extract {
     let body = line.trim_start_matches(['\t', ' ', '@', '-', '+']);
     let mut script = Extract::default();
     let mut offset = at + line.len() - body.len();
@@ -180,10 +186,15 @@ fn recipe(line: &str, at: usize) -> Extract {
                 1
             }
             Reference::Variable(name, taken) => {
-                // As the shell writes it, at the same place.
-                script.push("${", here);
-                script.push(name, here + 2);
-                script.push("}", here + 1 + taken.saturating_sub(1));
+                match outer.variable(name) {
+                    Some(value) if *budget > 0 => fill_in(value, &mut script, budget),
+                    // As the shell writes it, at the same place: it may come from outside.
+                    _ => {
+                        script.push("${", here);
+                        script.push(name, here + 2);
+                        script.push("}", here + taken);
+                    }
+                }
                 taken
             }
             Reference::Expression(taken) => {
@@ -201,6 +212,18 @@ fn recipe(line: &str, at: usize) -> Extract {
     }
     script.push(rest, offset);
     script
+}
+
+fn fill_in(value: &Value, script: &mut Extract, budget: &mut usize) {
+    for piece in &value.pieces {
+        match piece {
+            Piece::Text { text, bytes } => {
+                *budget = budget.saturating_sub(text.len());
+                script.push(text, bytes.start);
+            }
+            Piece::Unknown { bytes, .. } => script.push(UNKNOWN, bytes.start),
+        }
+    }
 }
 
 /// What follows a `$` in a Makefile, with the number of bytes after the `$`.

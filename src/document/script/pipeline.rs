@@ -94,6 +94,7 @@ impl Level {
     }
 
     fn step(&self, script: Extract, fresh: bool) -> Part {
+        let script = scalar::filled_in(script, &self.outer);
         Part::Script(Box::new(Step { script, outer: Arc::clone(&self.outer), folder: self.folder.clone(), fresh }))
     }
 }
@@ -104,7 +105,7 @@ struct File<'s> {
 
 impl File<'_> {
     fn value(&self, node: &Node, outer: &Outer) -> Option<Value> {
-        scalar::value(self.source, node, &|expression| outer.template(expression).cloned())
+        scalar::value(self.source, node, outer)
     }
 
     fn setting(&self, node: &Node) -> Option<Setting> {

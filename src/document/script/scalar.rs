@@ -1,8 +1,17 @@
 //! The text of a YAML scalar with the place of each of its bytes, and settings in YAML as values of variables.
 
+use std::ops::Range;
+
 use crate::document::extract::Extract;
-use crate::document::shell::{Piece, Value};
+use crate::document::shell::{Outer, Piece, Value};
 use crate::document::yaml::{Kind, Node, Style};
+
+/// How long a template expression may be.
+const TEMPLATE_BYTES: usize = 1024;
+/// Pieces of one value.
+const PIECE_LIMIT: usize = 64;
+/// How much text template expressions may add to one script.
+const FILLED_BYTES: usize = 256 * 1024;
 
 /// The text of a scalar as YAML reads it. Template expressions stay as they are written. Nothing for what is no scalar.
 #[must_use]
@@ -118,32 +127,90 @@ fn push_slice(extract: &mut Extract, from: &Extract, start: usize, end: usize) {
     }
 }
 
-/// A setting as the value of a variable; `${{ x }}` is asked of `known`.
-pub(super) fn value(source: &str, node: &Node, known: &dyn Fn(&str) -> Option<Value>) -> Option<Value> {
+/// A setting as the value of a variable; `${{ x }}` and `<< x >>` are replaced as far as they are known.
+pub(super) fn value(source: &str, node: &Node, outer: &Outer) -> Option<Value> {
     let extract = extract(source, node)?;
-    let text = extract.text();
     let mut pieces = Vec::new();
-    let mut at = 0;
-    while let Some(offset) = memchr::memmem::find(text.as_bytes().get(at..).unwrap_or_default(), b"${{") {
-        let open = at + offset;
-        let Some(length) = memchr::memmem::find(text.as_bytes().get(open..).unwrap_or_default(), b"}}") else { break };
-        push_text(&mut pieces, &extract, at, open);
-        let end = open + length + 2;
-        let expression = text.get(open + 3..end - 2).unwrap_or_default().trim();
-        match known(expression) {
-            Some(value) => pieces.extend(value.pieces),
-            None => {
-                let bytes = extract.source_bytes(&(open..end));
-                pieces.push(Piece::Unknown { reason: "it is a template expression that is filled in elsewhere".into(), bytes });
+    for part in templates(extract.text()) {
+        match part {
+            Part::Text(range) => push_text(&mut pieces, &extract, range.start, range.end),
+            Part::Template(range, expression) => {
+                let bytes = extract.source_bytes(&range);
+                match outer.evaluate(expression, &bytes) {
+                    Some(value) => pieces.extend(value.pieces),
+                    None => pieces.push(Piece::Unknown { reason: "it is a template expression that is filled in elsewhere".into(), bytes }),
+                }
             }
         }
-        at = end;
-        if pieces.len() > 64 {
-            break;
+        if pieces.len() > PIECE_LIMIT {
+            return Some(Value::unknown("it is put together from too many parts", extract.source_bytes(&(0..extract.text().len()))));
         }
     }
-    push_text(&mut pieces, &extract, at, text.len());
     Some(Value { pieces, unset: false })
+}
+
+/// A script in which the template expressions that are known are replaced: pipelines do so before a shell sees it. Each text keeps its place.
+pub(super) fn filled_in(script: Extract, outer: &Outer) -> Extract {
+    let mut filled = Extract::default();
+    let mut replaced = 0;
+    for part in templates(script.text()) {
+        let range = match part {
+            Part::Text(range) => range,
+            Part::Template(range, expression) => {
+                let value = outer.evaluate(expression, &script.source_bytes(&range)).filter(|value| value.text().is_some());
+                if let Some(value) = value.filter(|_| replaced < FILLED_BYTES) {
+                    for piece in &value.pieces {
+                        if let Piece::Text { text, bytes } = piece {
+                            filled.push(text, bytes.start);
+                            replaced += text.len();
+                        }
+                    }
+                    continue;
+                }
+                range
+            }
+        };
+        push_slice(&mut filled, &script, range.start, range.end);
+    }
+    if replaced == 0 { script } else { filled }
+}
+
+/// A part of a text with template expressions.
+enum Part<'t> {
+    Text(Range<usize>),
+    Template(Range<usize>, &'t str),
+}
+
+/// The template expressions in a text (`${{ x }}`, `<< x >>`), and what is between them.
+fn templates(text: &str) -> Vec<Part<'_>> {
+    let bytes = text.as_bytes();
+    let mut parts = Vec::new();
+    let (mut from, mut at) = (0, 0);
+    while let Some(offset) = memchr::memchr2(b'$', b'<', bytes.get(at..).unwrap_or_default()) {
+        let open = at + offset;
+        let rest = bytes.get(open..).unwrap_or_default();
+        let (width, close): (usize, &[u8]) = if rest.starts_with(b"${{") { (3, b"}}") } else { (2, b">>") };
+        let is_template = width == 3
+            || rest.starts_with(b"<< ")
+                && ["parameters.", "pipeline.", "matrix."].iter().any(|start| rest.get(3..).is_some_and(|r| r.starts_with(start.as_bytes())));
+        let window = rest.get(..TEMPLATE_BYTES).unwrap_or(rest);
+        match memchr::memmem::find(window, close).filter(|_| is_template) {
+            Some(length) => {
+                let end = open + length + 2;
+                if from < open {
+                    parts.push(Part::Text(from..open));
+                }
+                parts.push(Part::Template(open..end, text.get(open + width..open + length).unwrap_or_default().trim()));
+                from = end;
+                at = end;
+            }
+            None => at = open + 1,
+        }
+    }
+    if from < text.len() {
+        parts.push(Part::Text(from..text.len()));
+    }
+    parts
 }
 
 fn push_text(pieces: &mut Vec<Piece>, extract: &Extract, start: usize, end: usize) {

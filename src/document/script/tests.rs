@@ -153,3 +153,14 @@ fn scalars_keep_their_places_through_quotes_and_folding() {
         assert!(text[at..].starts_with(needle), "{key}");
     }
 }
+
+#[test]
+fn make_and_pipelines_replace_before_the_shell_reads() {
+    let make = found("Makefile", "FLAGS := --set \"a=b c\" --atomic\nup:\n\thelm x $(FLAGS) '$(FLAGS)'\n");
+    assert_eq!(make[0].words, ["helm", "x", "--set", "a=b c", "--atomic", "--set \"a=b c\" --atomic"]);
+    assert_eq!(make[0].places[3], (1, 17));
+    let text = "on: {workflow_dispatch: {inputs: {v: {default: 4.1.5}}}}\nenv: {F: --atomic --wait}\njobs:\n  a:\n    runs-on: x\n    steps:\n      - run: helm ${{ env.F }} ${{ github.event.inputs.v || '4.2.58' }} ${{ inputs.w || '4.2.58' }} ${{ secrets.x }}\n";
+    let workflow = found(".github/workflows/x.yml", text);
+    assert_eq!(workflow[0].words, ["helm", "--atomic", "--wait", "4.1.5", "4.2.58", "?"]);
+    assert_eq!(workflow[0].places[2], (2, 19));
+}

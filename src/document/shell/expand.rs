@@ -63,6 +63,18 @@ impl Outer {
     pub fn template(&self, expression: &str) -> Option<&Value> {
         self.templates.get(expression).or_else(|| self.parent.as_ref()?.template(expression))
     }
+
+    /// The value of an expression with literals and alternatives: `inputs.x || env.X || 'text'`, the first that is known. `bytes` is where it is written.
+    #[must_use]
+    pub fn evaluate(&self, expression: &str, bytes: &Range<usize>) -> Option<Value> {
+        expression.split("||").map(str::trim).find_map(|part| {
+            let literal = part.strip_prefix('\'').and_then(|part| part.strip_suffix('\'')).filter(|text| !text.contains('\''));
+            match literal {
+                Some(text) => Some(Value::known(text, bytes.clone())),
+                None => self.template(part).cloned(),
+            }
+        })
+    }
 }
 
 /// What is known of variables while a script runs.

@@ -11,6 +11,8 @@ mod command;
 mod expansion;
 mod word;
 
+/// Why a script with an odd number of quotes is broken.
+const OPEN_QUOTE: &str = "a quote here, or one before it, is not closed";
 /// Substitutions inside substitutions.
 const NESTING_LIMIT: usize = 32;
 /// Blocks inside blocks; deeper ones are read as if their keywords were not there.
@@ -30,9 +32,12 @@ pub fn parse(text: &str) -> Script {
     let (script, open_quote) = parse_with(text, false);
     match open_quote {
         None => script,
-        Some(_) => {
+        Some(at) => {
             // Somewhere a quote is missing, so every quote after it is read the wrong way round: read again, ending quotes at their lines.
-            parse_with(text, true).0
+            let mut script = parse_with(text, true).0;
+            script.broken.retain(|(_, reason)| *reason != OPEN_QUOTE);
+            script.broken.insert(0, (at, OPEN_QUOTE));
+            script
         }
     }
 }

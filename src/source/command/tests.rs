@@ -456,3 +456,15 @@ fn objects_in_here_documents_are_read_at_their_places() {
     }
     assert!(read_all(&[("up.sh", &shell.replace("kubectl apply -f -", "cat"))]).declarations.is_empty());
 }
+
+#[test]
+fn a_broken_script_is_said_and_the_rest_is_read() {
+    let reading = read_all(&[(
+        "up.sh",
+        "echo \"begin\"\nhelm upgrade m milvus/milvus --version \"4.1.5\"\necho \"oops\nhelm upgrade n milvus/milvus --version 4.2.58\n",
+    )]);
+    assert_eq!(reading.declarations.len(), 2);
+    let [gap] = reading.gaps.as_slice() else { panic!("{:?}", reading.gaps) };
+    assert_eq!((gap.kind, gap.place.as_ref().unwrap().start.line), (NotCheckedKind::NotRead, 3));
+    assert!(read_all(&[("up.sh", "helm upgrade m milvus/milvus\necho \"oops\n")]).gaps.is_empty());
+}

@@ -98,8 +98,8 @@ impl Runner<'_> {
     }
 
     fn template(&self, expression: &str, bytes: Range<usize>) -> Value {
-        match self.environment.outer().template(expression) {
-            Some(value) => value.clone(),
+        match self.environment.outer().evaluate(expression, &bytes) {
+            Some(value) => value,
             None => Value { unset: true, ..Value::unknown("it is a template expression that is filled in elsewhere", bytes) },
         }
     }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::super::{Part, RawWord};
-use super::Lexer;
+use super::{Lexer, OPEN_QUOTE};
 
 impl Lexer<'_> {
     /// Reads one word. It has no parts when none begins here.
@@ -109,7 +109,7 @@ impl Lexer<'_> {
 
     pub(super) fn report_open_quote(&mut self, at: usize) {
         self.open_quote.get_or_insert(at);
-        self.break_at(at, "a quote is not closed");
+        self.break_at(at, OPEN_QUOTE);
     }
 
     pub(super) fn double_quoted(&mut self, parts: &mut Vec<Part>) {
