@@ -38,12 +38,13 @@ pub fn mask(source: &str) -> Masked<'_> {
     if ranges.is_empty() {
         return Masked { text: Cow::Borrowed(source), ranges };
     }
+    let lines = Lines::of(source, &ranges);
     let mut text = String::with_capacity(source.len());
     let mut at = 0;
     for range in &ranges {
         text.push_str(source.get(at..range.start).unwrap_or_default());
         let hidden = source.get(range.clone()).unwrap_or_default();
-        let alone = is_alone_on_its_lines(source, range, &ranges);
+        let alone = lines.is_alone(source, range);
         let filler = if alone { '#' } else { 'T' };
         // Bytes keep their number too: a character of several bytes becomes as many fillers only where that keeps offsets right.
         for c in hidden.chars() {
@@ -59,51 +60,99 @@ pub fn mask(source: &str) -> Masked<'_> {
     Masked { text: Cow::Owned(text), ranges }
 }
 
+/// The longest expression, in bytes.
+const MAX_EXPRESSION_BYTES: usize = 4096;
+
+/// Finds the next end of an expression. It remembers what it found, so that a text full of beginnings is searched once.
+struct Next {
+    end: &'static [u8],
+    found: Option<usize>,
+    searched_from: Option<usize>,
+}
+
+impl Next {
+    fn of(end: &'static [u8]) -> Self {
+        Self { end, found: None, searched_from: None }
+    }
+
+    /// One past the next end at or after a position.
+    fn at(&mut self, bytes: &[u8], from: usize) -> Option<usize> {
+        let is_known = self.searched_from.is_some_and(|searched| searched <= from) && self.found.is_none_or(|end| end >= from + self.end.len());
+        if !is_known {
+            self.found = bytes.get(from..).and_then(|rest| memchr::memmem::find(rest, self.end)).map(|at| from + at + self.end.len());
+            self.searched_from = Some(from);
+        }
+        self.found
+    }
+}
+
 /// Byte ranges of all closed expressions, ascending and disjoint.
 fn expressions(source: &str) -> Vec<Range<usize>> {
     let bytes = source.as_bytes();
     let mut ranges = Vec::new();
+    let (mut double, mut single) = (Next::of(b"}}"), Next::of(b"}"));
     let mut at = 0;
     while let Some(found) = bytes.get(at..).and_then(|rest| memchr::memchr2(b'{', b'$', rest)) {
         let start = at + found;
         let rest = bytes.get(start..).unwrap_or_default();
-        let (open, close): (usize, &[u8]) = if rest.starts_with(b"${{") {
-            (3, b"}}")
+        let (open, close) = if rest.starts_with(b"${{") {
+            (3, &mut double)
         } else if rest.starts_with(b"{{") {
-            (2, b"}}")
+            (2, &mut double)
         } else if rest.starts_with(b"${") {
-            (2, b"}")
+            (2, &mut single)
         } else {
             at = start + 1;
             continue;
         };
         // An expression does not run over more than a few lines; what is not closed there is not one.
-        let window = rest.get(open..rest.len().min(open + 4096)).unwrap_or_default();
-        match memchr::memmem::find(window, close) {
-            Some(length) => {
-                let end = start + open + length + close.len();
+        let inner = start + open;
+        match close.at(bytes, inner) {
+            Some(end) if end - inner <= MAX_EXPRESSION_BYTES => {
                 ranges.push(start..end);
                 at = end;
             }
-            None => at = start + open,
+            _ => at = inner,
         }
     }
     ranges
 }
 
-/// Whether nothing but blanks and other expressions shares the lines of this expression.
-fn is_alone_on_its_lines(source: &str, range: &Range<usize>, all: &[Range<usize>]) -> bool {
-    let is_hidden = |at: usize| {
-        let i = all.partition_point(|r| r.end <= at);
-        all.get(i).is_some_and(|r| r.contains(&at))
-    };
-    let before = source.get(..range.start).unwrap_or_default();
-    let line_start = before.rfind('\n').map_or(0, |i| i + 1);
-    let after = source.get(range.end..).unwrap_or_default();
-    let line_end = range.end + after.find('\n').unwrap_or(after.len());
-    let line = source.as_bytes();
-    (line_start..range.start).chain(range.end..line_end).all(|at| line.get(at).is_some_and(u8::is_ascii_whitespace) || is_hidden(at))
-        && source.get(range.clone()).is_some_and(|text| text.starts_with("{{"))
+/// The lines of a text on which something visible stands outside of expressions.
+struct Lines {
+    /// Where lines end, ascending.
+    ends: Vec<usize>,
+    /// For each line whether something visible stands on it.
+    has_text: Vec<bool>,
+}
+
+impl Lines {
+    fn of(source: &str, ranges: &[Range<usize>]) -> Self {
+        let bytes = source.as_bytes();
+        let ends: Vec<usize> = memchr::memchr_iter(b'\n', bytes).collect();
+        let mut has_text = vec![false; ends.len() + 1];
+        let starts = std::iter::once(0).chain(ranges.iter().map(|range| range.end));
+        let stops = ranges.iter().map(|range| range.start).chain(std::iter::once(bytes.len()));
+        for (start, stop) in starts.zip(stops) {
+            let mut line = ends.partition_point(|end| *end < start);
+            for byte in bytes.get(start..stop).unwrap_or_default() {
+                if *byte == b'\n' {
+                    line += 1;
+                } else if !byte.is_ascii_whitespace()
+                    && let Some(has_text) = has_text.get_mut(line)
+                {
+                    *has_text = true;
+                }
+            }
+        }
+        Self { ends, has_text }
+    }
+
+    /// Whether nothing but blanks and other expressions shares the lines of a Go template action.
+    fn is_alone(&self, source: &str, range: &Range<usize>) -> bool {
+        let is_free = |at: usize| !self.has_text.get(self.ends.partition_point(|end| *end < at)).copied().unwrap_or(true);
+        source.get(range.clone()).is_some_and(|text| text.starts_with("{{")) && is_free(range.start) && is_free(range.end)
+    }
 }
 
 #[cfg(test)]
@@ -115,6 +164,16 @@ mod tests {
         let masked = mask("{{- if .x }}\na: {{ .y }}\nb: ${{ z }}-${V}\n{{ end }}\n");
         assert_eq!(masked.text, "############\na: TTTTTTTT\nb: TTTTTTTT-TTTT\n#########\n");
         assert_eq!(masked.ranges.len(), 5);
+    }
+
+    #[test]
+    fn a_line_full_of_expressions_is_searched_once() {
+        let started = std::time::Instant::now();
+        let text = "{{".repeat(1_000_000);
+        assert_eq!(mask(&text).ranges, []);
+        assert_eq!(mask(&format!("{text} }}}}")).ranges.len(), 1);
+        assert_eq!(mask(&"{{a}}".repeat(200_000)).text, "#".repeat(1_000_000));
+        assert!(started.elapsed() < std::time::Duration::from_secs(20));
     }
 
     #[test]
