@@ -8,6 +8,7 @@ use super::word::{Piece, Value, Word, same_piece};
 use super::{Assigned, Assignment, Block, Command, Event, Heredoc, Operation, Part, RawWord, Redirect, Script};
 use crate::document::extract::Extract;
 
+mod builtin;
 mod resolve;
 
 /// Functions inside functions, and loops that are unrolled.
@@ -459,86 +460,6 @@ impl<'s> Runner<'s> {
             folder: self.environment.get(FOLDER).cloned(),
             ways: self.frames.iter().filter_map(|frame| frame.way).collect(),
         });
-    }
-
-    /// What builtins do to variables.
-    fn builtin(&mut self, name: &str, words: &[Word], conditional: bool) {
-        let arguments = words.get(1..).unwrap_or_default();
-        match name {
-            "cd" | "pushd" => {
-                let target = arguments.iter().rev().find(|word| !word.known_start().starts_with('-') || word.pieces.is_empty());
-                let value = match target {
-                    Some(word) => self.folder_after(word),
-                    None => Value::unknown("the script leaves for the home folder", 0..0),
-                };
-                self.assign(FOLDER, Some(Variable::Scalar(value)), conditional);
-            }
-            "popd" => self.assign(FOLDER, Some(Variable::Scalar(Value::unknown("the script returns to an earlier folder", 0..0))), conditional),
-            "read" | "mapfile" | "readarray" => {
-                for word in arguments {
-                    if let Some(variable) = word.text().filter(|text| !text.starts_with('-')) {
-                        self.assign(&variable, Some(Variable::Scalar(Value::unknown("it is read when the script runs", word.bytes.clone()))), false);
-                    }
-                }
-            }
-            "unset" => {
-                for word in arguments {
-                    if let Some(variable) = word.text().filter(|text| !text.starts_with('-')) {
-                        self.assign(&variable, None, conditional);
-                    }
-                }
-            }
-            "set" if arguments.first().and_then(Word::text).as_deref() == Some("--") => self.set_arguments(arguments.get(1..).unwrap_or_default()),
-            "shift" => self.assign("1", Some(Variable::Scalar(Value::unknown("it is an argument of the script", 0..0))), false),
-            _ => {}
-        }
-    }
-
-    fn folder_after(&self, target: &Word) -> Value {
-        let start = target.known_start();
-        let is_absolute = start.starts_with(['/', super::SCRIPT_FOLDER, super::REPOSITORY_ROOT]);
-        let mut pieces = Vec::new();
-        if !is_absolute && let Some(before) = self.environment.get(FOLDER) {
-            pieces.extend(before.pieces.iter().cloned());
-            pieces.push(Piece::Text { text: "/".into(), bytes: target.bytes.clone() });
-        }
-        pieces.extend(target.pieces.iter().cloned());
-        bounded(pieces, &target.bytes)
-    }
-
-    /// Follows a call of a function of this script. False when it is left alone.
-    fn call(&mut self, words: &[Word], body: Range<usize>) -> bool {
-        if self.depth >= DEPTH_LIMIT || self.active.contains(&body.start) || self.extra < body.len() {
-            return false;
-        }
-        self.called.insert(body.start);
-        self.active.push(body.start);
-        self.depth += 1;
-        let saved: Vec<(String, Option<Variable>)> =
-            (1..10).map(|i| i.to_string()).chain(["@".to_owned()]).map(|name| (name.clone(), self.environment.lookup(&name))).collect();
-        self.set_arguments(words.get(1..).unwrap_or_default());
-        self.frames.push(Frame::new(FrameKind::Plain));
-        self.events(body);
-        self.close();
-        for (name, value) in saved {
-            restore(&mut self.environment, &name, value);
-        }
-        self.depth -= 1;
-        self.active.pop();
-        true
-    }
-
-    fn set_arguments(&mut self, words: &[Word]) {
-        let certain = words.iter().all(|word| !word.elastic);
-        for i in 1..10_usize {
-            let value = match words.get(i - 1) {
-                Some(word) if certain => Value { pieces: word.pieces.clone(), unset: false },
-                None if certain => Value::default(),
-                _ => Value::unknown("it is an argument of the script", 0..0),
-            };
-            restore(&mut self.environment, &i.to_string(), Some(Variable::Scalar(value)));
-        }
-        restore(&mut self.environment, "@", Some(Variable::List(Arc::new(words.to_vec()))));
     }
 }
 

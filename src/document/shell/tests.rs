@@ -100,6 +100,9 @@ fn functions_are_followed_where_they_are_called() {
         "deploy() {\n  local v=\"$2\"\n  helm upgrade \"$1\" --version \"$v\"\n}\nrun() { \"$@\"; }\ndeploy m 4.1.5\nrun helm list\nnever() { x \"$1\"; }\n";
     assert_eq!(commands(text), [vec!["helm", "upgrade", "m", "--version", "4.1.5"], vec!["helm", "list"], vec!["x", "?"]]);
     assert_eq!(written("f() { h $1; }\nf 'v 1'", 1), (2, 4, "v".into()));
+    assert_eq!(one("f() { n=$1; shift; \"$@\" $1; }\nf 3 helm list"), ["helm", "list", "helm"]);
+    assert_eq!(one("f() { shift 2; g \"$1\"; }\nf a b c"), ["g", "c"]);
+    assert_eq!(one("shift; g $1 \"$@\""), ["g", "?", "?"]);
     assert!(commands("f() { f; f; }\nf").len() < 10);
     assert_eq!(one("function g { h; }\ng"), ["h"]);
 }
