@@ -6,9 +6,10 @@ use crate::model::change::Change;
 use crate::model::finding::{EvidenceNote, Finding, Fix, ReleaseSummary};
 use crate::model::release::{ChartResolution, Release};
 use crate::policy::Policies;
+use crate::policy::condition::Condition;
 use crate::policy::evaluate::Context;
 use crate::policy::facts::{self, Facts};
-use crate::policy::format::{Find, Rule, Scope};
+use crate::policy::format::{Find, Rule};
 use crate::policy::judge::{Draft, judge};
 use crate::policy::load::Bundle;
 use crate::policy::place;
@@ -32,7 +33,11 @@ pub(super) fn check_with<'a>(change: &'a Change, bundle: &'a Bundle, rules: impl
         return Vec::new();
     }
     let facts = context.facts;
-    let drafts = settle(drafts, |draft| Words { gates: &bundle.gates, facts: &facts, hit: draft.hit.as_ref(), list: &[] }.render(&draft.outcome.message));
+    let say = |draft: &Draft<'_>| {
+        let list: Vec<String> = draft.hit.iter().map(|hit| hit.listed.clone()).collect();
+        Words { gates: &bundle.gates, facts: &facts, hit: draft.hit.as_ref(), list: &list }.render(&draft.outcome.message)
+    };
+    let drafts = settle(drafts, say);
     merged(drafts).into_iter().map(|(draft, list)| finding(&draft, &list, &context)).collect()
 }
 
@@ -61,7 +66,7 @@ fn finding(draft: &Draft<'_>, list: &[String], context: &Context<'_>) -> Finding
     let words = Words { gates: context.gates, facts, hit, list };
     let at = if outcome.at.is_empty() { &rule.at } else { &outcome.at };
     let mut evidence = draft.notes.clone();
-    if rule.lineage == Scope::Zilliztech || draft.lowered {
+    if draft.lowered || rests_on_chart(rule) {
         for release in [facts.before, facts.after].into_iter().flatten() {
             for (text, origin) in render::assumptions(release) {
                 if !evidence.iter().any(|note| note.text == text) {
@@ -90,6 +95,23 @@ fn finding(draft: &Draft<'_>, list: &[String], context: &Context<'_>) -> Finding
         waived: false,
         fingerprint: fingerprint(rule, facts, key),
     }
+}
+
+/// Whether what a rule says depends on the chart's version or values, so that what was assumed about them belongs to it.
+fn rests_on_chart(rule: &Rule) -> bool {
+    let by_find = match rule.find {
+        Find::Release | Find::DeadValues | Find::UserValues(_) | Find::Flags(_) | Find::MisplacedValues | Find::Gaps(_) => false,
+        Find::RemovedValues
+        | Find::ChangedValues(_)
+        | Find::Components(_)
+        | Find::BadVersions
+        | Find::DroppedValues
+        | Find::DefaultFlips(_)
+        | Find::CopiedDefaults(_)
+        | Find::WrongTypes
+        | Find::DependencyImages(_) => true,
+    };
+    by_find || rule.when.iter().chain(rule.outcomes.iter().flat_map(|outcome| &outcome.when)).any(Condition::rests_on_chart)
 }
 
 fn summary(release: Option<&Release>, facts: &Facts<'_>) -> ReleaseSummary {

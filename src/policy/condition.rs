@@ -94,6 +94,53 @@ pub enum Condition {
     Hit(HitIs),
 }
 
+impl Condition {
+    /// Whether its answer depends on the chart's version or default values.
+    #[must_use]
+    pub fn rests_on_chart(&self) -> bool {
+        match self {
+            Self::Any(inner) | Self::All(inner) => inner.iter().any(Self::rests_on_chart),
+            Self::Not(inner) => inner.rests_on_chart(),
+            Self::Several(several) => several.of.iter().any(Self::rests_on_chart),
+            Self::Value(value) => value.of == ValueTree::Effective,
+            Self::Milvus(_)
+            | Self::Chart(_)
+            | Self::Crosses(_)
+            | Self::CrossesGate(_)
+            | Self::MilvusChange(_)
+            | Self::ChartChange(_)
+            | Self::Mode(_)
+            | Self::Changed(_)
+            | Self::ValueChanged(_)
+            | Self::Queue(_)
+            | Self::Component(_)
+            | Self::ObjectStore(_) => true,
+            Self::ChartSpec(_)
+            | Self::ChangeKind(_)
+            | Self::Flag(_)
+            | Self::Operation(_)
+            | Self::Applier(_)
+            | Self::Strategy(_)
+            | Self::Lineage(_)
+            | Self::Form(_)
+            | Self::Repository(_)
+            | Self::Lock(_)
+            | Self::RollingAsked(_)
+            | Self::SourceOnly(_)
+            | Self::Evidence(_)
+            | Self::Known(_)
+            | Self::HelmClient(_)
+            | Self::Kubernetes(_)
+            | Self::Hit(_)
+            | Self::ConfigChanged(_)
+            | Self::ChartNumberIsMilvus(_)
+            | Self::ImageTag(_)
+            | Self::RangeSpansGate(_)
+            | Self::ChartState(_) => false,
+        }
+    }
+}
+
 /// A number of conditions, of which some must hold.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -130,9 +130,9 @@ fn of_release(release: &Release, what: &str) -> String {
         "milvus" => milvus(release),
         "chart" => chart(release),
         "milvus_source" => match (&release.image_tag, &release.declaration.image) {
-            (Fact::Absent, Fact::Known(..)) => "its image".to_owned(),
-            (Fact::Absent, _) => format!("chart {}", chart(release)),
-            _ => "`image.all.tag`".to_owned(),
+            (Fact::Known(..), _) => "`image.all.tag`".to_owned(),
+            (_, Fact::Known(..)) => "its image".to_owned(),
+            _ => format!("chart {}", chart(release)),
         },
         "mode" => release.mode.map_or_else(unknown, |mode| mode_word(mode).to_owned()),
         "queue" => queue(release),
@@ -237,14 +237,16 @@ fn applier(form: Form, operation: Operation) -> &'static str {
 pub(crate) fn assumptions(release: &Release) -> Vec<(String, Option<Origin>)> {
     let version = &release.declaration.chart.version;
     let mut all = Vec::new();
-    if let ChartResolution::Interval { judged_as, .. } = &release.chart {
+    if let (ChartResolution::Interval { judged_as, .. }, None) = (&release.chart, &release.chart_assumes) {
         let why = match version.known() {
             Some(VersionSpec::Exact(number)) => format!("chart {number} is newer than the catalogue"),
             Some(spec) => format!("chart version `{spec}` is a range"),
             None => "no chart version is given".to_owned(),
         };
-        all.push((format!("{why}: judged with the defaults of {judged_as}, Milvus {} assumed", release.milvus), version.origin().cloned()));
+        let milvus = if facts::milvus_known(&release.milvus) { format!(", Milvus {} assumed", release.milvus) } else { String::new() };
+        all.push((format!("{why}: judged with the defaults of {judged_as}{milvus}"), version.origin().cloned()));
     }
-    all.extend(release.chart_assumes.iter().chain(&release.milvus_assumes).map(|text| (text.to_string(), None)));
+    all.extend(release.chart_assumes.iter().map(|text| (text.to_string(), None)));
+    all.extend(release.milvus_assumes.iter().map(|text| (format!("assumed: {text}"), None)));
     all
 }

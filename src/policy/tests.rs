@@ -21,6 +21,7 @@ use super::text::{PLACEHOLDERS, Template};
 use super::{Policies, check, page, selftest};
 use crate::model::catalogue::Catalogue;
 use crate::model::change::Change;
+use crate::model::finding::Severity;
 use crate::model::truth::Truth;
 use crate::model::words::{
     Applier, ChangeKind, FlagKind, Form, Lineage, Mode, NotCheckedKind, ObjectStoreKind, Operation, QueueKind, QueueServer, ValuesStrategy,
@@ -325,6 +326,13 @@ fn no_rule_yields_in_a_circle() {
             }
         }
     }
+}
+
+#[test]
+fn a_queue_that_changes_with_the_mode_is_one_finding() {
+    let change = change_of(json!({"name": "", "before": {"chart": "4.2.58", "mode": "standalone"}, "after": {"chart": "4.2.58"}, "expect": "error"}));
+    let errors: Vec<String> = check(&change, Policies::embedded()).iter().filter(|f| f.severity == Severity::Error).map(|f| f.rule.to_string()).collect();
+    assert_eq!(errors, ["MV214"]);
 }
 
 #[test]

@@ -50,14 +50,14 @@ pub(crate) fn bad_versions(context: &Context<'_>, bundle: &Bundle) -> Vec<Hit> {
         if !after.milvus.within(&row.at_least.0, Some(&row.below.0)).is_yes() || context.all(&row.when) != Answer::Yes {
             continue;
         }
-        hits.push(
-            Hit::new(&*row.name)
-                .with("bad", &*row.name)
-                .with("text", &*row.text)
-                .with("better", &*row.better)
-                .with("row_severity", severity_word(row.severity))
-                .with("kind", kind_word(row.kind)),
-        );
+        let hit = Hit::new(&*row.name)
+            .with("bad", &*row.name)
+            .with("text", &*row.text)
+            .with("better", &*row.better)
+            .with("row_severity", severity_word(row.severity))
+            .with("kind", kind_word(row.kind));
+        let certain = if after.milvus_assumes.is_some() { Answer::Partly } else { Answer::Yes };
+        hits.push(Hit { certain, ..hit });
     }
     hits
 }
