@@ -103,7 +103,7 @@ fn what_ran_before_can_be_given() {
     }
     let outcome = sandbox.run(&["check", "milvus.yaml", "--before", "4.2.58", "--format", "json"]);
     assert!(!findings(&outcome).iter().any(|finding| finding.starts_with("MV205")), "{}", outcome.shown());
-    insta::assert_snapshot!(sandbox.run(&["check", "milvus.yaml", "--before", "yesterday"]).stderr, @"error: --before `yesterday` is neither a file nor a chart version such as 4.2.58");
+    insta::assert_snapshot!(sandbox.run(&["check", "milvus.yaml", "--before", "yesterday"]).stderr, @"error: --before `yesterday` is neither a file or folder nor a chart version such as 4.2.58");
 }
 
 #[test]
