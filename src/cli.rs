@@ -68,13 +68,15 @@ fn dispatch(command: &Command) -> anyhow::Result<ExitCode> {
 }
 
 fn schema(name: Option<&str>) -> anyhow::Result<ExitCode> {
-    use milvus_guard::report::schema::{CHECK, PLAN};
-    match name {
-        Some("check") => output::to_stdout(CHECK.as_bytes())?,
-        Some("plan") => output::to_stdout(PLAN.as_bytes())?,
-        None => output::to_stdout(b"check  the JSON of `milvus-lint check --format json`\nplan   the JSON of `milvus-lint plan --format json`\n")?,
-        Some(other) => bail!("there is no schema `{other}`; there are `check` and `plan`"),
-    }
+    let all = milvus_guard::report::schema::ALL;
+    let text = match name {
+        Some(name) => match all.iter().find(|(known, ..)| *known == name) {
+            Some((.., text)) => (*text).to_owned(),
+            None => bail!("there is no schema `{name}`; there are {}", all.iter().map(|(known, ..)| format!("`{known}`")).collect::<Vec<_>>().join(", ")),
+        },
+        None => all.iter().map(|(name, what, _)| format!("{name:<6} {what}\n")).collect(),
+    };
+    output::to_stdout(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -5,3 +5,13 @@ pub const CHECK: &str = include_str!("../../policies/schema/check.schema.json");
 
 /// JSON Schema of the JSON of `plan`.
 pub const PLAN: &str = include_str!("../../policies/schema/plan.schema.json");
+
+/// JSON Schema of a rule file.
+pub const RULE: &str = include_str!("../../policies/schema/rule.schema.json");
+
+/// All schemas: name, what it describes, text.
+pub const ALL: &[(&str, &str, &str)] = &[
+    ("check", "the JSON of `milvus-lint check --format json`", CHECK),
+    ("plan", "the JSON of `milvus-lint plan --format json`", PLAN),
+    ("rule", "a rule file, `policies/rules/*.yaml`", RULE),
+];

@@ -62,6 +62,8 @@ impl Validator<'_> {
                 "date-time" => panic!("{at}: this validator knows no dates"),
                 other => panic!("unknown format {other}"),
             },
+            "minProperties" => instance.as_object().is_some_and(|fields| (fields.len() as u64) < argument.as_u64().unwrap()),
+            "maxProperties" => instance.as_object().is_some_and(|fields| (fields.len() as u64) > argument.as_u64().unwrap()),
             "minItems" => instance.as_array().is_some_and(|items| (items.len() as u64) < argument.as_u64().unwrap()),
             "uniqueItems" => {
                 argument.as_bool().unwrap() && instance.as_array().is_some_and(|items| items.iter().enumerate().any(|(i, item)| items[..i].contains(item)))

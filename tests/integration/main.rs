@@ -19,4 +19,5 @@ mod helm_generator;
 mod json_schema;
 mod readme;
 mod reports;
+mod schemas;
 mod values_agree_with_helm;

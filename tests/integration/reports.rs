@@ -99,6 +99,7 @@ fn plan() -> Plan {
     let kinds = [
         ActionKind::Backup,
         ActionKind::Check,
+        ActionKind::Acknowledge,
         ActionKind::Migrate,
         ActionKind::Uninstall,
         ActionKind::HelmUpgrade,

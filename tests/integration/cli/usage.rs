@@ -122,10 +122,10 @@ fn standard_input_is_read_within_bounds() {
 #[test]
 fn schemas_and_completions_are_printed() {
     let sandbox = Sandbox::new();
-    for name in ["check", "plan"] {
+    for name in ["check", "plan", "rule"] {
         assert!(sandbox.run(&["schema", name]).json()["$schema"].is_string());
     }
-    insta::assert_snapshot!(sandbox.run(&["schema", "x"]).stderr, @"error: there is no schema `x`; there are `check` and `plan`");
+    insta::assert_snapshot!(sandbox.run(&["schema", "x"]).stderr, @"error: there is no schema `x`; there are `check`, `plan`, `rule`");
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         assert!(sandbox.run(&["completions", shell]).stdout.contains("milvus-lint"));
     }
