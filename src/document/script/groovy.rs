@@ -85,6 +85,7 @@ impl<'t> Reader<'t> {
                         "dir" => pending_folder = self.folder(),
                         "image" => self.image(),
                         "string" | "choice" | "text" => self.parameter(),
+                        "withEnv" => self.with_environment(),
                         word => self.assignment(word),
                     }
                 }
@@ -324,6 +325,31 @@ impl<'t> Reader<'t> {
         }
     }
 
+    /// `withEnv(['NAME=value', ...])`
+    fn with_environment(&mut self) {
+        while matches!(self.peek(), Some(b'(' | b'[' | b' ' | b',' | b'\n' | b'\t' | b'\r')) {
+            self.at += 1;
+            self.skip_blanks(true);
+            if matches!(self.peek(), Some(b'\'' | b'"'))
+                && let Some(setting) = self.string()
+                && let Some(equals) = setting.text().find('=')
+            {
+                let value = literal(&setting.slice(equals + 1..setting.text().len()));
+                self.set(setting.text().get(..equals).unwrap_or_default(), value);
+            }
+        }
+    }
+
+    fn set(&mut self, name: &str, value: Value) {
+        match self.variables.get_mut(name) {
+            Some(known) if known.text() != value.text() => *known = Value::unknown("it is set in several ways", 0..0),
+            Some(_) => {}
+            None => {
+                self.variables.insert(name.to_owned(), value);
+            }
+        }
+    }
+
     /// `NAME = 'literal'`; of a name set twice differently nothing is known.
     fn assignment(&mut self, name: &str) {
         let name = name.strip_prefix("env.").unwrap_or(name);
@@ -341,13 +367,7 @@ impl<'t> Reader<'t> {
             },
             _ => Value::unknown("Groovy computes it", start..start),
         };
-        match self.variables.get_mut(name) {
-            Some(known) if known.text() != value.text() => *known = Value::unknown("it is set in several ways", start..start),
-            Some(_) => {}
-            None => {
-                self.variables.insert(name.to_owned(), value);
-            }
-        }
+        self.set(name, value);
     }
 }
 

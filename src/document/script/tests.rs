@@ -91,6 +91,8 @@ fn jenkins_strings_are_scripts() {
     assert_eq!(all[0].places[0], (6, 9));
     assert_eq!(all[0].places[4], (3, 26));
     assert_eq!(all[1].places[0], (8, 7));
+    let with = found("x.groovy", "withEnv(['A=4.1.5', \"B=${x}\"]) { sh 'helm $A $B' }");
+    assert_eq!((with[0].words.join(" "), with[0].places[1]), ("helm 4.1.5 ?".to_owned(), (1, 13)));
 }
 
 #[test]

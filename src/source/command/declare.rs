@@ -18,7 +18,7 @@ use super::{Event, Walk, milvus_releases};
 use crate::document::script::Kind;
 use crate::document::shell::{Resolved, ResolvedRedirect, Word};
 use crate::model::declaration::{Applier, ChartSource, Declaration, Flag, FlagKind, Form, Lineage, NotCheckedKind, Operation};
-use crate::model::place::{Fact, Origin};
+use crate::model::place::{Fact, Origin, Position};
 use crate::source::Reading;
 use crate::source::chart_folder::ChartFolder;
 use crate::source::declare::blank;
@@ -28,6 +28,8 @@ use crate::source::umbrella::{declarations_of_chart, proves_zilliztech};
 
 mod others;
 
+/// Declarations of one command that is repeated with other values.
+const MAX_REPEATED: usize = 64;
 /// Lines of comments above a command that belong to it.
 const COMMENT_LINES: usize = 20;
 
@@ -43,7 +45,7 @@ pub(super) fn declare(file: &ScriptFile<'_>, kind: Kind, walks: &[Walk]) -> Read
         reading: Reading::default(),
     };
     for walk in walks {
-        JobDeclarer { file: &mut declarer, walk, state: JobState::default(), counts: BTreeMap::new() }.run();
+        JobDeclarer { file: &mut declarer, walk, state: JobState::default(), counts: BTreeMap::new(), made: BTreeMap::new() }.run();
     }
     declarer.finish()
 }
@@ -98,6 +100,8 @@ struct JobDeclarer<'d, 'a> {
     walk: &'d Walk,
     state: JobState,
     counts: BTreeMap<ReleaseKey, usize>,
+    /// What was declared at each place: a loop or a function that repeats a command declares it once.
+    made: BTreeMap<Position, Vec<usize>>,
 }
 
 impl<'d> JobDeclarer<'d, '_> {
@@ -210,7 +214,10 @@ impl<'d> JobDeclarer<'d, '_> {
             || command.words.iter().any(|word| word.known_start().to_ascii_lowercase().contains("milvus"));
         if speaks {
             let reason = format!("{what} is not known here: the command is not checked; write it out, or give it a default");
-            self.file.reading.gaps.push(gap_at(file.place(&command.bytes), NotCheckedKind::PartlyChecked, &reason));
+            let gap = gap_at(file.place(&command.bytes), NotCheckedKind::PartlyChecked, &reason);
+            if self.file.reading.gaps.last() != Some(&gap) {
+                self.file.reading.gaps.push(gap);
+            }
         }
     }
 
@@ -399,6 +406,16 @@ impl<'d> JobDeclarer<'d, '_> {
 
     /// Adds a declaration; of several for one release in a job each after the first is told apart by its number.
     fn push(&mut self, command: &Resolved, mut declaration: Declaration) {
+        let here = self.made.entry(declaration.place.start).or_default();
+        let all = &self.file.reading.declarations;
+        let repeats = |before: &Declaration| {
+            let same_release = before.operation == declaration.operation && before.name == declaration.name && before.namespace == declaration.namespace;
+            same_release && before.chart == declaration.chart && before.layers == declaration.layers && before.flags == declaration.flags
+        };
+        if here.len() >= MAX_REPEATED || here.iter().filter_map(|i| all.get(*i)).any(repeats) {
+            return;
+        }
+        here.push(all.len());
         let identity = &mut declaration.identity;
         let key = (identity.scope.clone(), identity.namespace.clone(), identity.name.clone());
         let count = self.counts.entry(key).or_default();

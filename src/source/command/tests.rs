@@ -305,6 +305,8 @@ fn upgrades_of_one_release_are_a_sequence() {
     let all = script(
         "helm upgrade m milvus/milvus --version 4.0.34\nhelm upgrade m milvus/milvus --version 4.2.58\nhelm upgrade m milvus/milvus --dry-run\nhelm upgrade m milvus/milvus --kube-context eu\n",
     );
+    assert_eq!(script("for i in 1 2 3; do helm upgrade m milvus/milvus && break; done\n").len(), 1);
+    assert_eq!(script("for i in a b; do helm upgrade $i milvus/milvus; done\n").len(), 2);
     let scopes: Vec<&str> = all.iter().map(|d| &*d.identity.scope).collect();
     assert_eq!(scopes, ["deploy/up.sh", "deploy/up.sh@2", "deploy/up.sh (dry run)", "deploy/up.sh (context eu)"]);
 }
