@@ -12,6 +12,7 @@ pub mod schema;
 pub mod text;
 mod wire;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::model::declaration::NotCheckedKind;
@@ -119,6 +120,24 @@ fn ordered_gaps(report: &Report) -> Vec<&Gap> {
     let mut gaps: Vec<&Gap> = report.not_checked.iter().collect();
     gaps.sort_by(|a, b| (&a.file, &a.place, gap_rule(a.kind), &a.reason).cmp(&(&b.file, &b.place, gap_rule(b.kind), &b.reason)));
     gaps
+}
+
+/// Gaps that no finding tells of: what people read names each once.
+fn untold_gaps(report: &Report) -> Vec<&Gap> {
+    let mut by_place: HashMap<(&str, &str), Vec<&Finding>> = HashMap::new();
+    for finding in &report.findings {
+        if let Some(label) = finding.locations.first() {
+            by_place.entry((&finding.rule, &label.place.file)).or_default().push(finding);
+        }
+    }
+    let is_told = |gap: &Gap| by_place.get(&(gap_rule(gap.kind), &*gap.file)).is_some_and(|findings| findings.iter().any(|finding| is_about(finding, gap)));
+    ordered_gaps(report).into_iter().filter(|gap| !is_told(gap)).collect()
+}
+
+/// Whether a finding already tells of a gap.
+fn is_about(finding: &Finding, gap: &Gap) -> bool {
+    *finding.rule == *gap_rule(gap.kind)
+        && finding.locations.first().is_some_and(|label| label.place.file == gap.file && gap.place.as_ref().is_none_or(|place| *place == label.place))
 }
 
 #[cfg(test)]

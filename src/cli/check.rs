@@ -73,6 +73,7 @@ fn judge(arguments: &CheckArguments, given: &Given, inputs: &Inputs, base: Optio
     let not_checked = gaps::entries(&gaps::distinct(gaps.iter().cloned().chain(of_releases).collect()));
     let mut findings: Vec<Finding> = pairs.into_par_iter().flat_map_iter(|pair| judge_one(pair, arguments)).collect();
     findings.extend(gaps::findings(&gaps));
+    gaps::clear_labels(&mut findings);
     if arguments.strict {
         findings.iter_mut().filter(|finding| gaps::is_about_a_gap(finding)).for_each(|finding| finding.severity = Severity::Error);
     }

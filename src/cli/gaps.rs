@@ -51,3 +51,10 @@ pub(crate) fn findings(gaps: &[NotChecked]) -> Vec<Finding> {
     };
     by_file.into_iter().flat_map(judge).filter(is_about_a_gap).collect()
 }
+
+/// The message of a finding about a gap says all; its place needs no label of the same words.
+pub(crate) fn clear_labels(findings: &mut [Finding]) {
+    for label in findings.iter_mut().filter(|finding| is_about_a_gap(finding)).flat_map(|finding| &mut finding.locations) {
+        label.text.clear();
+    }
+}

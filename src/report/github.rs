@@ -3,7 +3,7 @@
 use std::io;
 
 use super::wire::Region;
-use super::{clean, gap_rule, gap_severity, ordered_findings, ordered_gaps, text};
+use super::{clean, gap_rule, gap_severity, ordered_findings, text, untold_gaps};
 use crate::model::finding::{Report, Severity};
 use crate::model::place::Place;
 
@@ -22,7 +22,7 @@ pub fn write(out: &mut dyn io::Write, report: &Report) -> io::Result<()> {
         let title = format!("{} {}", finding.rule, finding.name);
         writeln!(out, "{}", command(finding.severity, &finding.release.path, place, &title, &message))?;
     }
-    for gap in ordered_gaps(report) {
+    for gap in untold_gaps(report) {
         let title = format!("{} not checked", gap_rule(gap.kind));
         writeln!(out, "{}", command(gap_severity(gap.kind), &gap.file, gap.place.as_ref(), &title, &gap.reason))?;
     }

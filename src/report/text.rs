@@ -8,7 +8,7 @@ use annotate_snippets::{AnnotationKind, Element, Group, Level, Origin, Renderer,
 
 use super::excerpt::{Shown, Text};
 use super::wire::Region;
-use super::{Sources, clean, gap_rule, gap_severity, ordered_findings, ordered_gaps};
+use super::{Sources, clean, gap_rule, gap_severity, ordered_findings, untold_gaps};
 use crate::model::declaration::Form;
 use crate::model::finding::{Finding, Gap, Label, ReleaseSummary, Report, Severity, Summary};
 use crate::model::place::Place;
@@ -42,10 +42,8 @@ pub fn write(out: &mut dyn io::Write, report: &Report, sources: &dyn Sources, st
     for finding in &findings {
         writeln!(out, "{}\n", page.finding(finding))?;
     }
-    for gap in ordered_gaps(report) {
-        if !findings.iter().any(|finding| is_about(finding, gap)) {
-            writeln!(out, "{}\n", page.gap(gap))?;
-        }
+    for gap in untold_gaps(report) {
+        writeln!(out, "{}\n", page.gap(gap))?;
     }
     writeln!(out, "{}", summary_line(&report.summary))?;
     if let Some(worst) = findings.iter().max_by_key(|finding| finding.severity) {
@@ -75,12 +73,6 @@ pub fn summary_line(summary: &Summary) -> String {
 
 fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}
-
-/// Whether a finding already tells of a gap.
-fn is_about(finding: &Finding, gap: &Gap) -> bool {
-    *finding.rule == *gap_rule(gap.kind)
-        && finding.locations.first().is_some_and(|label| label.place.file == gap.file && gap.place.as_ref().is_none_or(|place| *place == label.place))
 }
 
 /// The texts of files, each read and split into lines once.
