@@ -140,7 +140,7 @@ pub(super) fn plan() -> Plan {
                 },
             ],
             one_way_door: true,
-            rollback: "restore the backup".into(),
+            rollback: "Restore the backup.".into(),
             downtime: Downtime::Migration,
             backup: true,
             commands: vec![upgrade.into()],

@@ -108,7 +108,7 @@ mod tests {
 
         | downtime | backup | one-way door | rollback |
         |---|---|---|---|
-        | stopped for a migration | needed before | yes | restore the backup |
+        | stopped for a migration | needed before | yes | Restore the backup. |
 
         1. **back up**: back up etcd
 

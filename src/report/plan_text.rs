@@ -31,7 +31,7 @@ fn write_hop(out: &mut dyn io::Write, number: usize, hop: &Hop) -> io::Result<()
     writeln!(out, "   why:       {}", clean::line(&hop.reason))?;
     writeln!(out, "   downtime:  {}", downtime(hop.downtime))?;
     writeln!(out, "   backup:    {}", if hop.backup { "needed before" } else { "not needed for this hop" })?;
-    writeln!(out, "   rollback:  {}{}", if hop.one_way_door { "one-way door; " } else { "" }, clean::line(&hop.rollback))?;
+    writeln!(out, "   rollback:  {}{}", if hop.one_way_door { "one-way door. " } else { "" }, clean::line(&hop.rollback))?;
     for action in &hop.actions {
         writeln!(out)?;
         write_action(out, action)?;
@@ -117,7 +117,7 @@ mod tests {
            why:       2.2 reads metadata of its own layout only
            downtime:  stopped for a migration
            backup:    needed before
-           rollback:  one-way door; restore the backup
+           rollback:  one-way door. Restore the backup.
 
            - back up: back up etcd
 
