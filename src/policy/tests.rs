@@ -353,6 +353,17 @@ fn a_finding_is_the_same_wherever_its_file_lies() {
     assert_ne!(fingerprint(&change_of(case("v2.6.1"))), fingerprint(&change_of(other)));
 }
 
+#[test]
+fn values_of_any_size_are_judged_in_bounded_time() {
+    let many: serde_json::Map<String, serde_json::Value> = (0..20_000).map(|i| (format!("key{i}"), json!({"a": {"size": "1x"}, "b": i}))).collect();
+    let state = json!({"chart": "4.2.58", "values": {"queryNode": many, "etcd": many, "x": many}});
+    let change = change_of(json!({"name": "", "before": state, "after": {"chart": "5.0.19", "values": {"y": many}}, "expect": "silent"}));
+    let start = Instant::now();
+    let findings = check(&change, Policies::embedded());
+    assert!(findings.len() <= 2 * super::find::MAX_HITS, "{}", findings.len());
+    assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
+}
+
 /// Not a benchmark (an unoptimised build): a guard against a check that does something slow on every change.
 #[test]
 fn judging_a_change_without_findings_is_quick() {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::Hit;
 use super::paths::{each_match, printed};
+use super::{Hit, MAX_HITS};
 use crate::model::release::Release;
 use crate::model::value::{Node, Value};
 use crate::policy::condition::{SetBy, ValuePath, ValueTree};
@@ -23,7 +23,9 @@ pub(crate) fn changed_values(facts: &Facts<'_>, find: &ChangedFind) -> Vec<Hit> 
         let mut names = BTreeSet::new();
         for tree in [&before.user, &after.user] {
             each_match(tree, pattern, &mut |path, _| {
-                names.insert(path.to_owned());
+                if names.len() < 10 * MAX_HITS {
+                    names.insert(path.to_owned());
+                }
             });
         }
         hits.extend(names.into_iter().filter_map(|name| compare(before, after, find, &ValuePath::from(name))));

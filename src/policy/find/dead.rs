@@ -1,6 +1,6 @@
 //! Find kind `dead_values`: user values that no chart version since 2.0 reads.
 
-use super::Hit;
+use super::{Hit, MAX_HITS};
 use crate::model::catalogue::Catalogue;
 use crate::model::release::Release;
 use crate::model::value::{Entry, Value, escape_key};
@@ -23,6 +23,9 @@ pub(crate) fn dead_values(facts: &Facts<'_>) -> Vec<Hit> {
 }
 
 fn walk(path: String, entry: &Entry, catalogue: &Catalogue, after: &Release, hits: &mut Vec<Hit>) {
+    if hits.len() >= MAX_HITS {
+        return;
+    }
     if !catalogue.ever_known(&path) {
         let place = entry.key.place().or_else(|| entry.node.origin.place());
         hits.push(Hit::at_path(&path).with("hint", hint(&path, catalogue, after)).placed(place));

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::Hit;
 use super::paths::printed;
+use super::{Hit, MAX_HITS};
 use crate::model::catalogue::Catalogue;
 use crate::model::place::Origin;
 use crate::model::release::Release;
@@ -23,6 +23,9 @@ pub(crate) fn dropped_values(facts: &Facts<'_>) -> Vec<Hit> {
     let catalogue = Catalogue::embedded();
     let mut hits = Vec::new();
     before.user.for_each_leaf(&mut |text, entry| {
+        if hits.len() >= MAX_HITS {
+            return;
+        }
         let path = ValuePath::from(text.to_owned());
         if !matches!(facts::walk(&after.user, &path.keys), Found::Nothing) {
             return;

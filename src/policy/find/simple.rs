@@ -1,7 +1,7 @@
 //! Find kinds that read one state only: user values, settings, components, misplaced keys, gaps.
 
-use super::Hit;
 use super::paths::{each_match, printed};
+use super::{Hit, MAX_HITS};
 use crate::model::declaration::Flag;
 use crate::policy::answer::Answer;
 use crate::policy::condition::ComponentIs;
@@ -17,6 +17,9 @@ pub(crate) fn user_values(facts: &Facts<'_>, paths: &Paths) -> Vec<Hit> {
     let mut hits = Vec::new();
     for pattern in &paths.paths {
         each_match(&after.user, pattern, &mut |path, entry| {
+            if hits.len() >= MAX_HITS {
+                return;
+            }
             let place = entry.node.origin.place().or_else(|| entry.key.place());
             let key = path.rsplit_once('.').map_or(path, |(_, key)| key).to_owned();
             let value = printed(path, &entry.node.value, &entry.node.origin, &secrets);

@@ -1,8 +1,8 @@
 //! Find kinds `wrong_types` and `dependency_images`: user values that contradict what the chart expects.
 
-use super::Hit;
 use super::changed_values::quantity;
 use super::paths::printed;
+use super::{Hit, MAX_HITS};
 use crate::model::catalogue::Catalogue;
 use crate::model::value::{Node, Value, escape_key};
 use crate::policy::answer::Answer;
@@ -26,6 +26,9 @@ fn compare(user: &Node, default: Option<&Node>, path: &mut String, hits: &mut Ve
     let Some(table) = user.table() else { return };
     let defaults = default.and_then(Node::table);
     for (key, entry) in &table.entries {
+        if hits.len() >= MAX_HITS {
+            return;
+        }
         let above = path.len();
         if above > 0 {
             path.push('.');
