@@ -82,7 +82,7 @@ pub struct Flag {
     pub place: Place,
 }
 
-/// Proof that what a one-way door asks for was done or declared (facts/rule-ids.md, "Evidence").
+/// Proof that what a one-way door asks for was done or declared.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evidence {
     /// What it is.

@@ -73,7 +73,7 @@ impl ChartResolution {
     }
 }
 
-/// The effective message queue (facts/chart-eras.md, section 4).
+/// The effective message queue.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Queue {
     /// Its kind.

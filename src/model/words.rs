@@ -28,7 +28,7 @@ pub enum Form {
     HelmRelease,
 }
 
-/// How a change reaches the cluster (facts/rule-ids.md, "Appliers").
+/// How a change reaches the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Applier {
@@ -40,7 +40,7 @@ pub enum Applier {
     Unknown,
 }
 
-/// Where a chart called milvus comes from (facts/input-traps.md, "Lineage").
+/// Where a chart called milvus comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Lineage {
@@ -98,7 +98,7 @@ pub enum Operation {
     MigrateScript,
 }
 
-/// What is done with the values of the running release (facts/helm-and-api.md, "How a release was upgraded can be read from it").
+/// What is done with the values of the running release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ValuesStrategy {
