@@ -514,7 +514,8 @@ fn dedupe(mut entries: Vec<(Node, Node)>) -> Vec<(Node, Node)> {
 }
 
 /// Whether Helm's decoder refuses what is in a node, also where a later entry takes its place.
-fn is_refused(node: &Node) -> bool {
+#[must_use]
+pub fn is_refused(node: &Node) -> bool {
     match &node.kind {
         Kind::Scalar { text, style, tag, templated } => !templated && scalar::is_misfit(text, *style, tag.as_deref()),
         Kind::Sequence(items) => items.iter().any(is_refused),

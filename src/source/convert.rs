@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::document::scalar::{self, Scalar};
 use crate::document::template::is_variable;
-use crate::document::yaml::{Broken, Document, Kind, Limits, Node as YamlNode, Span, Style, parse_verbatim};
+use crate::document::yaml::{self, Broken, Document, Kind, Limits, Node as YamlNode, Span, Style, parse_verbatim};
 use crate::model::helm::HelmMajor;
 use crate::model::merge::merge_over;
 use crate::model::place::{Origin, Place, Position};
@@ -162,16 +162,19 @@ impl Converter<'_> {
 
     fn table(&mut self, entries: &[(YamlNode, YamlNode)]) -> Table {
         let mut table = Table { entries: BTreeMap::new(), rest_unknown: None };
-        for (key, value) in entries {
+        // From the end, since the last of several equal keys stands: the others are only looked at for what the decoder refuses anyhow.
+        for (key, value) in entries.iter().rev() {
             if key.is_templated() || (value.is_templated() && matches!(&key.kind, Kind::Scalar { text, style: Style::Plain, .. } if &**text == "<<")) {
                 table.rest_unknown = Some("a key is a template expression".into());
                 continue;
             }
             match scalar::key_of(key) {
-                Ok(text) => {
+                Ok(text) if !table.entries.contains_key(text.as_str()) => {
                     let entry = Entry { key: self.origin(key), node: self.node(value) };
                     table.entries.insert(text.into(), entry);
                 }
+                Ok(_) if yaml::is_refused(value) => self.refuse(value, "what stands here cannot be what its tag says, or has a collection as a key".into()),
+                Ok(_) => {}
                 Err(reason) => self.refuse(key, reason),
             }
         }
@@ -183,8 +186,9 @@ impl Converter<'_> {
     }
 
     fn refuse(&mut self, node: &YamlNode, reason: String) {
-        if self.refused.is_none() {
-            self.refused = Some(Refused { place: place(self.file, &node.span), reason });
+        let place = place(self.file, &node.span);
+        if self.refused.as_ref().is_none_or(|first| place < first.place) {
+            self.refused = Some(Refused { place, reason });
         }
     }
 }
