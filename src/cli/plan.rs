@@ -102,7 +102,7 @@ fn user_values(arguments: &PlanArguments, declared: Option<&Release>) -> anyhow:
     }
     let mut layers: Vec<Layer> = declared.map(|release| release.declaration.layers.clone()).unwrap_or_default();
     for file in &arguments.values {
-        layers.push(values::values_file(file)?);
+        layers.push(values::values_file(file, HelmMajor::default())?);
     }
     let values = merge::user_values(&layers, HelmMajor::Three).map_err(|refused| anyhow!("Helm refuses these values: {refused}"))?;
     Ok(Some(values))

@@ -1,20 +1,23 @@
 //! `values`: the effective values that Helm would compute, and where each comes from.
 
+use std::cell::RefCell;
+use std::fmt::Display;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
 
-use milvus_guard::document::yaml::{Limits, parse_verbatim};
 use milvus_guard::model::catalogue::Catalogue;
-use milvus_guard::model::coalesce::{self, ChartValues, Dependency, WarningKind};
+use milvus_guard::model::coalesce::{self, ChartValues, WarningKind};
 use milvus_guard::model::declaration::{Declaration, Layer, SetKind};
+use milvus_guard::model::helm::HelmMajor;
 use milvus_guard::model::merge;
 use milvus_guard::model::place::{Origin, Place};
-use milvus_guard::model::value::{Node, Value};
+use milvus_guard::model::strvals::Argument;
+use milvus_guard::model::value::Node;
 use milvus_guard::model::version::{ChartVersion, VersionSpec};
-use milvus_guard::source::convert::to_verbatim_table;
+use milvus_guard::source::convert::verbatim_values_of_file;
 
 use super::args::{DataFormat, ValuesArguments};
 use super::release::{self, MAX_FILE_BYTES};
@@ -33,11 +36,13 @@ pub(crate) fn run(arguments: &ValuesArguments) -> anyhow::Result<ExitCode> {
     let mut layers = match (declaration, &arguments.path) {
         (Some(declaration), _) => declaration.layers,
         // It declares no release, so it can only be a file of values.
-        (None, Some(path)) => vec![values_file(path)?],
+        (None, Some(path)) => vec![values_file(path, arguments.helm)?],
         (None, None) => Vec::new(),
     };
-    layers.extend(given(arguments)?);
-    let user = merge::user_values(&layers, arguments.helm).map_err(|refused| anyhow!("Helm refuses these values: {refused}"))?;
+    for file in &arguments.files {
+        layers.push(values_file(file, arguments.helm)?);
+    }
+    let user = with_flags(merge::user_values(&layers, arguments.helm).map_err(refused)?, arguments)?;
     let chart = chart_values(&version)?;
     let effective = coalesce::effective(&chart, &user, arguments.helm);
     if let Some(refused) = &effective.refused {
@@ -90,27 +95,18 @@ fn chart_version(arguments: &ValuesArguments, declaration: Option<&Declaration>)
 /// The chart's own values and its dependencies.
 fn chart_values(version: &ChartVersion) -> anyhow::Result<ChartValues> {
     let catalogue = Catalogue::embedded();
-    let Some(defaults) = catalogue.defaults(version) else {
+    let Some(chart) = catalogue.chart_values(version) else {
         let newest = catalogue.newest().map_or_else(String::new, |chart| format!("; the newest version known here is {}", chart.version));
         bail!("the default values of chart {version} are not known{newest} (`milvus-lint catalogue list` prints all)");
     };
-    let Value::Table(defaults) = &defaults.value else { bail!("the default values of chart {version} are damaged; please report this") };
-    let dependency = |known: &milvus_guard::model::catalogue::Dependency| Dependency {
-        name: Arc::clone(&known.name),
-        alias: known.alias.clone(),
-        condition: Some(known.condition().into()),
-        tags: Vec::new(),
-        chart: None,
-    };
-    Ok(ChartValues { name: "milvus".into(), defaults: Arc::clone(defaults), dependencies: catalogue.dependencies(version).iter().map(dependency).collect() })
+    Ok(chart)
 }
 
-/// The layers of the command line, in Helm's order: files, then the `--set` family.
-fn given(arguments: &ValuesArguments) -> anyhow::Result<Vec<Layer>> {
-    let mut layers = Vec::new();
-    for file in &arguments.files {
-        layers.push(values_file(file)?);
-    }
+/// The values with the `--set` family of our own command line, whose shell has filled in all variables.
+fn with_flags(user: Node, arguments: &ValuesArguments) -> anyhow::Result<Node> {
+    let place = Place::file_start(&COMMAND_LINE.into());
+    let unread = RefCell::new(None);
+    let files = |name: &str| walk::read_named(Path::new(name), MAX_FILE_BYTES).map_err(|error| unread.replace(Some(error))).ok();
     let families = [
         (SetKind::Set, &arguments.set),
         (SetKind::SetString, &arguments.set_string),
@@ -118,35 +114,23 @@ fn given(arguments: &ValuesArguments) -> anyhow::Result<Vec<Layer>> {
         (SetKind::SetLiteral, &arguments.set_literal),
         (SetKind::SetFile, &arguments.set_file),
     ];
-    for (kind, texts) in families {
-        for text in texts {
-            let file = if kind == SetKind::SetFile { Some(set_file(text)?) } else { None };
-            layers.push(Layer::Set { kind, text: text.as_str().into(), place: Place::file_start(&COMMAND_LINE.into()), file });
-        }
-    }
-    Ok(layers)
+    let flags = families.iter().flat_map(|(kind, texts)| texts.iter().map(|text| (*kind, text)));
+    let flags: Vec<Argument<'_>> = flags.map(|(kind, text)| Argument { kind, text, place: &place, files: &files, verbatim: true }).collect();
+    let user = merge::with_flags(user, &flags, arguments.helm).map_err(refused)?;
+    drop(flags);
+    unread.into_inner().map_or(Ok(user), Err)
+}
+
+fn refused(refused: impl Display) -> anyhow::Error {
+    anyhow!("Helm refuses these values: {refused}")
 }
 
 /// A file that is handed to Helm as it is.
-pub(crate) fn values_file(file: &Path) -> anyhow::Result<Layer> {
+pub(crate) fn values_file(file: &Path, helm: HelmMajor) -> anyhow::Result<Layer> {
     let name: Arc<str> = file.to_string_lossy().into();
     let text = walk::read_named(file, MAX_FILE_BYTES)?;
-    let what: Arc<str> = format!("values file {name}").into();
-    let empty = || Layer::Table { values: Node::empty_table(Origin::At(Place::file_start(&name))), what: Arc::clone(&what) };
-    match parse_verbatim(&text, &Limits::default()).into_iter().next() {
-        None => Ok(empty()),
-        Some(Ok(document)) => {
-            let values = to_verbatim_table(&name, &document.root).map_err(|refused| anyhow!("Helm refuses these values: {refused}"))?;
-            Ok(Layer::Table { values, what })
-        }
-        Some(Err(broken)) => bail!("{name}:{}:{}: {}", broken.at.line, broken.at.column, broken.reason),
-    }
-}
-
-/// What the file of a `--set-file` argument holds.
-fn set_file(text: &str) -> anyhow::Result<Arc<str>> {
-    let file = text.split_once('=').map(|(_, file)| file).with_context(|| format!("--set-file takes KEY=FILE, not `{text}`"))?;
-    walk::read_named(Path::new(file), MAX_FILE_BYTES)
+    let values = verbatim_values_of_file(&name, &text, helm).map_err(refused)?;
+    Ok(Layer::Table { values, what: format!("values file {name}").into() })
 }
 
 fn print(arguments: &ValuesArguments, values: &Node, version: &ChartVersion) -> String {

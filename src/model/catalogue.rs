@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use self::timeline::Timeline;
+use super::coalesce::{self, ChartValues};
 use super::place::Origin;
 use super::range::VersionRange;
 use super::truth::Truth;
@@ -186,6 +187,23 @@ impl Catalogue {
             Arc::new(Node { value: Value::Table(Arc::new(table)), origin: Origin::ChartDefault })
         });
         Some(Arc::clone(built))
+    }
+
+    /// The chart as Helm's value semantics want it. Its dependencies count as charts without values of their own, which the catalogue does not know.
+    #[must_use]
+    pub fn chart_values(&self, version: &ChartVersion) -> Option<ChartValues> {
+        let Value::Table(defaults) = &self.defaults(version)?.value else {
+            return None;
+        };
+        let dependency = |known: &Dependency| coalesce::Dependency {
+            name: Arc::clone(&known.name),
+            alias: known.alias.clone(),
+            condition: Some(known.condition().into()),
+            tags: Vec::new(),
+            chart: None,
+        };
+        let dependencies = self.dependencies(version).iter().map(dependency).collect();
+        Some(ChartValues { name: "milvus".into(), defaults: Arc::clone(defaults), dependencies })
     }
 
     /// The default value at a path, if the chart is known and has one there.

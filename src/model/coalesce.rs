@@ -97,7 +97,9 @@ pub fn effective(chart: &ChartValues, user: &Node, helm: HelmMajor) -> Effective
     };
     let mut loaded = Loaded::new(Some(chart), &chart.name);
     run.enable(&mut loaded, user, "");
-    run.take_in_dependencies(&mut loaded);
+    if dependencies_matter(&loaded, user) {
+        run.take_in_dependencies(&mut loaded);
+    }
     run.notes = Some(Vec::new());
     let values = run.coalesce(&loaded, Arc::clone(user), Mode::Coalesce, &Path::Root);
     Effective {
@@ -107,6 +109,23 @@ pub fn effective(chart: &ChartValues, user: &Node, helm: HelmMajor) -> Effective
         warnings: run.notes.unwrap_or_default(),
         refused: run.refused,
     }
+}
+
+/// Whether the dependencies' values, made part of the chart's defaults, change what comes out. They do not where they are empty tables and no null of the
+/// user's meets them; this is most of the work for a chart whose dependencies are not known.
+fn dependencies_matter(loaded: &Loaded<'_>, user: &Table) -> bool {
+    let has_globals =
+        |table: &Table| table.entries.get(GLOBAL).is_some_and(|entry| !matches!(&entry.node.value, Value::Table(globals) if globals.entries.is_empty()));
+    has_globals(&loaded.defaults)
+        || loaded.dependencies.iter().any(|dependency| {
+            dependency.chart.is_some()
+                || loaded.defaults.entries.get(&dependency.key).is_some_and(|entry| entry.node.table().is_none_or(has_globals))
+                || match user.entries.get(&dependency.key).map(|entry| &entry.node.value) {
+                    None => false,
+                    Some(Value::Table(table)) => table.entries.get(GLOBAL).is_some_and(|entry| entry.node.value == Value::Null),
+                    Some(_) => true,
+                }
+        })
 }
 
 /// Helm's two ways of putting values over defaults.
@@ -195,7 +214,7 @@ impl<'c> Run<'c> {
             return;
         };
         loaded.dependencies = self.named(chart);
-        let seen = self.coalesce(loaded, Arc::clone(values), Mode::Coalesce, &Path::Root);
+        let seen = self.coalesce_for_switches(loaded, values);
         let seen_node = Node { value: Value::Table(Arc::clone(&seen)), origin: Origin::ChartDefault };
         let mut disabled: Vec<&Arc<str>> = Vec::new();
         for dependency in &chart.dependencies {
@@ -212,6 +231,18 @@ impl<'c> Run<'c> {
             let inner = format!("{path}{}.", dependency.key);
             self.enable(dependency, &seen, &inner);
         }
+    }
+
+    /// Values as conditions and tags see them. A dependency that is not known adds nothing that a switch could stand in.
+    fn coalesce_for_switches(&mut self, loaded: &Loaded<'c>, values: &Arc<Table>) -> Arc<Table> {
+        if loaded.dependencies.iter().any(|dependency| dependency.chart.is_some()) {
+            return self.coalesce(loaded, Arc::clone(values), Mode::Coalesce, &Path::Root);
+        }
+        let seen = self.over_defaults(loaded, Arc::clone(values), Mode::Coalesce, &Path::Root);
+        for dependency in &loaded.dependencies {
+            self.dependency_table(dependency, &seen, &Path::Root);
+        }
+        seen
     }
 
     /// The dependencies of a chart under their aliases.
@@ -259,23 +290,29 @@ impl<'c> Run<'c> {
     }
 
     fn coalesce_dependency(&mut self, dependency: &Loaded<'_>, values: &mut Arc<Table>, mode: Mode, path: &Path<'_>) {
-        let inner = match values.entries.get(&*dependency.key).map(|entry| &entry.node.value) {
-            None if values.rest_unknown.is_some() => return,
-            None => Arc::default(),
-            Some(Value::Table(table)) => Arc::clone(table),
-            Some(Value::Unknown(_)) => return,
-            Some(_) => {
-                if self.refused.is_none() {
-                    self.refused = Some(Warning { path: path.write(&dependency.key), kind: WarningKind::DependencyIsNoTable });
-                }
-                return;
-            }
+        let Some(inner) = self.dependency_table(dependency, values, path) else {
+            return;
         };
         let path = Path::Key(path, &dependency.key);
         let inner = self.pass_globals(inner, values, &path);
         let inner = self.coalesce(dependency, inner, mode, &path);
         share_globals(values, &inner);
         set_table(values, &dependency.key, inner);
+    }
+
+    /// The values of a dependency in those of its parent; nothing where they are not known, or no table, which Helm refuses.
+    fn dependency_table(&mut self, dependency: &Loaded<'_>, values: &Table, path: &Path<'_>) -> Option<Arc<Table>> {
+        match values.entries.get(&*dependency.key).map(|entry| &entry.node.value) {
+            None => values.rest_unknown.is_none().then(Arc::default),
+            Some(Value::Table(table)) => Some(Arc::clone(table)),
+            Some(Value::Unknown(_)) => None,
+            Some(_) => {
+                if self.refused.is_none() {
+                    self.refused = Some(Warning { path: path.write(&dependency.key), kind: WarningKind::DependencyIsNoTable });
+                }
+                None
+            }
+        }
     }
 
     /// Puts values over the chart's own defaults (`coalesceValues`).
@@ -556,25 +593,23 @@ fn with_table(entry: &Entry, table: Arc<Table>) -> Entry {
 
 /// The table without nulls at any depth (Helm 4 drops those of defaults); itself where there are none.
 fn without_nulls(table: &Arc<Table>) -> Arc<Table> {
-    if !has_null(table) {
-        return Arc::clone(table);
-    }
-    let entries = table.entries.iter().filter(|(_, entry)| entry.node.value != Value::Null).map(|(key, entry)| {
-        let entry = match &entry.node.value {
-            Value::Table(inner) => with_table(entry, without_nulls(inner)),
-            _ => entry.clone(),
+    let mut cleaned: Option<Table> = None;
+    for (key, entry) in &table.entries {
+        let inner = match &entry.node.value {
+            Value::Null => None,
+            Value::Table(inner) => match without_nulls(inner) {
+                same if Arc::ptr_eq(&same, inner) => continue,
+                other => Some(with_table(entry, other)),
+            },
+            _ => continue,
         };
-        (Arc::clone(key), entry)
-    });
-    Arc::new(Table { entries: entries.collect(), rest_unknown: table.rest_unknown.clone() })
-}
-
-fn has_null(table: &Table) -> bool {
-    table.entries.values().any(|entry| match &entry.node.value {
-        Value::Null => true,
-        Value::Table(inner) => has_null(inner),
-        _ => false,
-    })
+        let cleaned = cleaned.get_or_insert_with(|| Table::clone(table));
+        match inner {
+            Some(entry) => cleaned.entries.insert(Arc::clone(key), entry),
+            None => cleaned.entries.remove(key),
+        };
+    }
+    cleaned.map_or_else(|| Arc::clone(table), Arc::new)
 }
 
 #[cfg(test)]

@@ -49,23 +49,39 @@ pub fn user_values(layers: &[Layer], helm: HelmMajor) -> Result<Node, Refused> {
             Layer::Unseen { .. } | Layer::Set { .. } => {}
         }
     }
-    let mut budget = ItemBudget::default();
-    for family in [SetKind::SetJson, SetKind::Set, SetKind::SetString, SetKind::SetFile, SetKind::SetLiteral] {
-        for layer in layers {
-            if let Layer::Set { kind, text, place, file } = layer
-                && *kind == family
-            {
-                let argument = Argument { kind: *kind, text, place, file: file.as_ref() };
-                strvals::apply(&argument, &mut values, helm, &mut budget).map_err(|error| Refused { place: place.clone(), reason: error.reason })?;
-            }
-        }
-    }
+    let files: Vec<_> = layers.iter().map(|layer| move |_: &str| if let Layer::Set { file, .. } = layer { file.clone() } else { None }).collect();
+    let flags = layers.iter().zip(&files).filter_map(|(layer, files)| match layer {
+        Layer::Set { kind, text, place, .. } => Some(Argument { kind: *kind, text, place, files, verbatim: false }),
+        Layer::Table { .. } | Layer::Unseen { .. } => None,
+    });
+    apply_in_order(&mut values, &flags.collect::<Vec<_>>(), helm)?;
     for layer in layers.iter().skip(first_set) {
         if let Layer::Unseen { what, .. } = layer {
             values = unseen(&format!("{what} is not in sight").into());
         }
     }
     Ok(Node { value: Value::Table(Arc::new(values)), origin })
+}
+
+/// Applies flags of the `--set` family to user values, in Helm's fixed order.
+///
+/// # Errors
+/// With the first text that Helm refuses.
+pub fn with_flags(mut user: Node, flags: &[Argument<'_>], helm: HelmMajor) -> Result<Node, Refused> {
+    if let Value::Table(table) = &mut user.value {
+        apply_in_order(Arc::make_mut(table), flags, helm)?;
+    }
+    Ok(user)
+}
+
+fn apply_in_order(values: &mut Table, flags: &[Argument<'_>], helm: HelmMajor) -> Result<(), Refused> {
+    let mut budget = ItemBudget::default();
+    for family in [SetKind::SetJson, SetKind::Set, SetKind::SetString, SetKind::SetFile, SetKind::SetLiteral] {
+        for flag in flags.iter().filter(|flag| flag.kind == family) {
+            strvals::apply(flag, values, helm, &mut budget).map_err(|error| Refused { place: flag.place.clone(), reason: error.reason })?;
+        }
+    }
+    Ok(())
 }
 
 /// Values of which nothing is known.

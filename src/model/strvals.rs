@@ -31,7 +31,7 @@ pub struct SetError {
 }
 
 /// An argument of the `--set` family.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Argument<'a> {
     /// Which flag.
     pub kind: SetKind,
@@ -39,8 +39,10 @@ pub struct Argument<'a> {
     pub text: &'a str,
     /// Where the text stands.
     pub place: &'a Place,
-    /// For `--set-file`: what the named file holds, where it could be read.
-    pub file: Option<&'a Arc<str>>,
+    /// For `--set-file`: what a named file holds, where it could be read.
+    pub files: &'a dyn Fn(&str) -> Option<Arc<str>>,
+    /// The text reaches Helm as it is: `$TAG` is a text, not a variable.
+    pub verbatim: bool,
 }
 
 /// Bounds what `--set` arguments may make of lists: `a[65536]=x` is short to write and long to hold.
@@ -122,6 +124,15 @@ impl<'a> Parser<'a> {
         Self { argument, at: 0, helm, budget, opaque: None, is_verbatim, counted: Cell::new((0, place.start.column)) }
     }
 
+    /// Whether a shell or a template fills in a part of the argument before Helm sees it.
+    fn is_filled_in(&self, text: &str) -> bool {
+        !self.argument.verbatim && is_templated(text)
+    }
+
+    fn text_or_unknown(&self, text: String) -> Value {
+        if self.is_filled_in(&text) { unknown(&text) } else { Value::String(text.into()) }
+    }
+
     fn is_literal(&self) -> bool {
         self.argument.kind == SetKind::SetLiteral
     }
@@ -179,7 +190,7 @@ impl<'a> Parser<'a> {
         let stops: &[char] = if self.is_literal() { &['=', '[', '.'] } else { &['=', '[', ',', '.'] };
         let (key, stop) = self.until(stops);
         let key_end = self.at - usize::from(stop.is_some());
-        if is_templated(&key) {
+        if self.is_filled_in(&key) {
             self.opaque = Some(format!("a name in `{}` is filled in before Helm reads it", shorten(self.argument.text)).into());
             self.at = self.argument.text.len();
             return Ok(Flow::End);
@@ -348,7 +359,7 @@ impl<'a> Parser<'a> {
             SetKind::SetJson => self.json_value(start).map(|node| (node, Flow::More)),
             SetKind::SetLiteral => {
                 let (text, _) = self.until(&[]);
-                Ok((Node { value: text_or_unknown(text), origin: self.origin(start, self.at) }, Flow::More))
+                Ok((Node { value: self.text_or_unknown(text), origin: self.origin(start, self.at) }, Flow::More))
             }
             SetKind::Set | SetKind::SetString | SetKind::SetFile => match self.list()? {
                 Given::List(items) => Ok((Node { value: Value::List(Arc::new(items)), origin: self.origin(start, self.at) }, Flow::More)),
@@ -373,9 +384,9 @@ impl<'a> Parser<'a> {
             Ok((node, length)) => {
                 self.at = from + length;
                 self.skip_blanks_and_comma();
-                Ok(hide_templates(node))
+                Ok(if self.argument.verbatim { node } else { hide_templates(node) })
             }
-            Err(_) if is_templated(rest) => {
+            Err(_) if self.is_filled_in(rest) => {
                 self.at = self.argument.text.len();
                 Ok(Node { value: unknown(rest), origin: self.origin(from, self.at) })
             }
@@ -401,7 +412,7 @@ impl<'a> Parser<'a> {
     fn list(&mut self) -> Result<Given, SetError> {
         match self.peek() {
             None => return Ok(Given::Nothing),
-            Some('{') if !self.argument.text.get(self.at..).is_some_and(|rest| rest.starts_with("{{")) => self.at += 1,
+            Some('{') if self.argument.verbatim || !self.argument.text.get(self.at..).is_some_and(|rest| rest.starts_with("{{")) => self.at += 1,
             Some(_) => return Ok(Given::NotAList),
         }
         let mut items = Vec::new();
@@ -426,12 +437,12 @@ impl<'a> Parser<'a> {
     fn typed(&self, text: String, at: usize) -> Result<Value, SetError> {
         Ok(match self.argument.kind {
             SetKind::SetFile if text.is_empty() => return self.error(at, "no file is named"),
-            SetKind::SetFile => match self.argument.file {
-                Some(contents) => Value::String(Arc::clone(contents)),
+            SetKind::SetFile => match (self.argument.files)(&text) {
+                Some(contents) => Value::String(contents),
                 None => Value::Unknown("the file of `--set-file` was not read".into()),
             },
-            SetKind::Set => typed(text),
-            SetKind::SetString | SetKind::SetJson | SetKind::SetLiteral => text_or_unknown(text),
+            SetKind::Set => typed(&text).unwrap_or_else(|| self.text_or_unknown(text)),
+            SetKind::SetString | SetKind::SetJson | SetKind::SetLiteral => self.text_or_unknown(text),
         })
     }
 
@@ -462,10 +473,6 @@ fn set(table: &mut Table, key: String, entry: Entry) {
     }
 }
 
-fn text_or_unknown(text: String) -> Value {
-    if is_templated(&text) { unknown(&text) } else { Value::String(text.into()) }
-}
-
 fn unknown(text: &str) -> Value {
     Value::Unknown(format!("`{}` is filled in before Helm reads it", shorten(text)).into())
 }
@@ -491,23 +498,18 @@ fn hide_templates(node: Node) -> Node {
     Node { value, origin: node.origin }
 }
 
-/// The type of a `--set` value: switches, null and decimal whole numbers; `0644` and `1.5` stay texts.
-fn typed(text: String) -> Value {
+/// A `--set` value that is no text: switches, null and decimal whole numbers; `0644` and `1.5` stay texts.
+fn typed(text: &str) -> Option<Value> {
     // Go folds the long s too when it ignores case.
     let folded: String = text.chars().take(6).map(|c| if c == 'ſ' { 's' } else { c.to_ascii_lowercase() }).collect();
     match folded.as_str() {
-        "true" => return Value::Bool(true),
-        "false" => return Value::Bool(false),
-        "null" => return Value::Null,
-        "0" => return Value::Int(0),
-        _ => {}
+        "true" => Some(Value::Bool(true)),
+        "false" => Some(Value::Bool(false)),
+        "null" => Some(Value::Null),
+        "0" => Some(Value::Int(0)),
+        _ if text.starts_with('0') => None,
+        _ => text.parse().ok().map(Value::Int),
     }
-    if !text.starts_with('0')
-        && let Ok(number) = text.parse::<i64>()
-    {
-        return Value::Int(number);
-    }
-    text_or_unknown(text)
 }
 
 #[cfg(test)]
@@ -516,7 +518,7 @@ mod tests {
 
     fn set_in(kind: SetKind, text: &str, values: &mut Table, helm: HelmMajor) -> Result<(), SetError> {
         let place = Place::file_start(&"-".into());
-        apply(&Argument { kind, text, place: &place, file: None }, values, helm, &mut ItemBudget::default())
+        apply(&Argument { kind, text, place: &place, files: &|_| None, verbatim: false }, values, helm, &mut ItemBudget::default())
     }
 
     fn show(value: &Value) -> String {
@@ -605,10 +607,27 @@ mod tests {
     }
 
     #[test]
+    fn what_reaches_helm_as_it_is_has_no_variables() {
+        let place = Place::file_start(&"-".into());
+        let mut table = Table::default();
+        let files = |name: &str| Some(Arc::from(name.to_uppercase()));
+        for (kind, text) in [(SetKind::Set, "a=$TAG,$b={`x`}"), (SetKind::SetFile, "f={x,y}")] {
+            apply(&Argument { kind, text, place: &place, files: &files, verbatim: true }, &mut table, HelmMajor::Three, &mut ItemBudget::default()).unwrap();
+        }
+        assert_eq!(show_table(&table), r#"{$b:["`x`"],a:"$TAG",f:["X","Y"]}"#);
+    }
+
+    #[test]
     fn columns_are_counted_along_the_text() {
         let place = Place { file: "x.sh".into(), start: Position { line: 3, column: 10 }, end: Position { line: 3, column: 17 } };
         let mut table = Table::default();
-        apply(&Argument { kind: SetKind::Set, text: "a=1,b=2", place: &place, file: None }, &mut table, HelmMajor::Three, &mut ItemBudget::default()).unwrap();
+        apply(
+            &Argument { kind: SetKind::Set, text: "a=1,b=2", place: &place, files: &|_| None, verbatim: false },
+            &mut table,
+            HelmMajor::Three,
+            &mut ItemBudget::default(),
+        )
+        .unwrap();
         let entry = table.entries.get("b").unwrap();
         assert_eq!(entry.node.origin.place().unwrap().to_string(), "x.sh:3:16");
         assert_eq!(entry.key.place().unwrap().start.column, 14);

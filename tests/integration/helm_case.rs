@@ -22,6 +22,8 @@ pub(crate) const TEMPLATE: &str = include_str!("../e2e/values-chart/templates/va
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Chart {
     pub(crate) name: String,
+    /// Empty for 1.0.0.
+    pub(crate) version: String,
     pub(crate) values: String,
     pub(crate) bundled: Vec<Self>,
     pub(crate) dependencies: Vec<Listed>,
@@ -31,6 +33,8 @@ pub(crate) struct Chart {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Listed {
     pub(crate) name: String,
+    /// Version or range; empty for 1.0.0.
+    pub(crate) version: String,
     pub(crate) alias: Option<String>,
     pub(crate) condition: Option<String>,
     pub(crate) tags: Vec<String>,
@@ -57,7 +61,7 @@ impl Chart {
             .dependencies
             .iter()
             .map(|listed| {
-                let mut entry = json!({"name": listed.name, "version": "1.0.0", "repository": ""});
+                let mut entry = json!({"name": listed.name, "version": or_one(&listed.version), "repository": ""});
                 if let Some(alias) = &listed.alias {
                     entry["alias"] = json!(alias);
                 }
@@ -70,30 +74,34 @@ impl Chart {
                 entry
             })
             .collect();
-        let metadata = json!({"apiVersion": "v2", "name": self.name, "version": "1.0.0", "dependencies": dependencies});
+        let metadata = json!({"apiVersion": "v2", "name": self.name, "version": or_one(&self.version), "dependencies": dependencies});
         files.insert(format!("{prefix}Chart.yaml"), metadata.to_string());
         files.insert(format!("{prefix}values.yaml"), self.values.clone());
         files.insert(format!("{prefix}templates/values.yaml"), only_template.unwrap_or(TEMPLATE).to_owned());
         for chart in &self.bundled {
-            chart.write(&format!("{prefix}charts/{}/", chart.name), files, only_template);
+            chart.write(&format!("{prefix}charts/{}-{}/", chart.name, or_one(&chart.version)), files, only_template);
         }
     }
 
-    fn load(&self, helm: HelmMajor) -> Result<ChartValues, String> {
+    pub(crate) fn load(&self, helm: HelmMajor) -> Result<ChartValues, String> {
         let defaults = read_values("values.yaml", &self.values, helm)?;
         let Value::Table(defaults) = defaults.value else { unreachable!("values are a table") };
         let mut dependencies = Vec::new();
-        let mut bundled: BTreeMap<&str, Arc<ChartValues>> = BTreeMap::new();
+        let mut bundled: Vec<(&Self, Arc<ChartValues>)> = Vec::new();
         for chart in &self.bundled {
-            bundled.insert(&chart.name, Arc::new(chart.load(helm)?));
+            bundled.push((chart, Arc::new(chart.load(helm)?)));
         }
         for listed in &self.dependencies {
+            // Of several charts of one name the version decides.
+            let fits = |chart: &&(&Self, Arc<ChartValues>)| {
+                chart.0.name == listed.name && (chart.0.version == listed.version || listed.version.contains(['^', '~', 'x', '*', '>', '<']))
+            };
             dependencies.push(Dependency {
                 name: listed.name.as_str().into(),
                 alias: listed.alias.as_deref().map(Into::into),
                 condition: listed.condition.as_deref().map(Into::into),
                 tags: listed.tags.iter().map(|tag| tag.as_str().into()).collect(),
-                chart: bundled.get(listed.name.as_str()).cloned(),
+                chart: bundled.iter().find(fits).map(|(_, values)| Arc::clone(values)),
             });
         }
         Ok(ChartValues { name: self.name.as_str().into(), defaults, dependencies })
@@ -164,6 +172,12 @@ impl Case {
 
     /// What the library makes of the case.
     pub(crate) fn run_library(&self, helm: HelmMajor) -> Outcome {
+        let user = self.user_values(helm)?;
+        render(&self.chart.load(helm)?, &user, helm)
+    }
+
+    /// What the user gives, merged by the library.
+    pub(crate) fn user_values(&self, helm: HelmMajor) -> Result<Node, String> {
         let mut layers = Vec::new();
         for (i, text) in self.files.iter().enumerate() {
             let name = format!("values-{i}.yaml");
@@ -173,20 +187,27 @@ impl Case {
             let file = (*kind == SetKind::SetFile).then(|| self.input.as_str().into());
             layers.push(Layer::Set { kind: *kind, text: text.as_str().into(), place: Place::file_start(&"-".into()), file });
         }
-        let user = user_values(&layers, helm).map_err(|refused| refused.to_string())?;
-        let chart = self.chart.load(helm)?;
-        let seen = effective(&chart, &user, helm);
-        if let Some(refused) = seen.refused {
-            return Err(format!("{refused:?}"));
-        }
-        let mut outcome = BTreeMap::new();
-        for key in &seen.enabled {
-            let inner = seen.values.table().unwrap().entries.get(key).unwrap();
-            outcome.insert(format!("{}/charts/{key}", self.chart.name), to_json(&inner.node));
-        }
-        outcome.insert(self.chart.name.clone(), to_json(&seen.values));
-        Ok(outcome)
+        user_values(&layers, helm).map_err(|refused| refused.to_string())
     }
+}
+
+/// What the library makes of values on a chart.
+pub(crate) fn render(chart: &ChartValues, user: &Node, helm: HelmMajor) -> Outcome {
+    let seen = effective(chart, user, helm);
+    if let Some(refused) = seen.refused {
+        return Err(format!("{refused:?}"));
+    }
+    let mut outcome = BTreeMap::new();
+    for key in &seen.enabled {
+        let inner = seen.values.table().unwrap().entries.get(key).unwrap();
+        outcome.insert(format!("{}/charts/{key}", chart.name), to_json(&inner.node));
+    }
+    outcome.insert(chart.name.to_string(), to_json(&seen.values));
+    Ok(outcome)
+}
+
+fn or_one(version: &str) -> &str {
+    if version.is_empty() { "1.0.0" } else { version }
 }
 
 fn read_values(name: &str, text: &str, helm: HelmMajor) -> Result<Node, String> {

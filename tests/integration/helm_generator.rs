@@ -299,7 +299,7 @@ fn listed(dice: &mut Dice, name: &str, alias: Option<&str>) -> Listed {
         2 => vec!["back".to_owned(), "a.b".to_owned()],
         _ => Vec::new(),
     };
-    Listed { name: name.into(), alias: alias.map(Into::into), condition, tags }
+    Listed { name: name.into(), alias: alias.map(Into::into), condition, tags, ..Listed::default() }
 }
 
 /// The text of a values file.

@@ -11,6 +11,8 @@
 )]
 
 mod architecture;
+mod catalogue_agrees_with_helm;
+mod chart_archive;
 mod cli;
 mod controlplane;
 mod examples;

@@ -104,7 +104,7 @@ fn mistakes_are_told_with_their_place() {
     })
     .collect();
     insta::assert_snapshot!(messages.join("\n"), @r"
-    error: broken.yaml:2:2: illegal placement of ':' indicator
+    error: Helm refuses these values: broken.yaml:2:2: illegal placement of ':' indicator
     error: Helm refuses these values: list.yaml:1:1: values are not a table
     error: cannot read `missing.yaml`: no such file or directory
     error: Helm refuses these values: command line:1:1: an index does not end with ]
