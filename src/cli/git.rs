@@ -108,9 +108,17 @@ impl Comparison {
 
     /// The state before. What did not change is taken from the state after, so that it is read and parsed once.
     pub(crate) fn read<'w>(self, scope: &Scope, after: &'w Walked, limit_bytes: u64) -> Base<'w> {
-        let batch = Mutex::new(Batch { root: self.root, limit_bytes, process: None });
-        let tree = GitTree { objects: self.objects, paths: self.paths, changed: self.changed, working: &after.tree, batch, texts: Mutex::default() };
+        let mut paths = self.paths;
         let mut candidates = Vec::new();
+        let is_still = |path: &Arc<str>| !self.changed.contains(&**path) && self.objects.get(path).is_some_and(|object| object.kind == ObjectKind::Submodule);
+        for submodule in paths.iter().filter(|path| is_still(path)).cloned().collect::<Vec<_>>() {
+            // Its files are none of this repository's objects, but they are what they were.
+            paths.extend(after.tree.paths().iter().filter(|path| is_within(path, &submodule)).cloned());
+            candidates.extend(after.candidates.iter().filter(|file| is_within(&file.path, &submodule)).cloned());
+        }
+        paths.sort_unstable();
+        let batch = Mutex::new(Batch { root: self.root, limit_bytes, process: None });
+        let tree = GitTree { objects: self.objects, paths, changed: self.changed, working: &after.tree, batch, texts: Mutex::default() };
         let mut gaps = Vec::new();
         for path in tree.paths.iter().filter(|path| scope.holds(path)) {
             let Some(object) = tree.objects.get(path) else { continue };
@@ -127,6 +135,7 @@ impl Comparison {
                 Err(gap) => gaps.push(gap),
             }
         }
+        candidates.sort_unstable_by(|a: &SourceFile, b| a.path.cmp(&b.path));
         for file in after.candidates.iter().filter(|file| file.named_as_values) {
             if let Ok(at) = candidates.binary_search_by(|before| before.path.cmp(&file.path)) {
                 if let Some(before) = candidates.get_mut(at) {
@@ -140,6 +149,11 @@ impl Comparison {
         gaps.extend(tree.moved_submodules(&after.candidates));
         Base { tree, candidates, gaps }
     }
+}
+
+/// Whether a path lies in a folder.
+fn is_within(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// The state before.
@@ -200,8 +214,7 @@ impl GitTree<'_> {
         let mut gaps = Vec::new();
         for path in &self.paths {
             let is_moved = self.changed.contains(&**path) && self.objects.get(path).is_some_and(|object| object.kind == ObjectKind::Submodule);
-            let within = |file: &SourceFile| file.path.strip_prefix(&**path).is_some_and(|rest| rest.starts_with('/'));
-            if is_moved && after.iter().any(within) {
+            if is_moved && after.iter().any(|file| is_within(&file.path, path)) {
                 let reason = "the submodule moved to another commit; what its files were before is not in this repository: run the check in the submodule";
                 gaps.push(content::gap(path, NotCheckedKind::PartlyChecked, reason.to_owned()));
             }

@@ -74,6 +74,14 @@ impl Sandbox {
         self.outcome(command, stdin)
     }
 
+    /// Runs the program with more in its environment.
+    pub(crate) fn run_with(&self, folder: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Outcome {
+        let mut command = Command::new("env");
+        command.args(environment.iter().map(|(name, value)| format!("{name}={value}"))).arg(env!("CARGO_BIN_EXE_milvus-lint"));
+        command.args(arguments).current_dir(self.path().join(folder));
+        self.outcome(command, b"")
+    }
+
     /// Runs a program in an environment of its own, and ends it when it takes too long.
     fn outcome(&self, mut command: Command, stdin: &[u8]) -> Outcome {
         scrub(&mut command, &self.path());

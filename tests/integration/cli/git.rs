@@ -88,8 +88,10 @@ fn worktrees_and_the_environment_of_a_hook_do_no_harm() {
     let first = sandbox.git("repo", &["rev-parse", "HEAD"]);
     sandbox.git("repo", &["worktree", "add", "-q", "-b", "bump", "../other"]);
     sandbox.write("other/milvus.yaml", "name: milvus2\n");
-    let outcome = sandbox.run_in("other", &["check", "--base", "main", "--format", "json"], b"");
-    assert_eq!(outcome.json()["base"], first.trim());
+    let elsewhere =
+        [("GIT_DIR", "/nowhere"), ("GIT_INDEX_FILE", "/nowhere/index"), ("GIT_WORK_TREE", "/"), ("GIT_EXTERNAL_DIFF", "false"), ("GIT_PAGER", "false")];
+    let outcome = sandbox.run_with("other", &["check", "--base", "main", "--format", "json"], &elsewhere);
+    assert_eq!((&outcome.json()["base"], &outcome.json()["summary"]["files"]), (&first.trim().into(), &serde_json::json!(2)), "{}", outcome.shown());
 }
 
 #[test]
@@ -148,4 +150,40 @@ fn tracked_files_that_git_would_ignore_are_on_both_sides() {
     let outcome = sandbox.run_in("repo", &["check", "--base", "HEAD", "--format", "json"], b"");
     // `.gitignore`, `README` and both releases.
     assert_eq!(outcome.json()["summary"]["files"], 4, "{}", outcome.shown());
+}
+
+#[test]
+fn histories_that_never_met_are_told() {
+    let sandbox = repository(&[("milvus.yaml", "name: milvus\n")]);
+    sandbox.git("repo", &["checkout", "-q", "--orphan", "other"]);
+    sandbox.commit("repo", "other");
+    insta::assert_snapshot!(sandbox.run_in("repo", &["check", "--base", "main"], b"").stderr, @"error: `main` and HEAD have no common history; name a revision that the branch started from");
+}
+
+#[test]
+fn a_submodule_that_stays_is_unchanged_and_one_that_moves_is_partly_checked() {
+    let sandbox = repository(&[("milvus.yaml", &helm_release("4.2.48"))]);
+    sandbox.write("outer/README", "");
+    sandbox.git("outer", &["init", "-q"]);
+    let url = sandbox.path().join("repo");
+    sandbox.git("outer", &["submodule", "--quiet", "add", url.to_str().unwrap(), "deploy"]);
+    sandbox.commit("outer", "with submodule");
+    let unchanged = sandbox.run_in("outer", &["check", "--base", "HEAD", "--format", "json"], b"");
+    assert_eq!(unchanged.json()["summary"]["changes"], 0, "{}", unchanged.shown());
+    sandbox.write("outer/deploy/milvus.yaml", helm_release("5.0.19"));
+    sandbox.commit("outer/deploy", "bump");
+    let moved = sandbox.run_in("outer", &["check", "--base", "HEAD", "--format", "json"], b"");
+    insta::assert_snapshot!(moved.not_checked().join("\n"), @"deploy: MV902: before the change: the submodule moved to another commit; what its files were before is not in this repository: run the check in the submodule");
+}
+
+#[test]
+fn links_lead_to_what_they_led_to_before() {
+    let chart = "apiVersion: v2\nname: search\nversion: 1.0.0\ndependencies:\n  - name: milvus\n    version: 5.0.19\n    repository: https://zilliztech.github.io/milvus-helm/\n";
+    let values = |tag: &str| format!("milvus:\n  image:\n    all:\n      tag: {tag}\n");
+    let sandbox = repository(&[("search/Chart.yaml", chart), ("shared/values.yaml", &values("v2.5.8"))]);
+    std::os::unix::fs::symlink("../shared/values.yaml", sandbox.path().join("repo/search/values.yaml")).unwrap();
+    sandbox.commit("repo", "link");
+    sandbox.write("repo/shared/values.yaml", values("v2.6.15"));
+    let outcome = sandbox.run_in("repo", &["check", "--base", "HEAD", "--format", "json"], b"");
+    assert!(outcome.json()["findings"].as_array().unwrap().iter().any(|finding| finding["rule"] == "MV205"), "{}", outcome.shown());
 }
