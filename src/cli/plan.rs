@@ -64,6 +64,9 @@ fn request(arguments: &PlanArguments, declared: Option<&Release>) -> anyhow::Res
             .with_context(|| format!("`{text}` is no Milvus version; write it as 2.5.16, or as 2.5 for a line"))
     };
     let from = match (&arguments.from, declared) {
+        (Some(text), _) if text.split('.').count() == 2 => {
+            bail!("`{text}` is a line, and what runs is one version: read it from the image of the pods, for example 2.5.16")
+        }
         (Some(text), _) => version(text)?,
         (None, Some(release)) => declared_version(release)?,
         (None, None) => bail!("name the version that runs with --from"),

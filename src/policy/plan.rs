@@ -48,7 +48,7 @@ pub fn version_of(text: &str, policies: &Policies, catalogue: &Catalogue) -> Opt
         let carried = catalogue.newest_of_line(line).and_then(|chart| chart.milvus);
         planned.max(carried)
     };
-    text.parse().ok().or_else(line)
+    if text.split('.').count() == 2 { line() } else { text.parse().ok() }
 }
 
 /// The plan for a request; refused with a reason where there is no path.
@@ -62,9 +62,10 @@ pub fn plan(request: &Request, policies: &Policies, catalogue: &Catalogue) -> Pl
 }
 
 fn hops(request: &Request, policies: &Policies, catalogue: &Catalogue) -> Result<Vec<crate::model::plan::Hop>, Refusal> {
+    let stops = stops::stops(request.from, request.to, policies.gates())?;
     let mut state = State::first(request, policies, catalogue)?;
     let mut hops = Vec::new();
-    for stop in stops::stops(request.from, request.to, policies.gates())? {
+    for stop in stops {
         let (hop, after) = hop::hop(&state, &stop, request, policies, catalogue)?;
         hops.push(hop);
         state = after;
@@ -133,6 +134,8 @@ mod tests {
             ("2.6.15", "3.0", None, "2.6.20 on 5.0.22, 3.0.0 on 5.0.22"),
             ("2.6.15", "2.5.16", None, "refused by MV211"),
             ("2.4.16", "2.4.16", None, ""),
+            ("1.1.0", "2.6.15", None, "refused by MV203"),
+            ("2.5.16", "2.6", None, "2.6.20 on 5.0.19"),
         ];
         for (from, to, topology, expected) in cases {
             assert_eq!(told(&plan_of(from, to, topology)), expected, "{from} to {to}");

@@ -13,8 +13,8 @@ use crate::policy::tables::{AcknowledgeKind, Gate, GateNeed, Rollback};
 /// The hop as it is given.
 pub(super) fn hop(tried: &Tried, before: &State, stop: &StopAt, request: &Request, policies: &Policies) -> Hop {
     let migration = stop.needs.contains(&GateNeed::MetadataMigration);
-    let mut actions = answers(tried, policies);
-    actions.insert(0, before_all(before, request));
+    let mut actions = vec![before_all(before, request)];
+    actions.extend(answers(tried, stop, policies));
     if migration {
         actions.push(migrate(before, stop, request));
     }
@@ -59,18 +59,25 @@ fn before_all(before: &State, request: &Request) -> Action {
     )
 }
 
-/// One action for each rule that wants an answer.
-fn answers(tried: &Tried, policies: &Policies) -> Vec<Action> {
-    let rows = planning(policies).acknowledge.iter().filter_map(|row| Some((row, tried.acknowledged.iter().find(|finding| *finding.rule == *row.rule)?)));
-    rows.map(|(row, finding)| {
+/// One action for each rule that wants an answer, and for the backup that a gate needs although its procedure makes one too.
+fn answers(tried: &Tried, stop: &StopAt, policies: &Policies) -> Vec<Action> {
+    let needs_backup = stop.needs.iter().any(|need| matches!(need, GateNeed::MetadataBackup | GateNeed::FullBackup));
+    let mut actions = Vec::new();
+    for row in &planning(policies).acknowledge {
         let kind = match row.kind {
             AcknowledgeKind::Backup => ActionKind::Backup,
             AcknowledgeKind::Acknowledge => ActionKind::Acknowledge,
         };
-        let text = format!("{} {} Then write beside the change: `guard.milvus-guard.dev/ack: {} <reference>`.", row.text, finding.message, row.rule);
-        action(kind, text, None)
-    })
-    .collect()
+        match tried.acknowledged.iter().find(|finding| *finding.rule == *row.rule) {
+            Some(finding) => {
+                let text = format!("{} {} Then write beside the change: `guard.milvus-guard.dev/ack: {} <reference>`.", row.text, finding.message, row.rule);
+                actions.push(action(kind, text, None));
+            }
+            None if needs_backup && row.rule == "MV210" => actions.push(action(kind, row.text.clone(), None)),
+            None => {}
+        }
+    }
+    actions
 }
 
 fn migrate(before: &State, stop: &StopAt, request: &Request) -> Action {
@@ -91,7 +98,7 @@ fn upgrade(tried: &Tried, stop: &StopAt, request: &Request) -> Action {
         request.name, request.namespace, tried.chart
     );
     let reasons: Vec<String> = tried.reasons.iter().map(|(reason, _)| reason.clone()).collect();
-    let why = if reasons.is_empty() { String::new() } else { format!(" What is set beside the tag {}.", reasons.join("; ")) };
+    let why = if reasons.is_empty() { String::new() } else { format!(" Why the values beside the tag: {}.", reasons.join("; ")) };
     Action {
         kind: ActionKind::HelmUpgrade,
         text: format!("Upgrade to chart {} with Milvus {}.{why}", tried.chart, stop.milvus),
