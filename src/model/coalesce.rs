@@ -1,14 +1,17 @@
 //! User values over chart defaults, as Helm's templates see them: dependencies by name or alias, their conditions and tags, `global`.
 //!
 //! Follows `chartutil/coalesce.go` and `chartutil/dependencies.go` of Helm 3.22 and 4.3 (`ProcessDependenciesWithMerge`, then `ToRenderValues`).
-//! Helm's maps are references, and a table two levels below `global` is the same map in a chart and in its dependencies: what one dependency
-//! adds there shows up in its parent and its siblings. This is kept (`share_globals`), as it decides what is rendered.
+
+mod globals;
+mod switch;
 
 use std::sync::Arc;
 
+use self::globals::{hand_down_globals, share_globals};
+use self::switch::is_enabled;
 use super::helm::HelmMajor;
 use super::place::Origin;
-use super::value::{Entry, Lookup, Node, Table, Value};
+use super::value::{Entry, Node, Table, Value};
 
 const GLOBAL: &str = "global";
 
@@ -442,134 +445,11 @@ impl<'c> Run<'c> {
     }
 }
 
-/// What the condition of a dependency, else its tags, say; nothing where that cannot be known (`processDependencyConditions`, `processDependencyTags`).
-fn is_enabled(dependency: &Dependency, values: &Node, path: &str) -> Option<bool> {
-    for condition in dependency.condition.as_deref().unwrap_or_default().trim().split(',').filter(|condition| !condition.is_empty()) {
-        match look_up(values, &format!("{path}{condition}")) {
-            Lookup::Found(entry) => {
-                if let Value::Bool(enabled) = entry.node.value {
-                    return Some(enabled);
-                }
-            }
-            Lookup::Unknown(_) => return None,
-            Lookup::Absent => {}
-        }
-    }
-    let (mut any_on, mut any_off, mut any_unknown) = (false, false, false);
-    for tag in &dependency.tags {
-        match look_up_keys(values, ["tags", tag].into_iter()) {
-            Lookup::Found(entry) => match entry.node.value {
-                Value::Bool(true) => any_on = true,
-                Value::Bool(false) => any_off = true,
-                _ => {}
-            },
-            Lookup::Unknown(_) => any_unknown = true,
-            Lookup::Absent => {}
-        }
-    }
-    match (any_on, any_unknown) {
-        (true, _) => Some(true),
-        (false, true) => None,
-        (false, false) => Some(!any_off),
-    }
-}
-
-/// What stands at a path as Helm's conditions write it: every dot separates.
-fn look_up<'v>(values: &'v Node, path: &str) -> Lookup<'v> {
-    look_up_keys(values, path.split('.'))
-}
-
-fn look_up_keys<'v, 'k>(values: &'v Node, keys: impl Iterator<Item = &'k str>) -> Lookup<'v> {
-    let mut node = values;
-    let mut found = Lookup::Absent;
-    for key in keys {
-        let table = match &node.value {
-            Value::Table(table) => table,
-            Value::Unknown(reason) => return Lookup::Unknown(reason),
-            _ => return Lookup::Absent,
-        };
-        match (table.entries.get(key), &table.rest_unknown) {
-            (Some(entry), _) => {
-                found = Lookup::Found(entry);
-                node = &entry.node;
-            }
-            (None, Some(reason)) => return Lookup::Unknown(reason),
-            (None, None) => return Lookup::Absent,
-        }
-    }
-    match &node.value {
-        Value::Unknown(reason) => Lookup::Unknown(reason),
-        _ => found,
-    }
-}
-
-/// The tables two levels below `global` are one and the same in a chart and its dependency: takes over what the dependency made of them.
-fn share_globals(values: &mut Arc<Table>, inner: &Table) {
-    let Some(made) = table_at(inner, GLOBAL) else {
-        return;
-    };
-    copy_shared(values, made);
-}
-
-/// After the last dependency: every dependency sees the shared tables as they are in the end.
-fn hand_down_globals(chart: &Loaded<'_>, values: &mut Arc<Table>) {
-    let Some(globals) = table_at(values, GLOBAL).cloned() else {
-        return;
-    };
-    if !globals.entries.values().any(|entry| matches!(&entry.node.value, Value::Table(table) if table.entries.values().any(|e| e.node.table().is_some()))) {
-        return;
-    }
-    for dependency in &chart.dependencies {
-        let Some(mut inner) = table_at(values, &dependency.key).cloned() else {
-            continue;
-        };
-        if copy_shared(&mut inner, &globals) {
-            hand_down_globals(dependency, &mut inner);
-            set_table(values, &dependency.key, inner);
-        }
-    }
-}
-
-/// Replaces each `global.K.S` that is a table on both sides by the one in `from`. Tells whether any differed.
-fn copy_shared(values: &mut Arc<Table>, from: &Table) -> bool {
-    let Some(globals) = table_at(values, GLOBAL) else {
-        return false;
-    };
-    let mut changes: Vec<(Arc<str>, Arc<str>, Arc<Table>)> = Vec::new();
-    for (key, entry) in &globals.entries {
-        let (Value::Table(here), Some(there)) = (&entry.node.value, table_at(from, key)) else {
-            continue;
-        };
-        for (name, entry) in &here.entries {
-            if let (Value::Table(own), Some(other)) = (&entry.node.value, table_at(there, name))
-                && !Arc::ptr_eq(own, other)
-            {
-                changes.push((Arc::clone(key), Arc::clone(name), Arc::clone(other)));
-            }
-        }
-    }
-    for (key, name, table) in &changes {
-        let Some(Value::Table(globals)) = value_mut(Arc::make_mut(values), GLOBAL) else {
-            continue;
-        };
-        if let Some(Value::Table(inner)) = value_mut(Arc::make_mut(globals), key)
-            && let Some(slot) = value_mut(Arc::make_mut(inner), name)
-        {
-            *slot = Value::Table(Arc::clone(table));
-        }
-    }
-    !changes.is_empty()
-}
-
 fn table_at<'t>(table: &'t Table, key: &str) -> Option<&'t Arc<Table>> {
     match table.entries.get(key).map(|entry| &entry.node.value) {
         Some(Value::Table(table)) => Some(table),
         _ => None,
     }
-}
-
-fn value_mut<'t>(table: &'t mut Table, key: &str) -> Option<&'t mut Value> {
-    table.entries.get_mut(key).map(|entry| &mut entry.node.value)
 }
 
 fn set_table(values: &mut Arc<Table>, key: &str, table: Arc<Table>) {
@@ -615,6 +495,7 @@ fn without_nulls(table: &Arc<Table>) -> Arc<Table> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::value::Lookup;
 
     fn node(text: &str) -> Node {
         crate::model::json::read(text, &|_, _| Origin::Given("user".into())).unwrap()
@@ -671,10 +552,10 @@ mod tests {
         let chart = chart(r#"{"etcd":{"enabled":true}}"#, vec![dependency("etcd", None)]);
         let mut user = node(r#"{"etcd":{"enabled":0}}"#);
         if let Value::Table(table) = &mut user.value
-            && let Some(Value::Table(etcd)) = value_mut(Arc::make_mut(table), "etcd")
-            && let Some(slot) = value_mut(Arc::make_mut(etcd), "enabled")
+            && let Some(Value::Table(etcd)) = Arc::make_mut(table).entries.get_mut("etcd").map(|entry| &mut entry.node.value)
+            && let Some(slot) = Arc::make_mut(etcd).entries.get_mut("enabled")
         {
-            *slot = Value::Unknown("templated".into());
+            slot.node.value = Value::Unknown("templated".into());
         }
         assert_eq!(effective(&chart, &user, HelmMajor::Three).undecided, ["etcd".into()]);
     }

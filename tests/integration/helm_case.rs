@@ -56,6 +56,13 @@ pub(crate) struct Case {
 pub(crate) type Outcome = Result<BTreeMap<String, serde_json::Value>, String>;
 
 impl Chart {
+    /// The chart's files by path, in a folder.
+    pub(crate) fn files(&self, folder: &str) -> BTreeMap<String, String> {
+        let mut files = BTreeMap::new();
+        self.write(&format!("{folder}/"), &mut files, None);
+        files
+    }
+
     fn write(&self, prefix: &str, files: &mut BTreeMap<String, String>, only_template: Option<&str>) {
         let dependencies: Vec<serde_json::Value> = self
             .dependencies

@@ -22,4 +22,5 @@ mod json_schema;
 mod readme;
 mod reports;
 mod schemas;
+mod umbrella_agrees_with_helm;
 mod values_agree_with_helm;
