@@ -9,9 +9,9 @@ use anyhow::{anyhow, bail};
 use milvus_guard::document::yaml::{Kind, Limits, Node as YamlNode, parse_stream, parse_verbatim};
 use milvus_guard::model::catalogue::Catalogue;
 use milvus_guard::model::change::ChangeKind;
-use milvus_guard::model::declaration::{Declaration, Form, Identity, Layer};
-use milvus_guard::model::place::{Fact, Origin};
-use milvus_guard::model::value::{Entry, Node, Table, Value};
+use milvus_guard::model::declaration::{Declaration, Form, Identity, Layer, SetKind};
+use milvus_guard::model::place::{Fact, Origin, Place};
+use milvus_guard::model::value::Value;
 use milvus_guard::model::version::{ChartVersion, MilvusVersion, VersionSpec};
 use milvus_guard::source::convert::to_verbatim_table;
 use milvus_guard::source::memory::MemoryTree;
@@ -140,7 +140,8 @@ impl Given {
             let origin = Origin::Given(format!("--before {version}").into());
             // The values after may pin the image that the upgrade leads to: before, the chart's own one ran.
             if declared.is_none() {
-                before.layers.extend(own_image(version, &origin));
+                let image = own_image(version, &before.place);
+                before.layers.extend(image);
             }
             before.chart.version = Fact::Known(VersionSpec::Exact(version.clone()), origin);
             before.chart.vendored = None;
@@ -153,16 +154,10 @@ impl Given {
     }
 }
 
-/// The image tag that a chart runs by default, as values.
-fn own_image(chart: &ChartVersion, origin: &Origin) -> Option<Layer> {
+/// The image tag that a chart runs by default, in the way that wins over every other: also over a `--set` of the values after.
+fn own_image(chart: &ChartVersion, place: &Place) -> Option<Layer> {
     let tag = Catalogue::embedded().get(chart)?.image_tag.clone()?;
-    let leaf = Node { value: Value::String(tag), origin: origin.clone() };
-    let values = ["tag", "all", "image"].into_iter().fold(leaf, |node, key| {
-        let entry = Entry { key: origin.clone(), node };
-        let table = Table { entries: BTreeMap::from([(Arc::from(key), entry)]), rest_unknown: None };
-        Node { value: Value::Table(Arc::new(table)), origin: origin.clone() }
-    });
-    Some(Layer::Table { values, what: "the chart's own image".into() })
+    Some(Layer::Set { kind: SetKind::SetLiteral, text: format!("image.all.tag={tag}").into(), place: place.clone(), file: None })
 }
 
 /// A chart version, or the newest chart with a Milvus version that is no chart version.
@@ -232,8 +227,8 @@ mod tests {
         let tree = MemoryTree::new([("v.yaml", "")]);
         let after = source::read_tree(&tree, &[file]).declarations.remove(0);
         let before = given.before(&after, true).unwrap();
-        let Some(Layer::Table { values, .. }) = before.layers.last() else { panic!("no values") };
-        assert_eq!(values.lookup("image.all.tag").found().unwrap().node.value.as_str(), Some("v2.3.11"));
+        let Some(Layer::Set { text, .. }) = before.layers.last() else { panic!("no values") };
+        assert_eq!(&**text, "image.all.tag=v2.3.11");
     }
 
     #[test]

@@ -119,6 +119,7 @@ fn count_releases(pairs: &[Pair]) -> usize {
 /// The exit code that a report calls for.
 fn exit_code(arguments: &CheckArguments, report: &Report) -> ExitCode {
     if arguments.require_milvus && report.summary.releases == 0 {
+        output::warn("no Milvus release was found, and --require-milvus asks for one");
         return ExitCode::from(exit::NO_MILVUS);
     }
     let Some(threshold) = arguments.fail_on.threshold() else { return ExitCode::SUCCESS };

@@ -78,7 +78,7 @@ fn page(rule: &Rule, markup: Markup) -> String {
     out.push_str(&block(&format!("It looks at {needs}, and speaks about {scope}.")));
     if let Some(door) = &rule.door {
         let words: Vec<String> = door.evidence.iter().filter_map(|word| serde_json::to_value(word).ok()?.as_str().map(str::to_owned)).collect();
-        out.push_str(&block(&format!("It is a one-way door: with evidence ({}) the finding is information only.", words.join(", "))));
+        out.push_str(&block(&format!("With evidence ({}) the finding is information only.", words.join(", "))));
     }
     if !rule.tests.is_empty() {
         out.push_str(&heading("Cases"));

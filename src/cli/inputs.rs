@@ -123,6 +123,7 @@ fn from_stdin(limit_bytes: u64) -> anyhow::Result<SourceFile> {
     }
     let path: Arc<str> = STDIN.into();
     match walk::text_of(bytes) {
+        Ok(text) if text.trim().is_empty() => bail!("standard input is empty; did the command before the pipe fail?"),
         Ok(text) => Ok(SourceFile::new(path, text)),
         Err(_) => bail!("standard input is not UTF-8 text; pipe in YAML, as `helm template` prints it"),
     }

@@ -58,10 +58,16 @@ fn declared(arguments: &PlanArguments) -> anyhow::Result<Option<(Inputs, Declara
     }
 }
 
+/// Tells what a chart version installs, where one was given in place of a Milvus version.
+fn chart_hint(text: &str) -> String {
+    let installed = text.parse::<ChartVersion>().ok().and_then(|chart| Catalogue::embedded().milvus(&chart));
+    installed.map_or_else(String::new, |milvus| format!(". {text} is a version of the chart, which installs Milvus {milvus}"))
+}
+
 fn request(arguments: &PlanArguments, declared: Option<&Release>) -> anyhow::Result<Request> {
     let version = |text: &str| {
         version_of(text, Policies::embedded(), Catalogue::embedded())
-            .with_context(|| format!("`{text}` is no Milvus version; write it as 2.5.16, or as 2.5 for a line"))
+            .with_context(|| format!("`{text}` is no Milvus version that is known here; write it as 2.5.16, or as 2.5 for a line{}", chart_hint(text)))
     };
     let from = match (&arguments.from, declared) {
         (Some(text), _) if text.split('.').count() == 2 => {

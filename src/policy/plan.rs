@@ -48,7 +48,17 @@ pub fn version_of(text: &str, policies: &Policies, catalogue: &Catalogue) -> Opt
         let carried = catalogue.newest_of_line(line).and_then(|chart| chart.milvus);
         planned.max(carried)
     };
-    if text.split('.').count() == 2 { line() } else { text.parse().ok() }
+    if text.split('.').count() == 2 {
+        return line();
+    }
+    // A chart version reads like one of Milvus: only lines that are known count.
+    let known = |version: &MilvusVersion| {
+        let (major, minor) = version.line();
+        version.major() < 2
+            || catalogue.newest_of_line((major, minor)).is_some()
+            || policies.bundle().planning.releases.iter().any(|row| row.line == format!("{major}.{minor}"))
+    };
+    text.parse().ok().filter(known)
 }
 
 /// The plan for a request; refused with a reason where there is no path.

@@ -1,6 +1,7 @@
 //! One cause, one finding: which drafts stay silent in favour of another.
 
 use crate::model::finding::EvidenceNote;
+use crate::model::words::Severity;
 use crate::policy::judge::Draft;
 
 /// Takes the drafts out that yield to another one and makes them its evidence notes. `say` renders a draft's message.
@@ -20,6 +21,10 @@ pub(crate) fn settle<'a>(drafts: Vec<Draft<'a>>, say: impl Fn(&Draft<'a>) -> Str
             continue;
         }
         let Some(silent) = kept.get_mut(index).and_then(Option::take) else { continue };
+        // What is only good to know says nothing beside something worse, or the opposite of it.
+        if silent.severity == Severity::Info && kept.get(to).and_then(Option::as_ref).is_some_and(|speaker| speaker.severity > Severity::Info) {
+            continue;
+        }
         let note = EvidenceNote { text: format!("{} {}: {}", silent.rule.id, silent.rule.name, say(&silent)), place: None };
         if let Some(Some(speaker)) = kept.get_mut(to)
             && !speaker.notes.contains(&note)

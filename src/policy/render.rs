@@ -27,7 +27,7 @@ pub(crate) struct Words<'a> {
 }
 
 /// A list longer than this is cut.
-const MAX_LISTED: usize = 12;
+const MAX_LISTED: usize = 8;
 
 impl Words<'_> {
     /// A template with its placeholders filled in.

@@ -18,7 +18,7 @@ fn a_tree_without_milvus_is_clean() {
 #[test]
 fn required_milvus_that_is_missing_has_its_own_code_and_json_all_the_same() {
     let outcome = Sandbox::new().run(&["check", "--require-milvus", "--format", "json"]);
-    assert_eq!((outcome.code, outcome.stderr.as_str()), (3, ""));
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (3, "warning: no Milvus release was found, and --require-milvus asks for one\n"));
     assert_eq!(outcome.json()["summary"]["releases"], 0);
     assert_eq!(outcome.json()["schema_version"], 1);
 }
