@@ -25,7 +25,7 @@ fn a_refusal_has_its_own_code_and_json_all_the_same() {
 fn mistakes_are_told() {
     let sandbox = Sandbox::new();
     sandbox.write("redis.yaml", "name: redis\n");
-    insta::assert_snapshot!(sandbox.run(&["plan", "--from", "newest", "--to", "2.6.15"]).stderr, @"error: `newest` is no Milvus version; write it as 2.5.16, or as 2.5 for a line");
+    insta::assert_snapshot!(sandbox.run(&["plan", "--from", "newest", "--to", "2.6.15"]).stderr, @"error: `newest` is no Milvus version that is known here; write it as 2.5.16, or as 2.5 for a line");
     insta::assert_snapshot!(sandbox.run(&["plan", "--to", "2.6.15", "--for", "redis.yaml"]).stderr, @"error: `redis.yaml` declares no Milvus release that can be read; name a file that does");
     assert_eq!(sandbox.run(&["plan", "--to", "2.6.15"]).code, 2);
     assert_eq!(sandbox.run(&["plan", "--to", "2.6.15", "--for", "redis.yaml", "--format", "json"]).code, 2);
