@@ -14,6 +14,20 @@ pub struct Chart(pub ChartVersion);
 #[serde(try_from = "String", into = "String")]
 pub struct Milvus(pub MilvusVersion);
 
+impl Milvus {
+    /// The version to compare with: a bound `3.0.0` counts `3.0.0-beta` in.
+    #[must_use]
+    pub const fn bound(&self) -> MilvusVersion {
+        self.0.first_build()
+    }
+
+    /// Whether a version is this one or later, the pre-releases of a new line counted in.
+    #[must_use]
+    pub fn is_reached_by(&self, version: &MilvusVersion) -> bool {
+        *version >= self.bound()
+    }
+}
+
 macro_rules! as_text {
     ($type:ident, $what:literal) => {
         impl TryFrom<String> for $type {

@@ -7,6 +7,7 @@ use crate::model::truth::Truth;
 use crate::model::value::{Node, Value};
 use crate::model::version::{EffectiveVersion, ImageTag, TagMeaning, VersionSpec};
 use crate::policy::answer::Answer;
+use crate::policy::bound::Milvus;
 use crate::policy::condition::{
     ChartIs, ChartSpec, ChartState, ComponentIs, Condition, Crosses, Direction, EvidenceIs, EvidenceWord, Field, FlagIs, ImageTagIs, Knowable, Known,
     LockState, MilvusIs, QueueIs, Scalar, Several, Side, TagKind, ToolVersion, ValueIs, ValuePath, ValueTree, ValueType,
@@ -163,9 +164,9 @@ fn milvus_is(version: &EffectiveVersion, is: &MilvusIs) -> Answer {
     let known = facts::milvus_known(version);
     let mut answer = Answer::Yes;
     if let (Some(at_least), below) = (&is.at_least, &is.below) {
-        answer = Answer::of_version(version.within(&at_least.0, below.as_ref().map(|below| &below.0)), known);
+        answer = Answer::of_version(version.within(&at_least.bound(), below.as_ref().map(Milvus::bound).as_ref()), known);
     } else if let Some(below) = &is.below {
-        answer = Answer::of_version(version.below(&below.0), known);
+        answer = Answer::of_version(version.below(&below.bound()), known);
     }
     if !is.any_of.is_empty() {
         let any = is.any_of.iter().fold(Truth::No, |truth, one| truth.or(version.is(&one.0)));
@@ -197,9 +198,11 @@ fn chart_is(release: &Release, is: &ChartIs) -> Answer {
 
 fn crosses_version(before: &Release, after: &Release, crosses: &Crosses) -> Answer {
     let (below_before, below_after, known) = match (&crosses.milvus, &crosses.chart) {
-        (Some(version), _) => {
-            (before.milvus.below(&version.0), after.milvus.below(&version.0), facts::milvus_known(&before.milvus) && facts::milvus_known(&after.milvus))
-        }
+        (Some(version), _) => (
+            before.milvus.below(&version.bound()),
+            after.milvus.below(&version.bound()),
+            facts::milvus_known(&before.milvus) && facts::milvus_known(&after.milvus),
+        ),
         (None, Some(version)) => {
             (before.chart.below(&version.0), after.chart.below(&version.0), facts::chart_known(&before.chart) && facts::chart_known(&after.chart))
         }
@@ -215,7 +218,7 @@ fn crosses_version(before: &Release, after: &Release, crosses: &Crosses) -> Answ
 
 fn crosses_gate(before: &Release, after: &Release, gate: &Gate) -> Answer {
     let known = facts::milvus_known(&before.milvus) && facts::milvus_known(&after.milvus);
-    let truth = before.milvus.below(&gate.from_below.0).and(after.milvus.at_least(&gate.to_at_least.0));
+    let truth = before.milvus.below(&gate.from_below.0).and(after.milvus.at_least(&gate.to_at_least.bound()));
     assumed(Answer::of_version(truth, known), before.milvus_assumes.is_some() || after.milvus_assumes.is_some())
 }
 

@@ -18,5 +18,5 @@ pub(crate) fn gates_within<'a>(release: &Release, gates: &'a [Gate]) -> Vec<&'a 
         return Vec::new();
     }
     let (Some(lowest), Some(highest)) = (lowest.and_then(|chart| chart.milvus), highest.and_then(|chart| chart.milvus)) else { return Vec::new() };
-    gates.iter().filter(|gate| gate.kind != GateKind::RecommendedStop && lowest < gate.from_below.0 && highest >= gate.to_at_least.0).collect()
+    gates.iter().filter(|gate| gate.kind != GateKind::RecommendedStop && lowest < gate.from_below.0 && gate.to_at_least.is_reached_by(&highest)).collect()
 }

@@ -29,7 +29,7 @@ impl EffectiveVersion {
         match self {
             Self::Exact(exact) => (exact >= version).into(),
             Self::Interval { at_least, .. } if at_least >= version => Truth::Yes,
-            Self::Interval { below: Some(below), .. } if below <= version => Truth::No,
+            Self::Interval { below: Some(below), .. } if below.first_build() <= *version => Truth::No,
             Self::Interval { .. } | Self::Unknown(_) => Truth::Maybe,
         }
     }

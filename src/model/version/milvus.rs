@@ -84,6 +84,16 @@ impl MilvusVersion {
         Self::new(self.major, self.minor, self.patch)
     }
 
+    /// The first build that counts as this version where it bounds something: of a line's first release (`3.0.0`) its earliest pre-release, which has the
+    /// formats and roles of the line already; else the version itself.
+    #[must_use]
+    pub const fn first_build(&self) -> Self {
+        match (self.patch, self.stage) {
+            (0, Stage::Release) => Self { stage: Stage::Dev, hotfix: 0, ..*self },
+            _ => *self,
+        }
+    }
+
     /// The same numbers at the stage that the words after the first dash name; gives the words that say nothing about it too (`gpu`, dates).
     pub(super) fn at_stage<'w>(self, words: impl Iterator<Item = &'w str>) -> (Self, Vec<&'w str>) {
         let mut version = self;

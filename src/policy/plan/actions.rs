@@ -20,7 +20,7 @@ pub(super) fn hop(tried: &Tried, before: &State, stop: &StopAt, request: &Reques
     }
     actions.push(upgrade(tried, stop, request));
     actions.push(verify(stop, request));
-    let gates: Vec<&Gate> = policies.gates().iter().filter(|gate| before.milvus < gate.from_below.0 && stop.milvus >= gate.to_at_least.0).collect();
+    let gates: Vec<&Gate> = policies.gates().iter().filter(|gate| before.milvus < gate.from_below.0 && gate.to_at_least.is_reached_by(&stop.milvus)).collect();
     let mut sources: Vec<String> = stop.sources.clone();
     sources.extend(gates.iter().flat_map(|gate| gate.sources.iter().cloned()));
     sources.extend(tried.reasons.iter().flat_map(|(_, sources)| sources.iter().cloned()));

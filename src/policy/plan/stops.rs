@@ -59,7 +59,7 @@ pub(super) fn stops(from: MilvusVersion, to: MilvusVersion, gates: &[Gate]) -> R
 }
 
 fn lies_between(gate: &Gate, before: MilvusVersion, after: MilvusVersion) -> bool {
-    before < gate.from_below.0 && after >= gate.to_at_least.0
+    before < gate.from_below.0 && gate.to_at_least.is_reached_by(&after)
 }
 
 fn needs<'g>(gates: impl Iterator<Item = &'g Gate>) -> Vec<GateNeed> {
