@@ -310,6 +310,8 @@ pub(crate) enum TopologyName {
     SeparateCoordinators,
     /// A cluster with the mix coordinator.
     MixCoordinator,
+    /// A cluster with the coordinators that the installed chart gives by default.
+    Cluster,
 }
 
 /// Formats of values.

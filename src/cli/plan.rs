@@ -89,6 +89,7 @@ fn request(arguments: &PlanArguments, declared: Option<&Release>) -> anyhow::Res
             TopologyName::Standalone => Topology::Standalone,
             TopologyName::SeparateCoordinators => Topology::SeparateCoordinators,
             TopologyName::MixCoordinator => Topology::MixCoordinator,
+            TopologyName::Cluster => Topology::Cluster,
         }),
         values: user_values(arguments, declared)?,
         name: or_default(&arguments.release, identity.and_then(|identity| identity.name.as_deref()), "my-release"),

@@ -1,6 +1,7 @@
 //! Plans the shortest safe list of hops between two Milvus versions. The gates give the stops, `planning.yaml` the values, and every hop is judged by the rules before it is given.
 
 mod actions;
+mod command;
 mod hop;
 mod state;
 mod stops;
@@ -76,9 +77,14 @@ fn hops(request: &Request, policies: &Policies, catalogue: &Catalogue) -> Result
     let mut state = State::first(request, policies, catalogue)?;
     let mut hops = Vec::new();
     for stop in stops {
-        let (hop, after) = hop::hop(&state, &stop, request, policies, catalogue)?;
-        hops.push(hop);
-        state = after;
+        for stop in stops::preparation(&state, &stop, policies.gates()).into_iter().chain([stop]) {
+            let (hop, after) = hop::hop(&state, &stop, hops.is_empty(), request, policies, catalogue)?;
+            // Where no chart can prepare what comes, there is nothing to do before it.
+            if after.declaration != state.declaration {
+                hops.push(hop);
+                state = after;
+            }
+        }
     }
     Ok(hops)
 }
@@ -141,6 +147,12 @@ mod tests {
             ("2.5.10", "2.6.15", Some(Topology::SeparateCoordinators), "2.5.22 on 4.2.58, 2.6.15 on 5.0.19"),
             ("2.5.16", "2.6.15", Some(Topology::Standalone), "2.6.15 on 5.0.19"),
             ("2.6.0-rc1", "2.6.15", None, "refused by MV107"),
+            ("2.5.16", "2.6.15", Some(Topology::SeparateCoordinators), "2.5.22 on 4.2.58, 2.6.15 on 5.0.19"),
+            ("2.5.16", "2.6.15", Some(Topology::Cluster), "2.6.15 on 5.0.19"),
+            ("2.3.11", "2.4.17", None, "2.4.17 on 4.2.20"),
+            ("2.6.0", "3.0", Some(Topology::Standalone), "2.6.20 on 5.0.22, 3.0.0 on 5.0.22"),
+            ("2.6.20", "3.0", None, "2.6.20 on 5.0.22, 3.0.0 on 5.0.22"),
+            ("2.0.0-rc7", "2.0.0-rc8", None, "refused by MV203"),
             ("2.6.15", "3.0", None, "2.6.20 on 5.0.22, 3.0.0 on 5.0.22"),
             ("2.6.15", "2.5.16", None, "refused by MV211"),
             ("2.4.16", "2.4.16", None, ""),

@@ -159,6 +159,8 @@ pub enum Rollback {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Planning {
+    /// First Milvus version whose coordinators can be replaced while they serve (active standby).
+    pub rolling_since: Option<Milvus>,
     /// Patches that no chart carries.
     pub releases: Vec<LineRelease>,
     /// Values that a hop has to set.

@@ -21,6 +21,7 @@ mod helm_case;
 mod helm_generator;
 mod independent_table;
 mod json_schema;
+mod plans_are_clean;
 mod readme;
 mod reports;
 mod schemas;

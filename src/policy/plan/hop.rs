@@ -1,6 +1,7 @@
 //! One hop: which chart, which values, and what the rules say of it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::actions;
 use super::state::{self, State};
@@ -13,7 +14,7 @@ use crate::model::merge::merge_over;
 use crate::model::plan::{Hop, Refusal};
 use crate::model::release::Release;
 use crate::model::value::{Table, Value};
-use crate::model::version::ChartVersion;
+use crate::model::version::{ChartVersion, MilvusVersion};
 use crate::model::words::{ChangeKind, Mode, Severity, ValuesStrategy};
 use crate::policy::answer::Answer;
 use crate::policy::condition::{Condition, Direction, ValueTree};
@@ -23,7 +24,7 @@ use crate::policy::tables::{GateNeed, Keep, Setting};
 use crate::policy::{Policies, check};
 
 /// Charts that are tried for one hop; the first without complaint is taken.
-const CANDIDATES: usize = 8;
+const CANDIDATES: usize = 16;
 
 /// A hop that was tried.
 pub(super) struct Tried {
@@ -45,37 +46,37 @@ pub(super) struct Tried {
 ///
 /// # Errors
 /// When every chart leaves an error.
-pub(super) fn hop(before: &State, stop: &StopAt, request: &Request, policies: &Policies, catalogue: &Catalogue) -> Result<(Hop, State), Refusal> {
+pub(super) fn hop(
+    before: &State,
+    stop: &StopAt,
+    is_first: bool,
+    request: &Request,
+    policies: &Policies,
+    catalogue: &Catalogue,
+) -> Result<(Hop, State), Refusal> {
     let mut best: Option<Tried> = None;
+    let mut first_complaint = None;
     for chart in candidates(before, stop, catalogue) {
-        let Some(tried) = attempt(before, stop, &chart, request, policies, catalogue) else { continue };
-        let better = best.as_ref().is_none_or(|best| score(&tried) < score(best));
-        if better {
-            let done = score(&tried) == (0, 0, 0);
+        let tried = attempt(before, stop, &chart, request, policies, catalogue);
+        let Some(complaint) = tried.left.iter().max_by_key(|finding| finding.severity) else {
             best = Some(tried);
-            if done {
-                break;
-            }
-        }
+            break;
+        };
+        // The best guess tells why best; the others are tried for want of it.
+        first_complaint.get_or_insert_with(|| refusal(complaint));
     }
     let Some(tried) = best else {
-        return Err(Refusal { reason: format!("No chart is known that brings Milvus {} to {}.", before.milvus, stop.milvus), rule: "MV222".to_owned() });
+        return Err(first_complaint.unwrap_or_else(|| Refusal {
+            reason: format!("No chart is known that brings Milvus {} to {}.", before.milvus, stop.milvus),
+            rule: "MV222".to_owned(),
+        }));
     };
-    if let Some(error) = tried.left.iter().find(|finding| finding.severity == Severity::Error).or_else(|| tried.left.first()) {
-        return Err(refusal(error));
-    }
     let Some(after) = &tried.change.after else {
         return Err(Refusal { reason: format!("Milvus {} cannot be resolved.", stop.milvus), rule: "MV222".to_owned() });
     };
-    let state = State::after(request, after, stop.milvus, tried.chart.clone());
-    let hop = actions::hop(&tried, before, stop, request, policies);
+    let state = State::after(request, after, stop.milvus, tried.chart.clone(), catalogue);
+    let hop = actions::hop(&tried, before, stop, is_first, request, policies);
     Ok((hop, state))
-}
-
-/// Errors, warnings, acknowledgements that a hop leaves.
-fn score(tried: &Tried) -> (usize, usize, usize) {
-    let count = |severity| tried.left.iter().filter(|finding| finding.severity == severity).count();
-    (count(Severity::Error), count(Severity::Warning), tried.acknowledged.iter().filter(|finding| finding.rule.as_ref() == "MV215").count())
 }
 
 /// Charts for a stop, the best guess first; never one below the chart that is installed.
@@ -87,6 +88,8 @@ fn candidates(before: &State, stop: &StopAt, catalogue: &Catalogue) -> Vec<Chart
     charts.extend(stop.chart.clone());
     charts.extend(catalogue.charts_of(stop.milvus).rev().map(|chart| chart.version.clone()));
     charts.extend(state::chart_for(stop.milvus, catalogue));
+    let same_line = |milvus: MilvusVersion| milvus.line() == stop.milvus.line();
+    charts.extend(catalogue.published().rev().filter(|chart| chart.milvus.is_some_and(same_line)).map(|chart| chart.version.clone()));
     charts.push(before.chart.clone());
     let mut seen = Vec::new();
     charts.retain(|chart| {
@@ -99,14 +102,21 @@ fn candidates(before: &State, stop: &StopAt, catalogue: &Catalogue) -> Vec<Chart
     charts
 }
 
-fn attempt(before: &State, stop: &StopAt, chart: &ChartVersion, request: &Request, policies: &Policies, catalogue: &Catalogue) -> Option<Tried> {
+fn attempt(before: &State, stop: &StopAt, chart: &ChartVersion, request: &Request, policies: &Policies, catalogue: &Catalogue) -> Tried {
     let mut set = BTreeMap::from([("image.all.tag".to_owned(), serde_json::Value::from(format!("v{}", stop.milvus)))]);
     let mut reasons = Vec::new();
     let change = |set: &BTreeMap<String, serde_json::Value>, evidence: Vec<Evidence>| {
         let after = state::declaration(request, chart, table_of(set), ValuesStrategy::ResetThenReuse, evidence);
-        Change::new(Some(before.declaration.clone()), Some(after), ChangeKind::Changed, Environment::default(), catalogue)
+        let environment = Environment::default();
+        Change {
+            identity: after.identity.clone(),
+            kind: ChangeKind::Changed,
+            after: Some(Release::resolve(Arc::new(after), Some(&before.release), &environment, catalogue)),
+            before: Some((*before.release).clone()),
+            environment,
+        }
     };
-    let mut current = change(&set, Vec::new())?;
+    let mut current = change(&set, Vec::new());
     for setting in planning(policies).settings.iter().filter(|setting| applies(setting, stop)) {
         if holds(&setting.when, &current, policies) {
             let missing = |path: &str, value: &serde_json::Value| differs(current.after.as_ref(), path, value);
@@ -114,7 +124,7 @@ fn attempt(before: &State, stop: &StopAt, chart: &ChartVersion, request: &Reques
             if !new.is_empty() {
                 set.extend(new);
                 reasons.push((setting.reason.clone(), setting.sources.clone()));
-                current = change(&set, Vec::new())?;
+                current = change(&set, Vec::new());
             }
         }
     }
@@ -126,25 +136,34 @@ fn attempt(before: &State, stop: &StopAt, chart: &ChartVersion, request: &Reques
         if !moved.is_empty() {
             set.extend(moved);
             reasons.push((keep.reason.clone(), keep.sources.clone()));
-            current = change(&set, Vec::new())?;
+            current = change(&set, Vec::new());
         }
     }
-    let asked = |finding: &Finding| planning(policies).acknowledge.iter().any(|row| row.rule == *finding.rule);
+    let asked = |finding: &Finding| planning(policies).acknowledge.iter().any(|row| row.rule == *finding.rule) && needs_acknowledgement(finding);
     let mut evidence: Vec<Evidence> = Vec::new();
     if stop.needs.contains(&GateNeed::MetadataMigration) {
         let to = stop.milvus.to_string();
         evidence.push(Evidence { kind: EvidenceKind::MigrateCall { to: Some(to.as_str().into()) }, text: "the migration of this hop".into(), place: None });
     }
-    let first = check(&change(&set, evidence.clone())?, policies);
-    let acknowledged: Vec<Finding> = first.into_iter().filter(|finding| asked(finding) && needs_acknowledgement(finding)).collect();
-    evidence.extend(acknowledged.iter().map(|finding| Evidence {
-        kind: EvidenceKind::Acknowledged { rule: finding.rule.clone(), reference: "plan".into() },
-        text: format!("acknowledged {}", finding.rule).into(),
-        place: None,
-    }));
-    let change = change(&set, evidence)?;
-    let left = check(&change, policies).into_iter().filter(|finding| finding.severity > Severity::Info).collect();
-    Some(Tried { chart: chart.clone(), set, reasons, acknowledged, left, change })
+    let mut acknowledged: Vec<Finding> = Vec::new();
+    // An answered finding no longer speaks for those that yielded to it, so each answer may bring up the next question.
+    let (change, left) = loop {
+        let change = change(&set, evidence.clone());
+        let (new, left): (Vec<Finding>, Vec<Finding>) = check(&change, policies)
+            .into_iter()
+            .filter(|finding| finding.severity > Severity::Info)
+            .partition(|finding| asked(finding) && !acknowledged.iter().any(|known| known.rule == finding.rule));
+        if new.is_empty() {
+            break (change, left);
+        }
+        evidence.extend(new.iter().map(|finding| Evidence {
+            kind: EvidenceKind::Acknowledged { rule: finding.rule.clone(), reference: "plan".into() },
+            text: format!("acknowledged {}", finding.rule).into(),
+            place: None,
+        }));
+        acknowledged.extend(new);
+    };
+    Tried { chart: chart.clone(), set, reasons, acknowledged, left, change }
 }
 
 /// A warning of the list, or an error for want of a backup; any other error is no matter of a signature.

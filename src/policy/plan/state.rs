@@ -16,7 +16,8 @@ use crate::model::plan::Refusal;
 use crate::model::release::Release;
 use crate::model::value::{Node, Table, Value};
 use crate::model::version::{ChartVersion, MilvusVersion, VersionSpec};
-use crate::model::words::{Applier, ChangeKind, FlagKind, Form, Lineage, Operation, Severity, ValuesStrategy};
+use crate::model::words::{Applier, ChangeKind, FlagKind, Form, Lineage, Mode, Operation, Severity, ValuesStrategy};
+use crate::policy::evaluate::COORDINATORS;
 use crate::policy::{Policies, check};
 
 /// Which components a release runs.
@@ -29,6 +30,8 @@ pub enum Topology {
     SeparateCoordinators,
     /// A cluster with the mix coordinator.
     MixCoordinator,
+    /// A cluster with the coordinators that its chart gives by default.
+    Cluster,
 }
 
 /// A release between two hops.
@@ -36,6 +39,8 @@ pub enum Topology {
 pub(super) struct State {
     /// What it declares.
     pub(super) declaration: Declaration,
+    /// What that means.
+    pub(super) release: Arc<Release>,
     /// Its version.
     pub(super) milvus: MilvusVersion,
     /// Its chart.
@@ -63,7 +68,7 @@ impl State {
         if catalogue.milvus(&chart) != Some(milvus) {
             merge_over(&mut values, &table(&json!({"image": {"all": {"tag": format!("v{milvus}")}}})));
         }
-        let state = Self { declaration: declaration(request, &chart, values, ValuesStrategy::Replace, Vec::new()), milvus, chart };
+        let state = Self::new(declaration(request, &chart, values, ValuesStrategy::Replace, Vec::new()), milvus, chart, catalogue);
         match state.impossible(policies, catalogue) {
             Some(refusal) => Err(refusal),
             None => Ok(state),
@@ -82,9 +87,20 @@ impl State {
     }
 
     /// The same release after a hop.
-    pub(super) fn after(request: &Request, release: &Release, milvus: MilvusVersion, chart: ChartVersion) -> Self {
+    pub(super) fn after(request: &Request, release: &Release, milvus: MilvusVersion, chart: ChartVersion, catalogue: &Catalogue) -> Self {
         let values = release.user.table().cloned().unwrap_or_default();
-        Self { declaration: declaration(request, &chart, values, ValuesStrategy::Replace, Vec::new()), milvus, chart }
+        Self::new(declaration(request, &chart, values, ValuesStrategy::Replace, Vec::new()), milvus, chart, catalogue)
+    }
+
+    fn new(declaration: Declaration, milvus: MilvusVersion, chart: ChartVersion, catalogue: &Catalogue) -> Self {
+        let release = Arc::new(Release::resolve(Arc::new(declaration.clone()), None, &Environment::default(), catalogue));
+        Self { declaration, release, milvus, chart }
+    }
+
+    /// A cluster whose coordinators are separate.
+    pub(super) fn runs_separate_coordinators(&self) -> bool {
+        let is_coordinator = |key: &str| COORDINATORS.contains(&key) && key != "mixCoordinator";
+        self.release.mode == Some(Mode::Cluster) && self.release.components.iter().any(|component| is_coordinator(component.values_key))
     }
 }
 
@@ -162,7 +178,7 @@ pub(super) fn topology_values(topology: Topology, chart: &ChartVersion) -> serde
             "dataCoordinator": {"enabled": separate},
             "indexCoordinator": {"enabled": separate},
         }),
-        Topology::SeparateCoordinators | Topology::MixCoordinator => json!({"cluster": {"enabled": true}}),
+        Topology::SeparateCoordinators | Topology::MixCoordinator | Topology::Cluster => json!({"cluster": {"enabled": true}}),
     }
 }
 

@@ -1,9 +1,10 @@
 //! The versions to stop at, from the gates.
 
 use super::StopAt;
+use super::state::State;
 use crate::model::plan::Refusal;
 use crate::model::version::MilvusVersion;
-use crate::policy::tables::{Gate, GateKind, GateNeed};
+use crate::policy::tables::{Gate, GateKind, GateNeed, Stop};
 
 /// The stops between two versions, the last one being the target.
 ///
@@ -13,16 +14,17 @@ pub(super) fn stops(from: MilvusVersion, to: MilvusVersion, gates: &[Gate]) -> R
     if to < from {
         return Err(downwards(from, to, gates));
     }
+    // What lies before a closed gate leads nowhere worth going, so no way is planned between such versions either.
+    if let Some(gate) = gates.iter().find(|gate| gate.kind == GateKind::Closed && from < gate.from_below.0 && from < to) {
+        return Err(Refusal {
+            reason: format!("There is no way from {from} to {to} in place: {}. Set up a new release and load the data into it.", gate.title),
+            rule: gate.rule.clone(),
+        });
+    }
     let mut stops: Vec<StopAt> = Vec::new();
     let mut at = from;
     while at < to {
         let passed = |until: MilvusVersion| gates.iter().filter(move |gate| lies_between(gate, at, until));
-        if let Some(gate) = passed(to).find(|gate| gate.kind == GateKind::Closed) {
-            return Err(Refusal {
-                reason: format!("There is no way from {at} to {to} in place: {}. Set up a new release and load the data into it.", gate.title),
-                rule: gate.rule.clone(),
-            });
-        }
         let next = passed(to).filter_map(|gate| Some((gate, gate.stop.as_ref()?))).min_by_key(|(_, stop)| stop.prefer.0);
         let stop = match next {
             Some((gate, stop)) => StopAt {
@@ -56,6 +58,30 @@ pub(super) fn stops(from: MilvusVersion, to: MilvusVersion, gates: &[Gate]) -> R
         stop.prepares = prepares;
     }
     Ok(stops)
+}
+
+/// A stop of its own before the next one, where what runs lacks what the gates before that one need: the mix coordinator, or the chart that has to stay.
+pub(super) fn preparation(state: &State, next: &StopAt, gates: &[Gate]) -> Option<StopAt> {
+    let is_in_line = |stop: &&Stop| state.milvus >= stop.at_least.0 && state.milvus < stop.below.0 && next.milvus >= stop.below.0;
+    let stop = gates.iter().filter_map(|gate| gate.stop.as_ref()).find(is_in_line)?;
+    let missing = |need: &GateNeed| match need {
+        GateNeed::MixCoordinator => state.runs_separate_coordinators(),
+        GateNeed::SameChart => state.chart < stop.chart.0,
+        GateNeed::MetadataBackup | GateNeed::FullBackup | GateNeed::MetadataMigration | GateNeed::StreamingNode => false,
+    };
+    let need = *next.needs.iter().find(|need| missing(need))?;
+    let gate = gates.iter().find(|gate| gate.needs.contains(&need))?;
+    Some(StopAt {
+        milvus: stop.prefer.0.max(state.milvus),
+        chart: Some(stop.chart.0.clone()),
+        prepares: next.needs.clone(),
+        needs: Vec::new(),
+        reason: match need {
+            GateNeed::SameChart => format!("The chart must not change in the step to {}, so it changes before.", next.milvus),
+            _ => format!("{}; the switch takes an upgrade of its own.", upper_first(&gate.title)),
+        },
+        sources: gate.sources.clone(),
+    })
 }
 
 fn lies_between(gate: &Gate, before: MilvusVersion, after: MilvusVersion) -> bool {

@@ -111,3 +111,94 @@ fn hops_are_shown_as_edits_that_lead_from_one_to_the_next() {
     let values = sandbox.run(&["values", "milvus.yaml", "--format", "json"]).json();
     assert_eq!((hops.len(), &values["image"]["all"]["tag"], &values["streaming"]["enabled"]), (2, &"v2.6.15".into(), &true.into()));
 }
+
+/// The hops of a plan in short: version, chart, downtime, way back, and what is set or done besides.
+fn told(arguments: &[&str]) -> String {
+    let outcome = Sandbox::new().run(&[&["plan", "--format", "json"], arguments].concat());
+    let plan = outcome.json();
+    if let Some(reason) = plan["refused"]["reason"].as_str() {
+        return format!("{} refused by {}: {reason}", outcome.code, plan["refused"]["rule"].as_str().unwrap());
+    }
+    let hop = |hop: &serde_json::Value| {
+        let actions = hop["actions"].as_array().unwrap();
+        let asked: Vec<&str> =
+            actions.iter().map(|action| action["kind"].as_str().unwrap()).filter(|kind| !["check", "verify", "helm-upgrade"].contains(kind)).collect();
+        let set: Vec<String> = actions.iter().flat_map(|action| action["values"].as_object().unwrap()).map(|(path, value)| format!("{path}={value}")).collect();
+        let door = if hop["one_way_door"] == true { ", one-way door" } else { "" };
+        format!("{} on {}: {}{door}, {asked:?}\n  {}", hop["milvus"], hop["chart"], hop["downtime"], set.join(" ")).replace('"', "")
+    };
+    plan["hops"].as_array().unwrap().iter().map(hop).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn well_known_paths_are_these() {
+    insta::assert_snapshot!(told(&["--from", "2.0.2", "--to", "2.6.15"]), @r"
+    2.1.4 on 3.2.18: restart, [acknowledge]
+      image.all.tag=v2.1.4
+    2.2.16 on 4.0.34: migration, one-way door, [backup, acknowledge, migrate]
+      image.all.tag=v2.2.16
+    2.5.22 on 4.2.58: partial, []
+      dataCoordinator.enabled=false image.all.tag=v2.5.22 indexCoordinator.enabled=false mixCoordinator.enabled=true pulsar.enabled=true pulsarv3.enabled=false queryCoordinator.enabled=false rootCoordinator.enabled=false
+    2.6.15 on 5.0.19: partial, one-way door, [backup, backup, acknowledge]
+      image.all.tag=v2.6.15 indexNode.enabled=false streaming.enabled=true
+    ");
+    insta::assert_snapshot!(told(&["--from", "2.1.4", "--to", "2.6.15"]), @r"
+    2.2.16 on 4.0.34: migration, one-way door, [backup, acknowledge, migrate]
+      image.all.tag=v2.2.16
+    2.5.22 on 4.2.58: partial, []
+      dataCoordinator.enabled=false image.all.tag=v2.5.22 indexCoordinator.enabled=false mixCoordinator.enabled=true pulsar.enabled=true pulsarv3.enabled=false queryCoordinator.enabled=false rootCoordinator.enabled=false
+    2.6.15 on 5.0.19: partial, one-way door, [backup, backup, acknowledge]
+      image.all.tag=v2.6.15 indexNode.enabled=false streaming.enabled=true
+    ");
+    insta::assert_snapshot!(told(&["--from", "2.2.2", "--to", "2.6.15"]), @r"
+    2.2.16 on 4.0.34: restart, [acknowledge]
+      image.all.tag=v2.2.16
+    2.5.22 on 4.2.58: partial, []
+      dataCoordinator.enabled=false image.all.tag=v2.5.22 indexCoordinator.enabled=false mixCoordinator.enabled=true pulsar.enabled=true pulsarv3.enabled=false queryCoordinator.enabled=false rootCoordinator.enabled=false
+    2.6.15 on 5.0.19: partial, one-way door, [backup, backup, acknowledge]
+      image.all.tag=v2.6.15 indexNode.enabled=false streaming.enabled=true
+    ");
+    insta::assert_snapshot!(told(&["--from", "2.2.9", "--to", "2.6.15"]), @r"
+    2.2.16 on 4.0.34: partial, [acknowledge]
+      image.all.tag=v2.2.16
+    2.5.22 on 4.2.58: partial, []
+      dataCoordinator.enabled=false image.all.tag=v2.5.22 indexCoordinator.enabled=false mixCoordinator.enabled=true pulsar.enabled=true pulsarv3.enabled=false queryCoordinator.enabled=false rootCoordinator.enabled=false
+    2.6.15 on 5.0.19: partial, one-way door, [backup, backup, acknowledge]
+      image.all.tag=v2.6.15 indexNode.enabled=false streaming.enabled=true
+    ");
+    insta::assert_snapshot!(told(&["--from", "2.3.11", "--to", "2.6.15"]), @r"
+    2.5.22 on 4.2.58: partial, []
+      dataCoordinator.enabled=false image.all.tag=v2.5.22 indexCoordinator.enabled=false mixCoordinator.enabled=true pulsar.enabled=true pulsarv3.enabled=false queryCoordinator.enabled=false rootCoordinator.enabled=false
+    2.6.15 on 5.0.19: partial, one-way door, [backup, backup, acknowledge]
+      image.all.tag=v2.6.15 indexNode.enabled=false streaming.enabled=true
+    ");
+    insta::assert_snapshot!(told(&["--from", "2.4.16", "--to", "2.6.15"]), @r"
+    2.5.22 on 4.2.58: partial, []
+      dataCoordinator.enabled=false image.all.tag=v2.5.22 indexCoordinator.enabled=false mixCoordinator.enabled=true pulsar.enabled=true pulsarv3.enabled=false queryCoordinator.enabled=false rootCoordinator.enabled=false
+    2.6.15 on 5.0.19: partial, one-way door, [backup, backup, acknowledge]
+      image.all.tag=v2.6.15 indexNode.enabled=false streaming.enabled=true
+    ");
+    insta::assert_snapshot!(told(&["--from", "2.5.10", "--to", "2.6.15", "--topology", "separate-coordinators"]), @r"
+    2.5.22 on 4.2.58: partial, []
+      dataCoordinator.enabled=false image.all.tag=v2.5.22 indexCoordinator.enabled=false mixCoordinator.enabled=true queryCoordinator.enabled=false rootCoordinator.enabled=false
+    2.6.15 on 5.0.19: partial, one-way door, [backup, backup, acknowledge]
+      image.all.tag=v2.6.15 indexNode.enabled=false streaming.enabled=true
+    ");
+    insta::assert_snapshot!(told(&["--from", "2.5.16", "--to", "2.6.15", "--topology", "standalone"]), @r"
+    2.6.15 on 5.0.19: restart, one-way door, [backup, backup, acknowledge]
+      image.all.tag=v2.6.15 standalone.messageQueue=rocksmq
+    ");
+    insta::assert_snapshot!(told(&["--from", "2.5.16", "--to", "2.6.15", "--topology", "separate-coordinators"]), @r"
+    2.5.22 on 4.2.58: partial, []
+      dataCoordinator.enabled=false image.all.tag=v2.5.22 indexCoordinator.enabled=false mixCoordinator.enabled=true queryCoordinator.enabled=false rootCoordinator.enabled=false
+    2.6.15 on 5.0.19: partial, one-way door, [backup, backup, acknowledge]
+      image.all.tag=v2.6.15 indexNode.enabled=false streaming.enabled=true
+    ");
+    insta::assert_snapshot!(told(&["--from", "2.6.0-rc1", "--to", "2.6.15"]), @r"1 refused by MV107: Milvus 2.6.0-rc1 is a candidate from which no upgrade is supported. Set up a new release and copy the data, or follow the repair described in milvus-io/milvus#43538 with a backup at hand.");
+    insta::assert_snapshot!(told(&["--from", "2.6.15", "--to", "3.0"]), @r"
+    2.6.20 on 5.0.22: partial, []
+      image.all.tag=v2.6.20
+    3.0.0 on 5.0.22: partial, one-way door, [backup]
+      image.all.tag=v3.0.0
+    ");
+}

@@ -1,0 +1,119 @@
+//! Commands of a plan, quoted for a POSIX shell.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value as Json;
+
+use super::Request;
+use super::state::State;
+use crate::model::version::{ChartVersion, MilvusVersion};
+
+/// Where the upstream migration script lies.
+const MIGRATE_SCRIPT: &str = "https://raw.githubusercontent.com/milvus-io/milvus/master/deployments/migrate-meta/migrate.sh";
+/// The build of the migration tool that repairs the load information (`:v2.2.0` does not).
+const MIGRATE_IMAGE: &str = "milvusdb/meta-migration:v2.2.0-bugfix-20230112";
+
+/// Adds the chart's repository, and shows Helm's version.
+pub(super) fn repository() -> String {
+    "helm version --short\nhelm repo add zilliztech https://zilliztech.github.io/milvus-helm/\nhelm repo update zilliztech".to_owned()
+}
+
+/// Lists the release's pods with their images.
+pub(super) fn pods(request: &Request) -> String {
+    format!(
+        "kubectl get pods --namespace {} --selector {} \\\n  -o custom-columns='POD:.metadata.name,READY:.status.containerStatuses[*].ready,IMAGE:.spec.containers[*].image'",
+        word(&request.namespace),
+        word(&format!("app.kubernetes.io/instance={},app.kubernetes.io/name=milvus", request.name))
+    )
+}
+
+/// Saves the values of the release, and a snapshot of its own etcd.
+pub(super) fn backup(before: &State, request: &Request) -> String {
+    let (name, namespace) = (word(&request.name), word(&request.namespace));
+    let file = |end: &str| word(&format!("{}-{}{end}", request.name, before.milvus));
+    let mut commands = vec![format!("helm get values {name} --namespace {namespace} --all --output yaml > {}", file("-values.yaml"))];
+    let own_etcd = before.release.metadata.known().is_some_and(|store| store.external_endpoints.is_empty() && !store.mysql);
+    if own_etcd {
+        let pod = word(&format!("{}-etcd-0", request.name));
+        commands.push(format!("kubectl exec --namespace {namespace} {pod} -- etcdctl snapshot save /tmp/before.db"));
+        commands.push(format!("kubectl exec --namespace {namespace} {pod} -- cat /tmp/before.db > {}", file("-etcd.db")));
+    }
+    commands.join("\n")
+}
+
+/// The metadata migration with the upstream script.
+pub(super) fn migrate(before: &State, to: MilvusVersion, request: &Request) -> String {
+    let store = before.release.metadata.known();
+    let root_path = store.map_or("by-dev", |store| &*store.root_path);
+    let etcd = match store.map(|store| store.external_endpoints.as_slice()) {
+        Some([first, ..]) => format!(" -e {}", word(first.trim_start_matches("http://"))),
+        _ => String::new(),
+    };
+    format!(
+        "curl -fsSLO {MIGRATE_SCRIPT}\nchmod +x migrate.sh\n./migrate.sh -n {} -i {} -s {} -t {to} -r {}{etcd} \\\n  -w milvusdb/milvus:v{to} -m {MIGRATE_IMAGE}",
+        word(&request.namespace),
+        word(&request.name),
+        before.milvus,
+        word(root_path)
+    )
+}
+
+/// The upgrade.
+pub(super) fn upgrade(chart: &ChartVersion, set: &BTreeMap<String, Json>, request: &Request) -> String {
+    let sets: String = set.iter().map(|(path, value)| format!(" \\\n  {}", flag(path, value))).collect();
+    format!(
+        "helm upgrade {} zilliztech/milvus --namespace {} --version {chart} \\\n  --reset-then-reuse-values{sets} \\\n  --wait --timeout 30m",
+        word(&request.name),
+        word(&request.namespace)
+    )
+}
+
+/// The flag that sets exactly this value: Helm reads `--set a=1` as a number and gives braces and commas a meaning.
+fn flag(path: &str, value: &Json) -> String {
+    let is_plain = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._:/@%+-".contains(&b));
+    let is_typed = |text: &str| text.parse::<f64>().is_ok() || ["true", "false", "null"].contains(&text);
+    match value {
+        Json::String(text) if is_plain(text) && is_typed(text) => format!("--set-string {}", word(&format!("{path}={text}"))),
+        Json::String(text) if is_plain(text) => format!("--set {}", word(&format!("{path}={text}"))),
+        Json::Bool(_) | Json::Number(_) => format!("--set {}", word(&format!("{path}={value}"))),
+        _ => format!("--set-json {}", word(&format!("{path}={value}"))),
+    }
+}
+
+/// One word of a shell command, quoted where it has to be.
+fn word(text: &str) -> String {
+    let is_plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._:/@%+-=,".contains(&b));
+    if is_plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_value_gets_the_flag_that_sets_it_exactly() {
+        let cases = [
+            (json!("v2.5.22"), "--set a.b=v2.5.22"),
+            (json!(true), "--set a.b=true"),
+            (json!(3), "--set a.b=3"),
+            (json!("3"), "--set-string a.b=3"),
+            (json!("true"), "--set-string a.b=true"),
+            (json!("{x,y}"), "--set-json 'a.b=\"{x,y}\"'"),
+            (json!("it's 50 Gi"), "--set-json 'a.b=\"it'\\''s 50 Gi\"'"),
+            (json!(""), "--set-json 'a.b=\"\"'"),
+            (json!(["x"]), "--set-json 'a.b=[\"x\"]'"),
+            (json!(null), "--set-json a.b=null"),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(flag("a.b", &value), expected);
+        }
+        assert_eq!(flag("a.x\\.y", &json!(1)), "--set 'a.x\\.y=1'");
+    }
+
+    #[test]
+    fn words_are_quoted_where_a_shell_would_read_them() {
+        assert_eq!((word("my-release"), word("a b"), word("a'b"), word("")), ("my-release".into(), "'a b'".into(), "'a'\\''b'".into(), "''".into()));
+    }
+}
