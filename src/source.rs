@@ -30,6 +30,7 @@ mod misplaced;
 pub mod nested;
 pub mod pair;
 pub mod same;
+mod templated;
 pub mod umbrella;
 pub mod unread;
 pub mod values_file;
@@ -193,5 +194,6 @@ pub fn read_tree(tree: &dyn Tree, files: &[SourceFile]) -> Reading {
     evidence::join(&mut all);
     umbrella::leave_out_deployed_copies(&mut all);
     values_file::leave_out_claimed(&mut all);
+    all.declarations.iter_mut().for_each(templated::tell);
     all
 }

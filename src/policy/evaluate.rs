@@ -71,12 +71,13 @@ impl Context<'_> {
             },
             Condition::MilvusChange(direction) => self.both(|before, after| {
                 let known = facts::milvus_known(&before.milvus) && facts::milvus_known(&after.milvus);
-                moves(*direction, before.milvus.lower_than(&after.milvus), after.milvus.lower_than(&before.milvus), before.milvus == after.milvus, known)
+                let down = if is_pinned(before, after) { Truth::No } else { after.milvus.lower_than(&before.milvus) };
+                moves(*direction, before.milvus.lower_than(&after.milvus), down, before.milvus == after.milvus, known)
             }),
             Condition::ChartChange(direction) => self.both(|before, after| {
                 let known = facts::chart_known(&before.chart) && facts::chart_known(&after.chart);
                 let up = facts::chart_lower(&before.chart, &after.chart);
-                let down = facts::chart_lower(&after.chart, &before.chart);
+                let down = if is_pinned(before, after) { Truth::No } else { facts::chart_lower(&after.chart, &before.chart) };
                 moves(*direction, up, down, before.chart == after.chart, known)
             }),
             Condition::ChartState(states) => self.after(|release| states.iter().any(|state| chart_state(release, *state)).into()),
@@ -196,7 +197,20 @@ fn chart_is(release: &Release, is: &ChartIs) -> Answer {
     Answer::of_version(truth, known)
 }
 
+/// The same version or the same interval on both sides: nothing was touched, so no boundary lies between.
+fn untouched(before: &Release, after: &Release) -> bool {
+    before.milvus == after.milvus && before.chart == after.chart
+}
+
+/// Pinned to a member of the range that was there: it may have been a later one, but nobody went down on purpose.
+fn is_pinned(before: &Release, after: &Release) -> bool {
+    matches!(before.chart, ChartResolution::Interval { .. }) && before.milvus.lowest().zip(after.milvus.lowest()).is_some_and(|(before, after)| after >= before)
+}
+
 fn crosses_version(before: &Release, after: &Release, crosses: &Crosses) -> Answer {
+    if untouched(before, after) || (crosses.downwards && is_pinned(before, after)) {
+        return Answer::No;
+    }
     let (below_before, below_after, known) = match (&crosses.milvus, &crosses.chart) {
         (Some(version), _) => (
             before.milvus.below(&version.bound()),
@@ -217,6 +231,9 @@ fn crosses_version(before: &Release, after: &Release, crosses: &Crosses) -> Answ
 }
 
 fn crosses_gate(before: &Release, after: &Release, gate: &Gate) -> Answer {
+    if untouched(before, after) {
+        return Answer::No;
+    }
     let known = facts::milvus_known(&before.milvus) && facts::milvus_known(&after.milvus);
     let truth = before.milvus.below(&gate.from_below.0).and(after.milvus.at_least(&gate.to_at_least.bound()));
     assumed(Answer::of_version(truth, known), before.milvus_assumes.is_some() || after.milvus_assumes.is_some())
