@@ -1,6 +1,7 @@
 //! `plan`: the safe way from one Milvus version to another, as commands and as edits of the user's own files.
 
 mod edit;
+mod flags;
 mod hops;
 
 use std::process::ExitCode;

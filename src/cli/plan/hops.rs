@@ -6,16 +6,22 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
-use milvus_guard::model::declaration::{Declaration, Layer};
+use milvus_guard::model::declaration::{Declaration, Form, Layer};
+use milvus_guard::model::helm::HelmMajor;
+use milvus_guard::model::merge;
 use milvus_guard::model::place::{Origin, Place};
 use milvus_guard::model::plan::{ActionKind, Hop, Plan};
 use milvus_guard::model::value::{Lookup, Node, Table, Value, split_path};
 use milvus_guard::source::{self, ReadError, SourceFile, Tree};
 
 use super::edit::Edits;
+use super::flags;
 use crate::cli::args::PlanFormat;
 use crate::cli::emit;
 use crate::cli::inputs::Inputs;
+
+/// What is left to the hand where the chart's version cannot be replaced.
+const CHART: &str = "chart version";
 
 /// All hops as diffs.
 pub(super) fn edits(plan: &Plan, inputs: &Inputs, declaration: Declaration, format: PlanFormat) -> String {
@@ -25,19 +31,28 @@ pub(super) fn edits(plan: &Plan, inputs: &Inputs, declaration: Declaration, form
     for (number, hop) in (1..).zip(&plan.hops) {
         let mut draft = Draft { tree: &edited, files: BTreeMap::new(), by_hand: Vec::new() };
         draft.hop(&declaration, hop);
+        let Draft { files, by_hand, .. } = draft;
+        let mut texts = edited.texts.clone();
+        let mut diffs = String::new();
+        for (file, edits) in files.iter().filter(|(_, edits)| !edits.is_empty()) {
+            let Ok(text) = edited.read(file) else { continue };
+            let (after, diff) = edits.apply(file, &text);
+            diffs.push_str(&diff);
+            texts.insert(Arc::clone(file), after.into());
+        }
         let heading = format!("Edit for hop {number}, Milvus {} on chart {}", hop.milvus, hop.chart);
         let (fence, end) = match format {
             PlanFormat::Markdown => (format!("\n### {heading}\n\n```diff\n"), "```\n"),
             PlanFormat::Text | PlanFormat::Json => (format!("\n{heading}:\n\n"), ""),
         };
+        let next = Edited { inputs, texts };
+        let Some(after) = next.read_again(&declaration).filter(|after| says(after, hop, &by_hand)) else {
+            let _ = writeln!(out, "{}no edit of the file leads there for certain; set by hand, then plan again:", fence.replace("```diff\n", ""));
+            leave_all(&mut out, hop);
+            break;
+        };
         out.push_str(&fence);
-        let Draft { files, by_hand, .. } = draft;
-        for (file, edits) in files.iter().filter(|(_, edits)| !edits.is_empty()) {
-            let Ok(text) = edited.read(file) else { continue };
-            let (after, diff) = edits.apply(file, &text);
-            out.push_str(&diff);
-            edited.texts.insert(Arc::clone(file), after.into());
-        }
+        out.push_str(&diffs);
         out.push_str(end);
         for (what, value) in &by_hand {
             let _ = writeln!(out, "by hand: {what}: {value}");
@@ -45,15 +60,30 @@ pub(super) fn edits(plan: &Plan, inputs: &Inputs, declaration: Declaration, form
         if declaration.lock.is_some() {
             out.push_str("then run `helm dependency update` and commit the lock\n");
         }
-        match edited.read_again(&declaration) {
-            Some(after) => declaration = after,
-            None => {
-                out.push_str("the file cannot be followed any further; make this edit, then plan again\n");
-                break;
-            }
-        }
+        (declaration, edited) = (after, next);
     }
     out
+}
+
+/// Values of a hop: path and value.
+fn wanted(hop: &Hop) -> impl Iterator<Item = (&String, &Json)> {
+    hop.actions.iter().filter(|action| action.kind == ActionKind::HelmUpgrade).flat_map(|action| &action.values)
+}
+
+/// Whether an edited file says what the hop wants, but for what is left to the hand.
+fn says(after: &Declaration, hop: &Hop, by_hand: &[(String, String)]) -> bool {
+    let is_left = |what: &str| by_hand.iter().any(|(left, _)| left == what || left.starts_with(&format!("{what}.")));
+    let is_chart = is_left(CHART) || after.chart.version.known().is_some_and(|version| version.to_string() == hop.chart);
+    let Ok(values) = merge::user_values(&after.layers, HelmMajor::Three) else { return false };
+    let is_set = |path: &str, value: &Json| matches!(values.lookup(path), Lookup::Found(entry) if emit::json(&entry.node) == *value);
+    is_chart && wanted(hop).all(|(path, value)| is_left(path) || is_set(path, value))
+}
+
+fn leave_all(out: &mut String, hop: &Hop) {
+    let _ = writeln!(out, "by hand: {CHART}: {}", hop.chart);
+    for (path, value) in wanted(hop) {
+        let _ = writeln!(out, "by hand: {path}: {}", flow(value));
+    }
 }
 
 /// The tree with the edits so far.
@@ -97,10 +127,10 @@ impl Draft<'_> {
     fn hop(&mut self, declaration: &Declaration, hop: &Hop) {
         let is_same = declaration.chart.version.known().is_some_and(|version| version.to_string() == hop.chart);
         if !is_same && !declaration.chart.version.place().is_some_and(|place| self.replace(place, &hop.chart)) {
-            self.by_hand.push(("chart version".to_owned(), hop.chart.clone()));
+            self.by_hand.push((CHART.to_owned(), hop.chart.clone()));
         }
         let mut missing = Map::new();
-        for (path, value) in hop.actions.iter().filter(|action| action.kind == ActionKind::HelmUpgrade).flat_map(|action| &action.values) {
+        for (path, value) in wanted(hop) {
             if !self.set_existing(&declaration.layers, path, value) {
                 nest(&mut missing, &split_path(path), value);
             }
@@ -114,14 +144,47 @@ impl Draft<'_> {
         });
         match last {
             Some(table) => self.add(table, missing, ""),
-            None => self.leave(&Json::Object(missing), ""),
+            None => self.add_flags(declaration, &missing),
         }
+    }
+
+    /// Adds values to a command that names its chart's version: flags right behind it.
+    fn add_flags(&mut self, declaration: &Declaration, missing: &Map<String, Json>) {
+        let place = declaration.chart.version.place().filter(|place| declaration.identity.form == Form::Command && self.is_version_flag(place)).cloned();
+        let mut values = Vec::new();
+        leaves(missing, "", &mut values);
+        let mut arguments = String::new();
+        for (path, value) in values {
+            match flags::added(&path, value).filter(|_| place.is_some()) {
+                Some(flag) => arguments.push_str(&flag),
+                None => self.by_hand.push((path, flow(value))),
+            }
+        }
+        if let Some(place) = place {
+            self.files.entry(Arc::clone(&place.file)).or_default().insert_within(place.end.line, place.end.column, &arguments);
+        }
+    }
+
+    /// Whether what stands at a place is the bare argument of `--version`.
+    fn is_version_flag(&self, place: &Place) -> bool {
+        let text = self.tree.read(&place.file).unwrap_or_default();
+        let line = text.lines().nth((place.end.line as usize).saturating_sub(1)).unwrap_or_default();
+        let before: String = line.chars().take((place.start.column as usize).saturating_sub(1)).collect();
+        let after = line.chars().nth((place.end.column as usize).saturating_sub(1));
+        ["--version ", "--version="].iter().any(|flag| before.ends_with(flag)) && after.is_none_or(char::is_whitespace)
     }
 
     /// Sets a value that is written somewhere already.
     fn set_existing(&mut self, layers: &[Layer], path: &str, value: &Json) -> bool {
         for layer in layers.iter().rev() {
-            let Layer::Table { values, .. } = layer else { continue };
+            let values = match layer {
+                Layer::Table { values, .. } => values,
+                Layer::Set { kind, text, place, .. } => match flags::replaced(*kind, text, path, value) {
+                    Some(argument) => return self.replace(place, &argument),
+                    None => continue,
+                },
+                Layer::Unseen { .. } => continue,
+            };
             let Lookup::Found(entry) = values.lookup(path) else { continue };
             if emit::json(&entry.node) == *value {
                 return true;
@@ -195,6 +258,17 @@ impl Draft<'_> {
                 }
             }
             value => self.by_hand.push((path.to_owned(), flow(value))),
+        }
+    }
+}
+
+/// The single values of a table, by path.
+fn leaves<'v>(table: &'v Map<String, Json>, path: &str, all: &mut Vec<(String, &'v Json)>) {
+    for (key, value) in table {
+        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        match value {
+            Json::Object(below) => leaves(below, &path, all),
+            value => all.push((path, value)),
         }
     }
 }

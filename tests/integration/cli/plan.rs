@@ -202,3 +202,44 @@ fn well_known_paths_are_these() {
       image.all.tag=v3.0.0
     ");
 }
+
+#[test]
+fn a_command_is_edited_by_its_flags() {
+    let sandbox = Sandbox::new();
+    sandbox.write("up.sh", "helm upgrade milvus zilliztech/milvus -n vec --version 4.2.58 --reset-then-reuse-values \\\n  --set image.all.tag=v2.5.16 --set cluster.enabled=false\n");
+    let outcome = sandbox.run(&["plan", "--to", "2.6.15", "--for", "up.sh"]);
+    insta::assert_snapshot!(outcome.stdout.split_once("\nEdit for hop 1").unwrap().1, @r"
+    , Milvus 2.6.15 on chart 5.0.19:
+
+    --- a/up.sh
+    +++ b/up.sh
+    @@ -1,2 +1,2 @@
+    -helm upgrade milvus zilliztech/milvus -n vec --version 4.2.58 --reset-then-reuse-values \
+    +helm upgrade milvus zilliztech/milvus -n vec --version 5.0.19 --set pulsar.enabled=false --set pulsarv3.enabled=false --set standalone.messageQueue=rocksmq --reset-then-reuse-values \
+    -  --set image.all.tag=v2.5.16 --set cluster.enabled=false
+    +  --set image.all.tag=v2.6.15 --set cluster.enabled=false
+    ");
+}
+
+#[test]
+fn what_no_edit_reaches_is_left_to_the_hand() {
+    let sandbox = Sandbox::new();
+    sandbox.git("", &["init", "-q"]);
+    sandbox.write("prod.yaml", "cluster:\n  enabled: false\n");
+    // The flag wins over the file, and what it holds is one of several values.
+    sandbox.write(
+        "up.sh",
+        "helm upgrade milvus zilliztech/milvus -n vec --version 4.2.58 --reset-then-reuse-values -f prod.yaml --set image.all.tag=v2.5.16,proxy.replicas=2\n",
+    );
+    let outcome = sandbox.run(&["plan", "--to", "2.6.15", "--for", "up.sh"]);
+    insta::assert_snapshot!(outcome.stdout.split_once("\nEdit for hop 1").unwrap().1, @r"
+    , Milvus 2.6.15 on chart 5.0.19:
+
+    no edit of the file leads there for certain; set by hand, then plan again:
+    by hand: chart version: 5.0.19
+    by hand: image.all.tag: v2.6.15
+    by hand: pulsar.enabled: false
+    by hand: pulsarv3.enabled: false
+    by hand: standalone.messageQueue: rocksmq
+    ");
+}
