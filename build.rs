@@ -21,6 +21,8 @@ mod condition;
 mod format;
 #[path = "src/policy/load.rs"]
 mod load;
+#[path = "src/model/path.rs"]
+mod path;
 #[path = "src/policy/tables.rs"]
 mod tables;
 #[path = "src/policy/text.rs"]

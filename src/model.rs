@@ -8,6 +8,7 @@ pub mod finding;
 pub mod helm;
 pub mod json;
 pub mod merge;
+pub mod path;
 pub mod place;
 pub mod plan;
 pub mod range;

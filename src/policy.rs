@@ -25,7 +25,7 @@ pub mod vocabulary;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use crate::model::words;
+use crate::model::{path, words};
 
 pub use self::bound::{Chart, Milvus};
 pub use self::check::check;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use super::path::split_path;
 use super::place::Origin;
 
 /// A value and where it was written.
@@ -201,30 +202,6 @@ impl Value {
             Self::Unknown(_) => return None,
         })
     }
-}
-
-/// Splits a dotted path into keys; `\.` is a dot inside a key.
-#[must_use]
-pub fn split_path(path: &str) -> Vec<String> {
-    let mut keys = vec![String::new()];
-    let mut characters = path.chars().peekable();
-    while let Some(c) = characters.next() {
-        match c {
-            '\\' if characters.peek() == Some(&'.') => {
-                characters.next();
-                if let Some(last) = keys.last_mut() {
-                    last.push('.');
-                }
-            }
-            '.' => keys.push(String::new()),
-            c => {
-                if let Some(last) = keys.last_mut() {
-                    last.push(c);
-                }
-            }
-        }
-    }
-    keys
 }
 
 /// A key as it stands in a dotted path.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::path::split_path;
 use serde::de::value::StrDeserializer;
 use serde::de::{DeserializeOwned, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -250,24 +251,7 @@ pub struct ValuePath {
 
 impl From<String> for ValuePath {
     fn from(text: String) -> Self {
-        let mut keys = vec![String::new()];
-        let mut characters = text.chars().peekable();
-        while let Some(c) = characters.next() {
-            match c {
-                '\\' if characters.peek() == Some(&'.') => {
-                    characters.next();
-                    if let Some(last) = keys.last_mut() {
-                        last.push('.');
-                    }
-                }
-                '.' => keys.push(String::new()),
-                c => {
-                    if let Some(last) = keys.last_mut() {
-                        last.push(c);
-                    }
-                }
-            }
-        }
+        let keys = split_path(&text);
         Self { text, keys }
     }
 }
