@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use milvus_guard::model::catalogue::Catalogue;
 use milvus_guard::model::change::{Change, ChangeKind, Environment};
-use milvus_guard::model::declaration::{Form, NotChecked, NotCheckedKind};
+use milvus_guard::model::declaration::{Declaration, Form, NotChecked, NotCheckedKind};
 use milvus_guard::model::finding::{Finding, Gap};
 use milvus_guard::model::place::Place;
 use milvus_guard::policy::{self, Policies};
 use milvus_guard::report;
-use milvus_guard::source::declare;
 
 /// Adds gaps of the state before, where the state after does not have them too. Their lines are those of another text, so they keep the file only.
 pub(crate) fn add_before(gaps: &mut Vec<NotChecked>, before: impl Iterator<Item = NotChecked>) {
@@ -44,7 +43,7 @@ pub(crate) fn findings(gaps: &[NotChecked]) -> Vec<Finding> {
         by_file.entry(&gap.file).or_default().push(NotChecked { place: Some(place), ..gap.clone() });
     }
     let judge = |(file, gaps): (&Arc<str>, Vec<NotChecked>)| {
-        let mut nothing_known = declare::blank(Form::Values, file, Place::file_start(file));
+        let mut nothing_known = Declaration::blank(Form::Values, file, Place::file_start(file));
         nothing_known.gaps = gaps;
         let change = Change::new(None, Some(nothing_known), ChangeKind::Present, Environment::default(), Catalogue::embedded());
         change.map(|change| policy::check(&change, Policies::embedded())).unwrap_or_default()

@@ -188,6 +188,35 @@ pub struct Declaration {
     pub source_only: bool,
 }
 
+impl Declaration {
+    /// A declared state about which nothing is known yet but its form, scope and place; its file is the one of the place. All else is filled in by who reads it.
+    #[must_use]
+    pub fn blank(form: Form, scope: &str, place: Place) -> Self {
+        Self {
+            identity: Identity { form, scope: scope.into(), namespace: None, name: None },
+            path: place.file.clone(),
+            place,
+            name: Fact::Absent,
+            namespace: Fact::Absent,
+            operation: Operation::Declare,
+            chart: ChartSource { repository: Fact::Absent, name: Fact::Absent, version: Fact::Absent, lineage: Lineage::Unknown, vendored: None },
+            layers: Vec::new(),
+            image: Fact::Absent,
+            applier: Applier::Unknown,
+            strategy: ValuesStrategy::Replace,
+            flags: Vec::new(),
+            helm: Fact::Absent,
+            kubernetes: Fact::Absent,
+            evidence: Vec::new(),
+            gaps: Vec::new(),
+            lock: None,
+            rendered: None,
+            misplaced: Vec::new(),
+            source_only: false,
+        }
+    }
+}
+
 /// A lock file beside an umbrella chart.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lock {

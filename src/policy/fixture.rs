@@ -8,7 +8,7 @@ use super::case::{Case, CaseState};
 use crate::model::catalogue::Catalogue;
 use crate::model::change::{Change, ChangeKind, Environment};
 use crate::model::declaration::{
-    Applier, ChartSource, Declaration, Evidence, EvidenceKind, Flag, Form, Identity, Layer, Lineage, Lock, NotChecked, Operation, SetKind, ValuesStrategy,
+    Applier, ChartSource, Declaration, Evidence, EvidenceKind, Flag, Form, Identity, Layer, Lineage, Lock, NotChecked, Operation, SetKind,
 };
 use crate::model::place::{Fact, Origin, Place, Position};
 use crate::model::value::{Entry, Node, Table, Value, escape_key};
@@ -67,8 +67,12 @@ impl State<'_> {
         let form = state.form.unwrap_or(Form::Flux);
         let name = self.fact(Some(state.name.as_deref().unwrap_or("my-release")), "name");
         let namespace = self.fact(Some(state.namespace.as_deref().unwrap_or("milvus")), "namespace");
-        let identity = Identity { form, scope: "".into(), namespace: namespace.known().cloned(), name: name.known().cloned() };
-        let chart = ChartSource {
+        let mut declaration = Declaration::blank(form, "", self.place("declaration", 2));
+        declaration.identity = Identity { namespace: namespace.known().cloned(), name: name.known().cloned(), ..declaration.identity };
+        declaration.path = format!("{}.yaml", self.side).into();
+        (declaration.name, declaration.namespace) = (name, namespace);
+        declaration.operation = state.operation.unwrap_or(if form == Form::Command { Operation::Upgrade } else { Operation::Declare });
+        declaration.chart = ChartSource {
             repository: self.fact(state.repository.as_deref(), "repository"),
             name: self.fact(Some(state.chart_name.as_deref().unwrap_or("milvus")), "chart-name"),
             version: match state.chart.as_deref() {
@@ -79,32 +83,23 @@ impl State<'_> {
             lineage: state.lineage.unwrap_or(Lineage::Zilliztech),
             vendored: None,
         };
-        Ok(Declaration {
-            identity,
-            path: format!("{}.yaml", self.side).into(),
-            place: self.place("declaration", 2),
-            name,
-            namespace,
-            operation: state.operation.unwrap_or(if form == Form::Command { Operation::Upgrade } else { Operation::Declare }),
-            chart,
-            layers: self.layers()?,
-            image: self.fact(state.image.as_deref(), "image"),
-            applier: state.applier.unwrap_or(match form {
-                Form::Flux | Form::Helmfile | Form::Command | Form::HelmRelease | Form::K3s => Applier::HelmUpgrade,
-                Form::ArgoCd | Form::Kustomize => Applier::Template,
-                Form::Umbrella | Form::Values | Form::Manifest => Applier::Unknown,
-            }),
-            strategy: state.strategy.unwrap_or(ValuesStrategy::Replace),
-            flags: state.flags.iter().map(|text| self.flag(text)).collect::<Result<_, _>>()?,
-            helm: self.fact(state.helm.as_deref(), "helm"),
-            kubernetes: self.fact(state.kubernetes.as_deref(), "kubernetes"),
-            evidence: state.evidence.iter().map(|text| self.evidence(text)).collect::<Result<_, _>>()?,
-            gaps: state.gaps.iter().map(|kind| self.gap(*kind)).collect(),
-            lock: state.lock.as_deref().map(|text| self.lock(text)).transpose()?,
-            rendered: None,
-            misplaced: state.misplaced.iter().map(|key| (key.as_str().into(), self.place(key, 1))).collect(),
-            source_only: state.source_only,
-        })
+        declaration.layers = self.layers()?;
+        declaration.image = self.fact(state.image.as_deref(), "image");
+        declaration.applier = state.applier.unwrap_or(match form {
+            Form::Flux | Form::Helmfile | Form::Command | Form::HelmRelease | Form::K3s => Applier::HelmUpgrade,
+            Form::ArgoCd | Form::Kustomize => Applier::Template,
+            Form::Umbrella | Form::Values | Form::Manifest => Applier::Unknown,
+        });
+        declaration.strategy = state.strategy.unwrap_or(declaration.strategy);
+        declaration.flags = state.flags.iter().map(|text| self.flag(text)).collect::<Result<_, _>>()?;
+        declaration.helm = self.fact(state.helm.as_deref(), "helm");
+        declaration.kubernetes = self.fact(state.kubernetes.as_deref(), "kubernetes");
+        declaration.evidence = state.evidence.iter().map(|text| self.evidence(text)).collect::<Result<_, _>>()?;
+        declaration.gaps = state.gaps.iter().map(|kind| self.gap(*kind)).collect();
+        declaration.lock = state.lock.as_deref().map(|text| self.lock(text)).transpose()?;
+        declaration.misplaced = state.misplaced.iter().map(|key| (key.as_str().into(), self.place(key, 1))).collect();
+        declaration.source_only = state.source_only;
+        Ok(declaration)
     }
 
     fn layers(&self) -> Result<Vec<Layer>, String> {

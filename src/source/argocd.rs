@@ -9,7 +9,6 @@ mod values;
 use std::sync::Arc;
 
 use super::context::{Context, join};
-use super::declare::blank;
 use super::evidence::of_rendering;
 use super::gitops::{Rendering, chart, prove_lineage, renderings, through_chart, version};
 use super::index::objects;
@@ -170,7 +169,7 @@ fn declare_source(
         _ => None,
     };
     let place = rendering.item.get("kind").unwrap_or(&rendering.item).place();
-    let mut declaration = blank(Form::ArgoCd, &rendering.scope, place);
+    let mut declaration = Declaration::blank(Form::ArgoCd, &rendering.scope, place);
     declaration.path = rendering.path.clone();
     declaration.gaps = rendering.gaps.clone();
     declaration.applier = Applier::Template;

@@ -138,7 +138,6 @@ fn may_be_in(declaration: &Declaration, namespace: Option<&str>) -> bool {
 mod tests {
     use super::*;
     use crate::model::place::{Fact, Origin};
-    use crate::source::declare::blank;
 
     #[test]
     fn annotations_and_comments_acknowledge_rules() {
@@ -151,7 +150,7 @@ mod tests {
     }
 
     fn declared(path: &str, namespace: Option<&str>) -> Declaration {
-        let mut declaration = blank(Form::Flux, path, Place::file_start(&path.into()));
+        let mut declaration = Declaration::blank(Form::Flux, path, Place::file_start(&path.into()));
         declaration.name = Fact::Known("milvus".into(), Origin::At(declaration.place.clone()));
         if let Some(namespace) = namespace {
             declaration.namespace = Fact::Known(namespace.into(), Origin::At(declaration.place.clone()));

@@ -8,7 +8,6 @@ mod values;
 use std::sync::Arc;
 
 use super::context::Context;
-use super::declare::blank;
 use super::evidence::of_rendering;
 use super::gitops::{Rendering, prove_lineage, renderings, through_chart};
 use super::index::{Object, objects};
@@ -66,7 +65,7 @@ fn declare(rendering: Rendering<'_>, substitution: &Substitution, context: &Cont
     let spec = item.get("spec")?;
     let chart = chart::resolve(item, substitution, context)?;
     let place = item.get("kind").unwrap_or(item).place();
-    let mut declaration = blank(Form::Flux, &rendering.scope, place);
+    let mut declaration = Declaration::blank(Form::Flux, &rendering.scope, place);
     declaration.path = rendering.path;
     declaration.chart = chart.source;
     declaration.gaps = rendering.gaps;

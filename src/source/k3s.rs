@@ -1,7 +1,6 @@
 //! `HelmChart` of k3s and RKE2, with the `HelmChartConfig` of the same name. Their controller runs `helm upgrade` and never reuses values.
 
 use super::context::Context;
-use super::declare::blank;
 use super::evidence::of_rendering;
 use super::gitops::{chart, prove_lineage, renderings, table, unseen, version};
 use super::index::{Key, objects};
@@ -40,7 +39,7 @@ fn declare(item: &Item, scope: &str, context: &Context<'_>) -> Option<Declaratio
     if !name.text().is_some_and(|text| is_milvus_chart(text) && !is_operator_chart(text)) {
         return None;
     }
-    let mut declaration = blank(Form::K3s, scope, item.get("kind").unwrap_or(item).place());
+    let mut declaration = Declaration::blank(Form::K3s, scope, item.get("kind").unwrap_or(item).place());
     declaration.applier = Applier::HelmUpgrade;
     declaration.chart = chart(spec.fact_at(&["repo"]), name.fact(), version(spec.fact_at(&["version"])));
     declaration.name = item.fact_at(&["metadata", "name"]);

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::context::Context;
 use super::convert::place;
-use super::declare::blank;
 use super::index::{Object, objects};
 use super::{Reading, SourceFile};
 use crate::document::yaml::{Limits, Node, parse_embedded};
@@ -151,7 +150,7 @@ fn image<'a>(object: &Object<'a>, component: &str) -> Option<&'a Node> {
 fn declaration(key: &Key, group: &Group<'_>, own: Vec<&Workload<'_>>, scope: &str) -> Option<Declaration> {
     let (instance, namespace) = key;
     let first = &own.first()?.object;
-    let mut declaration = blank(Form::Manifest, scope, place(&first.file.path, &first.root.get("kind")?.span));
+    let mut declaration = Declaration::blank(Form::Manifest, scope, place(&first.file.path, &first.root.get("kind")?.span));
     let fact = |object: &Object<'_>, path: &[&str]| match object.root.at(path) {
         Some(node) => match node.text() {
             Some(text) => Fact::Known(Arc::from(text), Origin::At(place(&object.file.path, &node.span))),

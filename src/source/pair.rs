@@ -229,11 +229,10 @@ impl Pairing<'_> {
 mod tests {
     use super::*;
     use crate::model::place::{Fact, Origin, Place};
-    use crate::source::declare::blank;
 
     fn flux(path: &str, name: &str, content: &str) -> Declaration {
         let place = Place::file_start(&path.into());
-        let mut declaration = blank(Form::Flux, path.rsplit_once('/').map_or("", |(f, _)| f), place.clone());
+        let mut declaration = Declaration::blank(Form::Flux, path.rsplit_once('/').map_or("", |(f, _)| f), place.clone());
         declaration.identity.name = Some(name.into());
         declaration.identity.namespace = Some("db".into());
         declaration.name = Fact::Known(name.into(), Origin::At(place.clone()));

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::chart_folder::{ChartFolder, Dependency, told_by};
 use super::context::{Context, join};
-use super::declare::blank;
 use super::environments::environments;
 use super::gitops::version;
 use super::item::{Item, gap_at};
@@ -176,7 +175,7 @@ pub(super) fn charts_taken_in(context: &Context<'_>) -> HashSet<String> {
 
 fn copy_of_zilliztech(chart: &ChartFolder) -> Declaration {
     let name = chart.metadata.get("version").or_else(|| chart.metadata.get("name")).unwrap_or(&chart.metadata);
-    let mut declaration = blank(Form::Umbrella, &chart.folder, name.place());
+    let mut declaration = Declaration::blank(Form::Umbrella, &chart.folder, name.place());
     declaration.chart = ChartSource {
         repository: Fact::Absent,
         name: chart.metadata.fact_at(&["name"]),
@@ -282,7 +281,7 @@ impl MilvusPart {
             at = under(&at, &dependency.key);
         }
         let scope = if several { format!("{scope}/{}", self.keys().join("/")) } else { scope.to_owned() };
-        let mut declaration = blank(Form::Umbrella, &scope, self.place.clone());
+        let mut declaration = Declaration::blank(Form::Umbrella, &scope, self.place.clone());
         declaration.chart = self.chart.clone();
         if declaration.chart.lineage == Lineage::Unknown && proves_zilliztech(&at) {
             declaration.chart.lineage = Lineage::Zilliztech;

@@ -1,13 +1,12 @@
 //! Values files that nothing in the tree refers to: recognised by their content, or named as values by the user.
 
 use super::context::{Context, join};
-use super::declare::blank;
 use super::lineage::values_lineage;
 use super::nested::under;
 use super::values_layer;
 use super::{Reading, SourceFile};
 use crate::document::yaml::Node;
-use crate::model::declaration::{Form, Layer, Lineage};
+use crate::model::declaration::{Declaration, Form, Layer, Lineage};
 use crate::model::place::Place;
 
 /// The name under which charts of the user's own take Milvus in, where its chart is not in the tree.
@@ -24,7 +23,7 @@ pub fn read(file: &SourceFile, context: &Context<'_>) -> Reading {
     let Some(layer) = values.layer else {
         return reading;
     };
-    let mut declaration = blank(Form::Values, &file.path, Place::file_start(&file.path));
+    let mut declaration = Declaration::blank(Form::Values, &file.path, Place::file_start(&file.path));
     match subject {
         Subject::Values(lineage) => {
             declaration.chart.lineage = lineage;
@@ -105,7 +104,6 @@ pub(super) fn leave_out_claimed(reading: &mut Reading) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::declaration::Declaration;
     use crate::model::value::Value;
     use crate::source::memory::MemoryTree;
     use crate::source::nested::{Said, said};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Release;
 use crate::model::catalogue::Catalogue;
 use crate::model::change::Environment;
-use crate::model::declaration::{Applier, ChartSource, Declaration, Form, Identity, Layer, Lineage, Operation, ValuesStrategy};
+use crate::model::declaration::{Applier, Declaration, Form, Layer, Lineage};
 use crate::model::json;
 use crate::model::place::{Fact, Origin, Place, Position};
 use crate::model::version::VersionSpec;
@@ -19,34 +19,12 @@ pub(super) fn place() -> Place {
 /// A Flux release of zilliztech's chart with one table of values, written as JSON.
 pub(super) fn declaration(chart: Option<&str>, values: &str) -> Declaration {
     let layer = Layer::Table { values: json::read(values, &|_, _| Origin::At(place())).unwrap(), what: "spec.values".into() };
-    Declaration {
-        identity: Identity { form: Form::Flux, scope: "".into(), namespace: None, name: None },
-        path: "values.yaml".into(),
-        place: place(),
-        name: Fact::Absent,
-        namespace: Fact::Absent,
-        operation: Operation::Declare,
-        chart: ChartSource {
-            repository: Fact::Absent,
-            name: Fact::Absent,
-            version: chart.map_or(Fact::Absent, |chart| Fact::Known(VersionSpec::parse(chart), Origin::At(place()))),
-            lineage: Lineage::Zilliztech,
-            vendored: None,
-        },
-        layers: vec![layer],
-        image: Fact::Absent,
-        applier: Applier::HelmUpgrade,
-        strategy: ValuesStrategy::Replace,
-        flags: Vec::new(),
-        helm: Fact::Absent,
-        kubernetes: Fact::Absent,
-        evidence: Vec::new(),
-        gaps: Vec::new(),
-        lock: None,
-        rendered: None,
-        misplaced: Vec::new(),
-        source_only: false,
-    }
+    let mut declaration = Declaration::blank(Form::Flux, "", place());
+    declaration.chart.version = chart.map_or(Fact::Absent, |chart| Fact::Known(VersionSpec::parse(chart), Origin::At(place())));
+    declaration.chart.lineage = Lineage::Zilliztech;
+    declaration.layers.push(layer);
+    declaration.applier = Applier::HelmUpgrade;
+    declaration
 }
 
 /// A layer that cannot be seen.

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{Request, refusal};
 use crate::model::catalogue::Catalogue;
 use crate::model::change::{Change, Environment};
-use crate::model::declaration::{ChartSource, Declaration, Evidence, Flag, Identity, Layer};
+use crate::model::declaration::{Declaration, Evidence, Flag, Identity, Layer};
 use crate::model::json;
 use crate::model::merge::merge_over;
 use crate::model::place::{Fact, Origin, Place, Position};
@@ -126,34 +126,20 @@ pub(super) fn declaration(request: &Request, chart: &ChartVersion, values: Table
         }
         _ => Vec::new(),
     };
-    Declaration {
-        identity: Identity { form: Form::Command, scope: "".into(), namespace: Some(Arc::clone(&request.namespace)), name: Some(Arc::clone(&request.name)) },
-        path: "plan".into(),
-        place: place.clone(),
-        name: Fact::Known(Arc::clone(&request.name), origin()),
-        namespace: Fact::Known(Arc::clone(&request.namespace), origin()),
-        operation: Operation::Upgrade,
-        chart: ChartSource {
-            repository: Fact::Absent,
-            name: Fact::Known("zilliztech/milvus".into(), origin()),
-            version: Fact::Known(VersionSpec::Exact(chart.clone()), origin()),
-            lineage: Lineage::Zilliztech,
-            vendored: None,
-        },
-        layers: vec![Layer::Table { values: Node { value: Value::Table(Arc::new(values)), origin: origin() }, what: "values of the plan".into() }],
-        image: Fact::Absent,
-        applier: Applier::HelmUpgrade,
-        strategy,
-        flags,
-        helm: Fact::Absent,
-        kubernetes: Fact::Absent,
-        evidence,
-        gaps: Vec::new(),
-        lock: None,
-        rendered: None,
-        misplaced: Vec::new(),
-        source_only: false,
-    }
+    let mut declaration = Declaration::blank(Form::Command, "", place);
+    declaration.identity = Identity { namespace: Some(Arc::clone(&request.namespace)), name: Some(Arc::clone(&request.name)), ..declaration.identity };
+    declaration.name = Fact::Known(Arc::clone(&request.name), origin());
+    declaration.namespace = Fact::Known(Arc::clone(&request.namespace), origin());
+    declaration.operation = Operation::Upgrade;
+    declaration.chart.name = Fact::Known("zilliztech/milvus".into(), origin());
+    declaration.chart.version = Fact::Known(VersionSpec::Exact(chart.clone()), origin());
+    declaration.chart.lineage = Lineage::Zilliztech;
+    declaration.layers.push(Layer::Table { values: Node { value: Value::Table(Arc::new(values)), origin: origin() }, what: "values of the plan".into() });
+    declaration.applier = Applier::HelmUpgrade;
+    declaration.strategy = strategy;
+    declaration.flags = flags;
+    declaration.evidence = evidence;
+    declaration
 }
 
 /// The user values of a plain release of a topology.

@@ -21,7 +21,6 @@ use crate::model::declaration::{Applier, ChartSource, Declaration, Flag, FlagKin
 use crate::model::place::{Fact, Origin, Position};
 use crate::source::Reading;
 use crate::source::chart_folder::ChartFolder;
-use crate::source::declare::blank;
 use crate::source::evidence::acknowledgements;
 use crate::source::item::gap_at;
 use crate::source::umbrella::{declarations_of_chart, proves_zilliztech};
@@ -247,7 +246,7 @@ impl<'d> JobDeclarer<'d, '_> {
         let values = Sources { file, whereabouts, written: &written, input }.read(call);
         let mut made = match meant {
             Meant::Milvus(source) => {
-                let mut declaration = blank(Form::Command, "", file.place(&call.start));
+                let mut declaration = Declaration::blank(Form::Command, "", file.place(&call.start));
                 declaration.chart = *source;
                 if declaration.chart.lineage == Lineage::Unknown && proves_zilliztech(&values.layers) {
                     declaration.chart.lineage = Lineage::Zilliztech;
@@ -279,7 +278,7 @@ impl<'d> JobDeclarer<'d, '_> {
         let declarations = declarations_of_chart(folder, &values.layers, file.context);
         let is_called_milvus = || ChartFolder::load(folder, file.context).is_some_and(|chart| chart.name() == Some("milvus"));
         if declarations.is_empty() && is_called_milvus() {
-            let mut declaration = blank(Form::Command, "", file.place(&chart.bytes));
+            let mut declaration = Declaration::blank(Form::Command, "", file.place(&chart.bytes));
             let source = ChartSource {
                 repository: Fact::Absent,
                 name: file.fact(chart),
@@ -399,7 +398,7 @@ impl<'d> JobDeclarer<'d, '_> {
     fn blank(&self, command: &Resolved, start: &Range<usize>, operation: Operation, kind: &str) -> Declaration {
         let file = self.file.file;
         let mut declaration =
-            blank(Form::Command, &format!("{} ({kind})", self.base_scope()), file.place(if start.is_empty() { &command.bytes } else { start }));
+            Declaration::blank(Form::Command, &format!("{} ({kind})", self.base_scope()), file.place(if start.is_empty() { &command.bytes } else { start }));
         declaration.operation = operation;
         declaration
     }

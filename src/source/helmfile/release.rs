@@ -8,7 +8,6 @@ use crate::model::place::{Fact, Origin};
 use crate::model::value::Value;
 use crate::model::version::VersionSpec;
 use crate::source::context::{Context, join};
-use crate::source::declare::blank;
 use crate::source::gitops::version;
 use crate::source::gotmpl::{Scope, written_out};
 use crate::source::item::{Item, gap_at};
@@ -83,7 +82,7 @@ impl Reader<'_> {
         let mut declarations = match folder {
             Some(folder) => declarations_of_chart(&folder, &layers, self.context),
             None => {
-                let mut declaration = blank(Form::Helmfile, "", chart.place());
+                let mut declaration = Declaration::blank(Form::Helmfile, "", chart.place());
                 declaration.chart = self.chart(chart, settings);
                 if declaration.chart.lineage == Lineage::Unknown && proves_zilliztech(&layers) {
                     declaration.chart.lineage = Lineage::Zilliztech;
@@ -128,7 +127,7 @@ impl Reader<'_> {
         if !named && !charted {
             return Vec::new();
         }
-        let mut declaration = blank(Form::Helmfile, &self.state.path, item.place());
+        let mut declaration = Declaration::blank(Form::Helmfile, &self.state.path, item.place());
         declaration.chart.name = chart.fact();
         self.complete(&mut declaration, item, &Settings { own: vec![item.clone()], state: self.state });
         declaration.gaps.push(chart.partly("the chart of this release is templated: it is not checked"));

@@ -6,7 +6,6 @@ use crate::model::declaration::{Applier, Declaration, Form, Layer, Operation};
 use crate::model::place::Fact;
 use crate::source::argocd::deployment_of;
 use crate::source::context::{Context, join};
-use crate::source::declare::blank;
 use crate::source::evidence::acknowledgements;
 use crate::source::gitops::{chart, prove_lineage, table, through_chart, unseen, version};
 use crate::source::item::Item;
@@ -53,7 +52,7 @@ fn declare(entry: &Item, kustomization: &Kustomization, environment: &Environmen
         return Vec::new();
     };
     let scope = environment.layers.last().map_or(&kustomization.folder, |layer| &layer.folder);
-    let mut declaration = blank(Form::Kustomize, scope, name.place());
+    let mut declaration = Declaration::blank(Form::Kustomize, scope, name.place());
     declaration.operation = Operation::Template;
     declaration.applier = Applier::Template;
     let repository = entry.get("repo").or_else(|| entry.get("chartRepo"));
