@@ -207,16 +207,17 @@ fn is_pinned(before: &Release, after: &Release) -> bool {
     matches!(before.chart, ChartResolution::Interval { .. }) && before.milvus.lowest().zip(after.milvus.lowest()).is_some_and(|(before, after)| after >= before)
 }
 
+/// Whether a boundary is crossed. A version after that only may lie behind it is unknown, not a step over it: an interval begins at the newest version that is
+/// known, and what comes later may be anything. MV104 and MV105 tell of such charts.
 fn crosses_version(before: &Release, after: &Release, crosses: &Crosses) -> Answer {
     if untouched(before, after) || (crosses.downwards && is_pinned(before, after)) {
         return Answer::No;
     }
     let (below_before, below_after, known) = match (&crosses.milvus, &crosses.chart) {
-        (Some(version), _) => (
-            before.milvus.below(&version.bound()),
-            after.milvus.below(&version.bound()),
-            facts::milvus_known(&before.milvus) && facts::milvus_known(&after.milvus),
-        ),
+        (Some(version), _) => {
+            let below_after = after.milvus.below(&version.bound());
+            (before.milvus.below(&version.bound()), below_after, milvus_known(before, after) && (crosses.downwards || below_after != Truth::Maybe))
+        }
         (None, Some(version)) => {
             (before.chart.below(&version.0), after.chart.below(&version.0), facts::chart_known(&before.chart) && facts::chart_known(&after.chart))
         }
@@ -234,9 +235,14 @@ fn crosses_gate(before: &Release, after: &Release, gate: &Gate) -> Answer {
     if untouched(before, after) {
         return Answer::No;
     }
-    let known = facts::milvus_known(&before.milvus) && facts::milvus_known(&after.milvus);
-    let truth = before.milvus.below(&gate.from_below.0).and(after.milvus.at_least(&gate.to_at_least.bound()));
+    let behind = after.milvus.at_least(&gate.to_at_least.bound());
+    let truth = before.milvus.below(&gate.from_below.0).and(behind);
+    let known = milvus_known(before, after) && behind != Truth::Maybe;
     assumed(Answer::of_version(truth, known), before.milvus_assumes.is_some() || after.milvus_assumes.is_some())
+}
+
+fn milvus_known(before: &Release, after: &Release) -> bool {
+    facts::milvus_known(&before.milvus) && facts::milvus_known(&after.milvus)
 }
 
 fn moves(direction: Direction, up: Truth, down: Truth, same: bool, known: bool) -> Answer {

@@ -46,6 +46,13 @@ impl Words<'_> {
         text
     }
 
+    /// The same, or nothing where a placeholder stands for something unknown.
+    #[must_use]
+    pub(crate) fn render_known(&self, template: &Template) -> Option<String> {
+        let known = |piece: &Piece<'_>| !matches!(piece, Piece::Name(name) if self.word(name) == unknown());
+        template.pieces().is_ok_and(|pieces| pieces.iter().all(known)).then(|| self.render(template))
+    }
+
     fn word(&self, name: &str) -> String {
         if let Some(value) = self.hit.and_then(|hit| hit.variable(name)) {
             return value.to_owned();
@@ -132,6 +139,7 @@ fn of_release(release: &Release, what: &str) -> String {
         "milvus_source" => match (&release.image_tag, &release.declaration.image) {
             (Fact::Known(..), _) => "`image.all.tag`".to_owned(),
             (_, Fact::Known(..)) => "its image".to_owned(),
+            _ if !facts::chart_known(&release.chart) => "its chart".to_owned(),
             _ => format!("chart {}", chart(release)),
         },
         "mode" => release.mode.map_or_else(unknown, |mode| mode_word(mode).to_owned()),

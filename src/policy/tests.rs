@@ -380,3 +380,54 @@ fn judging_a_change_without_findings_is_quick() {
     println!("{} rules: {each:?} for each change", policies.rules().len());
     assert!(each.as_millis() < 20, "{each:?}");
 }
+
+/// A case with facts of either state made unknown, in the ways in which they are in real files.
+fn with_unknowns(case: &Case) -> Vec<Case> {
+    let change = |side: &mut Option<CaseState>, what: usize| {
+        let Some(state) = side else { return };
+        match what {
+            0 => state.chart = Some("<unknown>".to_owned()),
+            1 => state.tag = Some("latest".to_owned()),
+            2 => state.tag = Some("<unknown>".to_owned()),
+            3 => state.chart = None,
+            4 => state.chart = Some("5.0.22".to_owned()),
+            5 => state.unseen = Some("Secret milvus-values".to_owned()),
+            6 => state.lineage = Some(Lineage::Unknown),
+            _ => state.chart = Some("5.x".to_owned()),
+        }
+    };
+    let mut all = Vec::new();
+    for what in 0..8 {
+        for sides in 1..4 {
+            let mut case = case.clone();
+            if sides & 1 == 1 {
+                change(&mut case.before, what);
+            }
+            if sides & 2 == 2 {
+                change(&mut case.after, what);
+            }
+            all.push(case);
+        }
+    }
+    all
+}
+
+#[test]
+fn what_is_unknown_is_told_in_words_of_its_own() {
+    let policies = from_folder();
+    let mut bad = BTreeSet::new();
+    for rule in policies.rules() {
+        for case in rule.tests.iter().flat_map(with_unknowns) {
+            let Ok(change) = fixture::change(&case) else { continue };
+            for finding in check(&change, &policies) {
+                let (before, after) = (finding.before.unwrap_or_default(), finding.after.unwrap_or_default());
+                for text in [&*finding.message, &finding.remedy, &before, &after] {
+                    if text.split(|c: char| !c.is_alphanumeric()).any(|word| word == "unknown") {
+                        bad.insert(format!("{} {text}", finding.rule));
+                    }
+                }
+            }
+        }
+    }
+    assert!(bad.is_empty(), "{}", bad.into_iter().collect::<Vec<_>>().join("\n"));
+}
