@@ -18,6 +18,7 @@ mod explain;
 mod gaps;
 mod git;
 mod inputs;
+mod known;
 mod output;
 mod plan;
 mod release;

@@ -19,7 +19,7 @@ use milvus_guard::source::pair::Pair;
 use milvus_guard::source::{self, SourceFile};
 
 use super::scope::Scope;
-use super::{output, walk};
+use super::{known, output, walk};
 
 /// First lines of what `helm get values` prints; they look like keys.
 const HEADINGS: [&str; 2] = ["USER-SUPPLIED VALUES", "COMPUTED VALUES"];
@@ -172,7 +172,16 @@ fn version(text: &str) -> anyhow::Result<ChartVersion> {
             output::warn(&format!("--before {text} is taken as chart {}, the newest with that Milvus version", carrier.version));
             Ok(carrier.version.clone())
         }
-        None => Ok(chart),
+        None => {
+            let milvus = text.parse().ok().filter(|_| is_milvus).filter(|milvus| known::is_milvus(*milvus));
+            if let Some(milvus) = milvus {
+                bail!(
+                    "--before {text}: no chart installs Milvus {milvus} by default; give the chart version that runs, and the values with its tag in a second --before"
+                );
+            }
+            known::chart(&chart, &format!("--before {text}"))?;
+            Ok(chart)
+        }
     }
 }
 
@@ -209,7 +218,9 @@ mod tests {
     fn a_milvus_version_stands_for_the_newest_chart_that_has_it() {
         assert_eq!(version("4.1.24").unwrap().to_string(), "4.1.24");
         assert_eq!(version("v2.5.16").unwrap().to_string(), "4.2.58");
-        assert_eq!(version("99.0.0").unwrap().to_string(), "99.0.0");
+        assert_eq!(version("5.0.22").unwrap().to_string(), "5.0.22");
+        assert!(version("99.0.0").unwrap_err().to_string().contains("nearest published"));
+        assert!(version("v2.5.22").unwrap_err().to_string().contains("no chart installs Milvus 2.5.22"));
         assert!(version("before").unwrap_err().to_string().contains("nor a chart version"));
     }
 

@@ -21,7 +21,7 @@ use milvus_guard::report::{plan_json, plan_markdown, plan_text};
 
 use super::args::{PlanArguments, PlanFormat, TopologyName};
 use super::inputs::Inputs;
-use super::{exit, output, release, values};
+use super::{exit, known, output, release, values};
 
 /// Runs `plan`.
 ///
@@ -66,25 +66,29 @@ fn chart_hint(text: &str) -> String {
 }
 
 fn request(arguments: &PlanArguments, declared: Option<&Release>) -> anyhow::Result<Request> {
-    let version = |text: &str| {
-        version_of(text, Policies::embedded(), Catalogue::embedded())
-            .with_context(|| format!("`{text}` is no Milvus version that is known here; write it as 2.5.16, or as 2.5 for a line{}", chart_hint(text)))
+    let version = |text: &str, what: &str| {
+        let nearest = text.trim_start_matches('v').parse().map_or_else(|_| String::new(), |version| format!("; {}", known::nearest_lines(version)));
+        let version = version_of(text, Policies::embedded(), Catalogue::embedded()).with_context(|| {
+            format!("`{text}` is no Milvus version that is known here{nearest}; write it as 2.5.16, or as 2.5 for a line{}", chart_hint(text))
+        })?;
+        known::milvus(version, what);
+        anyhow::Ok(version)
     };
     let from = match (&arguments.from, declared) {
         (Some(text), _) if text.split('.').count() == 2 => {
             bail!("`{text}` is a line, and what runs is one version: read it from the image of the pods, for example 2.5.16")
         }
-        (Some(text), _) => version(text)?,
+        (Some(text), _) => version(text, &format!("--from {text}"))?,
         (None, Some(release)) => declared_version(release)?,
         (None, None) => bail!("name the version that runs with --from"),
     };
-    let given = arguments.chart.as_deref().map(|text| text.parse::<ChartVersion>()).transpose()?;
+    let given = arguments.chart.as_deref().map(given_chart).transpose()?;
     let declared_chart = declared.and_then(|release| release.chart.judged_as().cloned());
     let identity = declared.map(|release| &release.declaration.identity);
     let or_default = |given: &Option<String>, declared: Option<&str>, default: &str| given.as_deref().or(declared).unwrap_or(default).into();
     Ok(Request {
         from,
-        to: version(&arguments.to)?,
+        to: version(&arguments.to, &format!("--to {}", arguments.to))?,
         from_chart: given.or(declared_chart),
         topology: arguments.topology.map(|name| match name {
             TopologyName::Standalone => Topology::Standalone,
@@ -96,6 +100,13 @@ fn request(arguments: &PlanArguments, declared: Option<&Release>) -> anyhow::Res
         name: or_default(&arguments.release, identity.and_then(|identity| identity.name.as_deref()), "my-release"),
         namespace: or_default(&arguments.namespace, identity.and_then(|identity| identity.namespace.as_deref()), "milvus"),
     })
+}
+
+/// The chart of `--chart`.
+fn given_chart(text: &str) -> anyhow::Result<ChartVersion> {
+    let chart = text.parse().with_context(|| format!("--chart {text} is no chart version; write it as 4.2.58"))?;
+    known::chart(&chart, &format!("--chart {text}"))?;
+    Ok(chart)
 }
 
 fn declared_version(release: &Release) -> anyhow::Result<MilvusVersion> {

@@ -21,7 +21,7 @@ use milvus_guard::source::convert::verbatim_values_of_file;
 
 use super::args::{DataFormat, ValuesArguments};
 use super::release::{self, MAX_FILE_BYTES};
-use super::{emit, output, walk};
+use super::{emit, known, output, walk};
 
 /// What file a `--set` argument is said to stand in.
 const COMMAND_LINE: &str = "command line";
@@ -96,9 +96,12 @@ fn chart_version(arguments: &ValuesArguments, declaration: Option<&Declaration>)
 fn chart_values(version: &ChartVersion) -> anyhow::Result<ChartValues> {
     let catalogue = Catalogue::embedded();
     let Some(chart) = catalogue.chart_values(version) else {
-        let newest = catalogue.newest().map_or_else(String::new, |chart| format!("; the newest version known here is {}", chart.version));
-        bail!("the default values of chart {version} are not known{newest} (`milvus-lint catalogue list` prints all)");
+        bail!(
+            "the default values of chart {version} are not known; nearest published: {} (`milvus-lint catalogue list` prints all)",
+            known::nearest_charts(version)
+        );
     };
+    known::chart(version, "the values printed are those of a chart that cannot be had")?;
     Ok(chart)
 }
 

@@ -32,6 +32,33 @@ fn mistakes_are_told() {
 }
 
 #[test]
+fn versions_that_nobody_published_are_not_taken_without_a_word() {
+    let sandbox = Sandbox::new();
+    sandbox.write("milvus.yaml", helm_release("5.0.19"));
+    let refused = |arguments: &[&str]| {
+        let outcome = sandbox.run(arguments);
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (2, ""), "{}", outcome.shown());
+        outcome.stderr
+    };
+    let warned = |arguments: &[&str]| {
+        let outcome = sandbox.run(arguments);
+        assert!(outcome.code != 2 && !outcome.stdout.is_empty(), "{}", outcome.shown());
+        outcome.stderr
+    };
+    insta::assert_snapshot!(refused(&["plan", "--from", "9.9.9", "--to", "2.6.15"]), @"error: `9.9.9` is no Milvus version that is known here; the nearest known is 3.0.0; write it as 2.5.16, or as 2.5 for a line");
+    insta::assert_snapshot!(refused(&["plan", "--from", "2.5.10", "--to", "2.7.1"]), @"error: `2.7.1` is no Milvus version that is known here; the nearest known are 2.6.20 and 3.0.0; write it as 2.5.16, or as 2.5 for a line");
+    insta::assert_snapshot!(refused(&["plan", "--from", "2.5.10", "--to", "2.6.15", "--chart", "4.1.99"]), @"error: --chart 4.1.99: no chart 4.1.99 is known (`milvus-lint catalogue list` prints all); nearest published: 4.1.36 and 4.2.0");
+    insta::assert_snapshot!(refused(&["check", "milvus.yaml", "--before", "9.9.9"]), @"error: --before 9.9.9: no chart 9.9.9 is known (`milvus-lint catalogue list` prints all); nearest published: 5.0.19");
+    insta::assert_snapshot!(refused(&["check", "milvus.yaml", "--before", "v2.5.22"]), @"error: --before v2.5.22: no chart installs Milvus 2.5.22 by default; give the chart version that runs, and the values with its tag in a second --before");
+    insta::assert_snapshot!(refused(&["values", "--chart", "5.0.18"]), @"error: the default values of chart 5.0.18 are not known; nearest published: 5.0.17 and 5.0.19 (`milvus-lint catalogue list` prints all)");
+    insta::assert_snapshot!(warned(&["plan", "--from", "2.5.18", "--to", "2.6.15"]), @"warning: --from 2.5.18: Milvus 2.5.18 is not known here (nearest known of its line: 2.5.16 and 2.5.22), so it is judged by its number alone; look whether the image `milvusdb/milvus:v2.5.18` exists");
+    insta::assert_snapshot!(warned(&["values", "--chart", "4.2.50"]), @"warning: the values printed are those of a chart that cannot be had: chart 4.2.50 was never published, so no repository has it; nearest published: 4.2.49 and 4.2.51");
+    insta::assert_snapshot!(warned(&["check", "milvus.yaml", "--before", "4.2.46"]), @"warning: --before 4.2.46: chart 4.2.46 was published and taken back; nearest published: 4.2.45 and 4.2.47");
+    // Their numbers are known although no chart carries them by default.
+    assert_eq!(warned(&["plan", "--from", "2.5.22", "--to", "2.6.20"]), "");
+}
+
+#[test]
 fn hops_are_shown_as_edits_that_lead_from_one_to_the_next() {
     let sandbox = Sandbox::new();
     sandbox.write("milvus.yaml", helm_release("4.2.48").replace("    cluster:\n", "    image: {all: {tag: v2.5.11}} # pinned\n    cluster:\n"));

@@ -1,0 +1,106 @@
+//! What the catalogue knows of a version that the user named: what is not known is said, with what is nearest, and refused where nothing can be computed from it.
+
+use anyhow::bail;
+
+use milvus_guard::model::catalogue::{Catalogue, ChartStatus};
+use milvus_guard::model::version::{ChartVersion, MilvusVersion};
+use milvus_guard::policy::Policies;
+
+use super::output;
+
+/// Accepts a chart version that somebody named; says on standard error what is not known of it. `what` names it: `--before 4.2.50`.
+///
+/// # Errors
+/// When neither its defaults nor those of a newer chart of its major are known.
+pub(crate) fn chart(version: &ChartVersion, what: &str) -> anyhow::Result<()> {
+    let catalogue = Catalogue::embedded();
+    let nearest = nearest_charts(version);
+    match catalogue.get(version) {
+        Some(entry) if entry.has_defaults => match entry.status {
+            ChartStatus::Published => {}
+            ChartStatus::Retracted => output::warn(&format!("{what}: chart {version} was published and taken back; nearest published: {nearest}")),
+            ChartStatus::TagOnly | ChartStatus::SourceOnly => {
+                output::warn(&format!("{what}: chart {version} was never published, so no repository has it; nearest published: {nearest}"));
+            }
+        },
+        Some(_) => bail!("{what}: chart {version} was never published, and its default values are not known; nearest published: {nearest}"),
+        None if is_newer(version) => {
+            output::warn(&format!("{what}: chart {version} is newer than this catalogue, which ends with {nearest}; its defaults are taken for it"))
+        }
+        None => bail!("{what}: no chart {version} is known (`milvus-lint catalogue list` prints all); nearest published: {nearest}"),
+    }
+    Ok(())
+}
+
+/// Says on standard error when a Milvus version of a known line is one that neither the catalogue nor the planner's table knows.
+pub(crate) fn milvus(version: MilvusVersion, what: &str) {
+    let known = milvus_versions();
+    if known.contains(&version) {
+        return;
+    }
+    let below = known.iter().rfind(|known| **known < version);
+    let above = known.iter().find(|known| **known > version);
+    let of_line: Vec<String> = [below, above].into_iter().flatten().filter(|known| known.line() == version.line()).map(ToString::to_string).collect();
+    let nearest = if of_line.is_empty() { String::new() } else { format!(" (nearest known of its line: {})", of_line.join(" and ")) };
+    output::warn(&format!(
+        "{what}: Milvus {version} is not known here{nearest}, so it is judged by its number alone; look whether the image `milvusdb/milvus:v{version}` exists"
+    ));
+}
+
+/// The known lines next to a version of a line that is not known, in words.
+pub(crate) fn nearest_lines(version: MilvusVersion) -> String {
+    let known = milvus_versions();
+    let below = known.iter().rfind(|known| **known < version);
+    let above = known.iter().find(|known| **known > version);
+    let words: Vec<String> = [below, above].into_iter().flatten().map(ToString::to_string).collect();
+    format!("the nearest known {} {}", if words.len() == 1 { "is" } else { "are" }, words.join(" and "))
+}
+
+/// Whether a chart carries a Milvus version or the planner names it.
+pub(crate) fn is_milvus(version: MilvusVersion) -> bool {
+    milvus_versions().contains(&version)
+}
+
+/// All Milvus versions that charts carry or the planner names, in order.
+fn milvus_versions() -> std::collections::BTreeSet<MilvusVersion> {
+    let policies = Policies::embedded();
+    let carried = Catalogue::embedded().versions().iter().filter_map(|entry| entry.milvus);
+    let planned = policies.bundle().planning.releases.iter().map(|row| row.milvus.0);
+    let stops = policies.gates().iter().filter_map(|gate| gate.stop.as_ref()).flat_map(|stop| [stop.at_least.0, stop.prefer.0]);
+    carried.chain(planned).chain(stops).collect()
+}
+
+/// A chart of the newest major, after the newest that is known.
+fn is_newer(version: &ChartVersion) -> bool {
+    Catalogue::embedded().newest().is_some_and(|newest| *version > newest.version && version.major() == newest.version.major())
+}
+
+/// The published charts below and above a version, in words.
+pub(crate) fn nearest_charts(version: &ChartVersion) -> String {
+    let catalogue = Catalogue::embedded();
+    let below = catalogue.published().rfind(|entry| entry.version < *version);
+    let above = catalogue.published().find(|entry| entry.version > *version);
+    [below, above].into_iter().flatten().map(|entry| entry.version.to_string()).collect::<Vec<_>>().join(" and ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chart_of_which_nothing_is_known_is_refused_with_what_is_nearest() {
+        let refused = |text: &str| chart(&text.parse().unwrap(), "--chart").err().map(|error| error.to_string());
+        for known in ["4.2.58", "4.2.50", "4.2.46", "5.0.22"] {
+            assert_eq!(refused(known), None, "{known}");
+        }
+        insta::assert_snapshot!(refused("9.9.9").unwrap(), @"--chart: no chart 9.9.9 is known (`milvus-lint catalogue list` prints all); nearest published: 5.0.19");
+        insta::assert_snapshot!(refused("4.1.99").unwrap(), @"--chart: no chart 4.1.99 is known (`milvus-lint catalogue list` prints all); nearest published: 4.1.36 and 4.2.0");
+        insta::assert_snapshot!(refused("5.0.18").unwrap(), @"--chart: chart 5.0.18 was never published, and its default values are not known; nearest published: 5.0.17 and 5.0.19");
+    }
+
+    #[test]
+    fn lines_that_are_not_known_have_neighbours() {
+        assert_eq!(nearest_lines(MilvusVersion::new(9, 9, 9)), "the nearest known is 3.0.0");
+        assert_eq!(nearest_lines(MilvusVersion::new(2, 7, 0)), "the nearest known are 2.6.20 and 3.0.0");
+    }
+}
