@@ -184,6 +184,8 @@ pub struct Declaration {
     pub rendered: Option<Rendered>,
     /// Keys of an umbrella's values that would be Milvus values if they stood under the dependency's name (MV609), with their places.
     pub misplaced: Vec<(Arc<str>, Place)>,
+    /// For an umbrella chart: its name and the keys that lead to Milvus in it (`search/milvus`), which stay when its folder moves.
+    pub umbrella: Option<Arc<str>>,
     /// True where the chart's files merely lie in the tree: a source, not a deployment.
     pub source_only: bool,
 }
@@ -212,6 +214,7 @@ impl Declaration {
             lock: None,
             rendered: None,
             misplaced: Vec::new(),
+            umbrella: None,
             source_only: false,
         }
     }

@@ -20,8 +20,21 @@ impl Environment {
     /// Whether its name says production.
     #[must_use]
     pub fn is_production(&self) -> bool {
-        self.name.split(['/', '-', '_', '.']).any(|part| matches!(part, "prod" | "prd" | "production" | "live"))
+        self.name.split(['/', '-', '_', '.']).any(|part| environment_word(part) == Some("prod"))
     }
+}
+
+/// What a word says about an environment, in its shortest form: `prod` for `prod`, `prd`, `production` and `live`.
+#[must_use]
+pub fn environment_word(word: &str) -> Option<&'static str> {
+    const WORDS: &[(&str, &[&str])] = &[
+        ("dev", &["dev", "devel", "development"]),
+        ("test", &["test", "testing", "tst", "qa"]),
+        ("stage", &["stage", "staging", "stg", "uat", "acc", "acceptance", "preprod"]),
+        ("prod", &["prod", "prd", "production", "live"]),
+        ("sandbox", &["sandbox", "sbx", "playground"]),
+    ];
+    WORDS.iter().find(|(_, words)| words.contains(&word)).map(|(short, _)| *short)
 }
 
 /// The environments of the chart in a folder, by path. Subcharts, templates and examples are none.

@@ -1,17 +1,16 @@
-//! Pairs what was declared before with what is declared after, by identity; survives moved files and renamed releases.
+//! Pairs what was declared before with what is declared after, by identity; survives moved files and renamed releases. What is in doubt is not paired, and says so.
+
+mod moved;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::same::says_the_same;
 use crate::model::change::ChangeKind;
-use crate::model::declaration::{Declaration, Form, Identity, Operation};
+use crate::model::declaration::{Declaration, Form, Identity, NotChecked, NotCheckedKind, Operation};
 
 /// Groups larger than this are not compared one with all: only exact identities pair in them.
 const MAX_COMPARED: usize = 200;
-
-/// Two paths that share this part of their names (in percent of all parts) may be the same thing moved.
-const MOVED_PATH_PERCENT: usize = 50;
 
 /// One release before and after.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,35 +32,68 @@ pub fn present(declarations: Vec<Declaration>) -> Vec<Pair> {
 /// Pairs two states of a tree. The result is in the order of `after`, what was removed comes last in the order of `before`.
 ///
 /// In this order: the same identity and operation (of several, equal content first, then in order); the same identity; the same form, namespace and name
-/// elsewhere (a moved file: equal content, the only one, or the nearest path); the same form and file at the same position (a renamed release, moved
-/// environment); and a renamed values file of equal content.
+/// elsewhere (a moved file); the same form and file at the same position (a renamed release, moved environment); the umbrella chart of the same name
+/// elsewhere; and what has no name elsewhere, where path or values are alike.
 #[must_use]
 pub fn pair(before: Vec<Declaration>, after: Vec<Declaration>) -> Vec<Pair> {
     let (before, after) = (in_environments_of(before.clone(), &after), in_environments_of(after, &before));
-    let mut pairing = Pairing { partner: vec![None; after.len()], taken: vec![false; before.len()], before: &before, after: &after };
+    let mut pairing = Pairing { partner: vec![None; after.len()], taken: vec![false; before.len()], doubts: Vec::new(), before: &before, after: &after };
     pairing.by(|d| Some((d.identity.clone(), Some(d.operation))), Rest::InOrder);
     pairing.by(|d| is_state(d).then(|| (d.identity.clone(), None::<Operation>)), Rest::InOrder);
-    pairing.by(|d| d.identity.name.is_some().then(|| elsewhere(d)), Rest::Nearest);
+    pairing.by(|d| d.identity.name.is_some().then(|| elsewhere(d)), Rest::Moved { is_named: true });
     pairing.by(|d| Some((d.identity.form, d.path.clone(), d.operation)), Rest::SamePosition);
-    pairing.by(|d| d.identity.name.is_none().then(|| elsewhere(d)), Rest::Nearest);
-    let partner = pairing.partner;
-    finish(before, after, &partner)
+    pairing.by(|d| d.identity.name.is_none().then(|| Some((d.umbrella.clone()?, elsewhere(d)))).flatten(), Rest::Moved { is_named: true });
+    pairing.by(|d| d.identity.name.is_none().then(|| elsewhere(d)), Rest::Moved { is_named: false });
+    let (partner, doubts) = (pairing.partner, pairing.doubts);
+    let doubts: Vec<(usize, NotChecked)> = doubts
+        .into_iter()
+        .filter(|(b, a)| partner.get(*a) == Some(&None) && !partner.contains(&Some(*b)))
+        .filter_map(|(b, a)| Some((a, not_compared(before.get(b)?, after.get(a)?))))
+        .collect();
+    let mut pairs = finish(before, after, &partner);
+    for (a, gap) in doubts {
+        if let Some(after) = pairs.get_mut(a).and_then(|pair| pair.after.as_mut()) {
+            after.gaps.push(gap);
+        }
+    }
+    pairs
 }
 
-/// A helmfile's release that no environment changes stands once. Where on the other side environments differ, it stands once for each of them, so that
-/// each is compared with its own.
+fn not_compared(before: &Declaration, after: &Declaration) -> NotChecked {
+    let reason = format!(
+        "this release was not compared with the one that was removed in {}: whether it is the same one cannot be told; if it moved, give the state before with --before, \
+         or move it in a change of its own",
+        before.path
+    );
+    NotChecked {
+        file: Arc::clone(&after.path),
+        place: Some(after.place.clone()),
+        reason: reason.into(),
+        kind: NotCheckedKind::PartlyChecked,
+        mentions_milvus: true,
+    }
+}
+
+/// A release of a helmfile or an umbrella chart that no environment changes stands once. Where on the other side environments differ, it stands once for
+/// each of them, so that each is compared with its own.
 fn in_environments_of(declarations: Vec<Declaration>, other: &[Declaration]) -> Vec<Declaration> {
-    let release = |d: &Declaration, scope: &str| (scope.to_owned(), d.identity.namespace.clone(), d.identity.name.clone());
-    let mut scopes: BTreeMap<_, Vec<Arc<str>>> = BTreeMap::new();
-    for d in other.iter().filter(|d| d.identity.form == Form::Helmfile) {
+    let has_environments = |d: &&Declaration| matches!(d.identity.form, Form::Helmfile | Form::Umbrella);
+    let release = |d: &Declaration, scope: &str| Identity { scope: scope.into(), ..d.identity.clone() };
+    let mut scopes: BTreeMap<Identity, Vec<Arc<str>>> = BTreeMap::new();
+    for d in other.iter().filter(has_environments) {
         if let Some((file, _)) = d.identity.scope.split_once('#') {
             scopes.entry(release(d, file)).or_default().push(d.identity.scope.clone());
         }
     }
+    // An umbrella chart's own values may stand beside those of its environments: then they are compared with what they were.
+    for d in other.iter().filter(has_environments) {
+        if !d.identity.scope.contains('#') {
+            scopes.remove(&d.identity);
+        }
+    }
     let mut all = Vec::with_capacity(declarations.len());
     for declaration in declarations {
-        let is_for_all = declaration.identity.form == Form::Helmfile && !declaration.identity.scope.contains('#');
-        match scopes.get(&release(&declaration, &declaration.identity.scope)).filter(|_| is_for_all) {
+        match scopes.get(&declaration.identity) {
             Some(scopes) => all.extend(scopes.iter().map(|scope| {
                 let mut declaration = declaration.clone();
                 declaration.identity.scope = scope.clone();
@@ -104,8 +136,11 @@ fn elsewhere(declaration: &Declaration) -> (Form, Option<Arc<str>>, Option<Arc<s
 enum Rest {
     /// One after the other.
     InOrder,
-    /// The only ones of both sides, else by the nearest path.
-    Nearest,
+    /// By what tells them apart, else by likeness.
+    Moved {
+        /// They have more in common than their form.
+        is_named: bool,
+    },
     /// One after the other, if both sides have as many.
     SamePosition,
 }
@@ -117,6 +152,8 @@ struct Pairing<'d> {
     partner: Vec<Option<usize>>,
     /// For each before, whether it has a partner.
     taken: Vec<bool>,
+    /// Before and after that may be one release, or not.
+    doubts: Vec<(usize, usize)>,
 }
 
 impl Pairing<'_> {
@@ -138,12 +175,12 @@ impl Pairing<'_> {
             }
         }
         for (before, after) in groups.into_values() {
+            let (before, after) = if let Rest::Moved { is_named } = rest { self.join_moved(before, after, is_named) } else { (before, after) };
             let (before, after) = if before.len().max(after.len()) > 1 { self.join_equal(before, after) } else { (before, after) };
             match rest {
                 Rest::InOrder => before.iter().zip(&after).for_each(|(b, a)| self.join(*b, *a)),
-                Rest::SamePosition if before.len() == after.len() => before.iter().zip(&after).for_each(|(b, a)| self.join(*b, *a)),
-                Rest::SamePosition => {}
-                Rest::Nearest => self.join_nearest(&before, &after),
+                Rest::SamePosition if before.len() == after.len() => before.iter().zip(&after).for_each(|(b, a)| self.join_in_place(*b, *a)),
+                Rest::SamePosition | Rest::Moved { .. } => {}
             }
         }
     }
@@ -152,6 +189,16 @@ impl Pairing<'_> {
         if let (Some(taken), Some(partner)) = (self.taken.get_mut(before), self.partner.get_mut(after)) {
             *taken = true;
             *partner = Some(before);
+        }
+    }
+
+    /// Joins what stands at the same place of a file, unless it speaks of another environment.
+    fn join_in_place(&mut self, before: usize, after: usize) {
+        let scopes = (self.before.get(before).map(|d| &d.identity.scope), self.after.get(after).map(|d| &d.identity.scope));
+        if matches!(scopes, (Some(before), Some(after)) if moved::name_different_environments(before, after)) {
+            self.doubts.push((before, after));
+        } else {
+            self.join(before, after);
         }
     }
 
@@ -177,51 +224,19 @@ impl Pairing<'_> {
         (left, after)
     }
 
-    /// Joins the only ones; of several, each with the one whose path is most like its own.
-    fn join_nearest(&mut self, before: &[usize], after: &[usize]) {
-        if let ([b], [a]) = (before, after) {
-            let named = self.after.get(*a).is_some_and(|d| d.identity.name.is_some());
-            if named || self.likeness(*b, *a) >= MOVED_PATH_PERCENT {
-                self.join(*b, *a);
-            }
-            return;
+    /// Joins what moved, notes what is in doubt, and gives back the others.
+    fn join_moved(&mut self, before: Vec<usize>, after: Vec<usize>, is_named: bool) -> (Vec<usize>, Vec<usize>) {
+        let befores: Vec<&Declaration> = before.iter().filter_map(|at| self.before.get(*at)).collect();
+        let afters: Vec<&Declaration> = after.iter().filter_map(|at| self.after.get(*at)).collect();
+        let moves = moved::find(&befores, &afters, is_named);
+        let at = |(b, a): (usize, usize)| Some((*before.get(b)?, *after.get(a)?));
+        for (b, a) in moves.pairs.into_iter().filter_map(at) {
+            self.join(b, a);
         }
-        if before.len().max(after.len()) > MAX_COMPARED {
-            return;
-        }
-        let mut candidates: Vec<(usize, usize, usize)> = Vec::new();
-        for b in before {
-            for a in after {
-                let likeness = self.likeness(*b, *a);
-                if likeness >= MOVED_PATH_PERCENT {
-                    candidates.push((likeness, *b, *a));
-                }
-            }
-        }
-        candidates.sort_by(|x, y| y.0.cmp(&x.0).then((x.1, x.2).cmp(&(y.1, y.2))));
-        for (_, b, a) in candidates {
-            if self.taken.get(b) == Some(&false) && self.partner.get(a) == Some(&None) {
-                self.join(b, a);
-            }
-        }
-    }
-
-    /// How many parts two paths share, in percent of the parts of the longer.
-    fn likeness(&self, before: usize, after: usize) -> usize {
-        let (Some(before), Some(after)) = (self.before.get(before), self.after.get(after)) else {
-            return 0;
-        };
-        let parts = |d: &Declaration| -> Vec<String> { format!("{}/{}", d.path, d.identity.scope).split('/').map(str::to_owned).collect() };
-        let (mine, mut other) = (parts(before), parts(after));
-        let all = mine.len().max(other.len());
-        let mut shared = 0;
-        for part in &mine {
-            if let Some(at) = other.iter().position(|o| o == part) {
-                other.swap_remove(at);
-                shared += 1;
-            }
-        }
-        shared * 100 / all.max(1)
+        self.doubts.extend(moves.doubts.into_iter().filter_map(at));
+        let is_left = |b: &usize| self.taken.get(*b) == Some(&false);
+        let is_new = |a: &usize| self.partner.get(*a) == Some(&None);
+        (before.into_iter().filter(is_left).collect(), after.into_iter().filter(is_new).collect())
     }
 }
 
@@ -270,6 +285,70 @@ mod tests {
         let before = vec![flux("clusters/dev/m.yaml", "m", "1"), flux("clusters/prod/m.yaml", "m", "1")];
         let after = vec![flux("k8s/clusters/prod/m.yaml", "m", "3"), flux("k8s/clusters/dev/m.yaml", "m", "2")];
         assert_eq!(shown(before, after), ["clusters/prod/m.yaml>k8s/clusters/prod/m.yaml:Changed", "clusters/dev/m.yaml>k8s/clusters/dev/m.yaml:Changed"]);
+    }
+
+    #[test]
+    fn clusters_that_move_far_pair_by_what_tells_them_apart() {
+        let at = |folder: &str, content: &str| ["a", "b", "c"].map(|c| flux(&folder.replace('*', c), "m", content)).to_vec();
+        assert_eq!(
+            shown(at("clusters/*/milvus.yaml", "1"), at("infrastructure/fleet/*/apps/databases/release.yaml", "2")),
+            ["a", "b", "c"].map(|c| format!("clusters/{c}/milvus.yaml>infrastructure/fleet/{c}/apps/databases/release.yaml:Changed"))
+        );
+        let gone = shown(at("clusters/*/m.yaml", "1"), vec![flux("fleet/b/m.yaml", "m", "2")]);
+        assert_eq!(gone[0], "clusters/b/m.yaml>fleet/b/m.yaml:Changed");
+        // `dev` before says the same as `prod` after.
+        let before = vec![flux("clusters/dev/m.yaml", "m", "1"), flux("clusters/production/m.yaml", "m", "1")];
+        let after = vec![flux("fleet/prod/m.yaml", "m", "1"), flux("fleet/dev/m.yaml", "m", "2")];
+        assert_eq!(shown(before, after), ["clusters/production/m.yaml>fleet/prod/m.yaml:Unchanged", "clusters/dev/m.yaml>fleet/dev/m.yaml:Changed"]);
+    }
+
+    #[test]
+    fn hundreds_of_clusters_that_move_pair() {
+        let at = |folder: &str, content: &str| (0..500).map(|c| flux(&format!("{folder}/c{c}/m.yaml"), "m", content)).collect::<Vec<_>>();
+        assert!(pair(at("clusters", "1"), at("fleet", "2")).iter().all(|p| p.kind == ChangeKind::Changed));
+    }
+
+    #[test]
+    fn what_may_be_another_release_is_not_paired_and_says_so() {
+        for (before, after) in
+            [("clusters/dev/m.yaml", "clusters/prod/m.yaml"), ("clusters/eu-1/m.yaml", "clusters/us-2/m.yaml"), ("milvus-dev.yaml", "apps/milvus-prod.yaml")]
+        {
+            let all = pair(vec![flux(before, "m", "1")], vec![flux(after, "m", "2")]);
+            assert_eq!((all[0].kind, all[1].kind), (ChangeKind::Added, ChangeKind::Removed), "{after}");
+            let gaps = &all[0].after.as_ref().unwrap().gaps;
+            assert!(gaps.len() == 1 && gaps[0].reason.contains(before), "{gaps:?}");
+        }
+        let all = pair(vec![flux("clusters/m.yaml", "m", "1")], vec![flux("clusters/eu/m.yaml", "m", "2"), flux("clusters/us/m.yaml", "m", "3")]);
+        assert!(all.iter().filter_map(|p| p.after.as_ref()).all(|d| d.gaps.len() == 1));
+    }
+
+    #[test]
+    fn an_umbrella_chart_that_moves_pairs_by_its_name_and_environment() {
+        let at = |folder: &str, name: &str, content: &str| {
+            let one = |environment: &str| {
+                let mut declaration = flux(&format!("{folder}/Chart.yaml"), "", content);
+                declaration.identity = Identity { form: Form::Umbrella, scope: format!("{folder}{environment}").into(), namespace: None, name: None };
+                declaration.umbrella = Some(name.into());
+                declaration
+            };
+            vec![one(""), one("#dev"), one("#prod")]
+        };
+        let scopes = |before, after| -> Vec<String> {
+            let scope = |d: Option<Declaration>| d.map_or("-".to_owned(), |d| d.identity.scope.to_string());
+            pair(before, after).into_iter().map(|p| format!("{}>{}", scope(p.before), scope(p.after))).collect()
+        };
+        let moved = scopes(at("charts/search", "search/milvus", "1"), at("platform/vectors/deploy", "search/milvus", "2"));
+        assert_eq!(
+            moved,
+            ["charts/search>platform/vectors/deploy", "charts/search#dev>platform/vectors/deploy#dev", "charts/search#prod>platform/vectors/deploy#prod"]
+        );
+        let other = scopes(at("charts/search", "search/milvus", "1"), at("platform/vectors", "vectors/milvus", "2"));
+        assert_eq!(other.len(), 6);
+        let mut base_alone = at("charts/search", "search/milvus", "1");
+        base_alone.truncate(1);
+        let mut environments = at("charts/search", "search/milvus", "2");
+        environments.remove(0);
+        assert_eq!(scopes(base_alone, environments), ["charts/search#dev>charts/search#dev", "charts/search#prod>charts/search#prod"]);
     }
 
     #[test]

@@ -287,6 +287,7 @@ impl MilvusPart {
             declaration.chart.lineage = Lineage::Zilliztech;
         }
         if let Some((chart, _)) = self.steps.first() {
+            declaration.umbrella = chart.name().map(|name| format!("{name}/{}", self.keys().join("/")).into());
             declaration.misplaced = misplaced(chart, &self.keys(), layers, context);
         }
         declaration.layers = at;
