@@ -12,6 +12,7 @@ mod fixture;
 pub mod format;
 mod judge;
 pub mod load;
+mod names;
 mod place;
 pub mod plan;
 mod precedence;

@@ -14,6 +14,7 @@ use crate::policy::condition::{
 };
 use crate::policy::facts::{self, Facts, Found};
 use crate::policy::find::Hit;
+use crate::policy::names;
 use crate::policy::range::gates_within;
 use crate::policy::tables::Gate;
 
@@ -319,14 +320,19 @@ fn field_differs(before: &Release, after: &Release, field: Field) -> Option<bool
         Field::MinioMode => facts::facts_differ(&before.objects, &after.objects, |store| store.minio_mode.clone()),
         Field::CloudProvider => facts::facts_differ(&before.objects, &after.objects, |store| store.cloud_provider.clone()),
         Field::ReleaseName => both(facts::facts_differ(&before.declaration.name, &after.declaration.name, Clone::clone), Some(false)),
+        Field::ObjectNames => {
+            names::fullname(before).zip(names::fullname(after)).map(|(before, after)| before != after).or_else(|| names::overrides_differ(before, after))
+        }
+        Field::NameLabel => names::label(before).zip(names::label(after)).map(|(before, after)| before != after),
         Field::Namespace => facts::facts_differ(&before.declaration.namespace, &after.declaration.namespace, Clone::clone),
     }
 }
 
-fn value_differs(before: &Release, after: &Release, tree: ValueTree, path: &ValuePath) -> Option<bool> {
+pub(crate) fn value_differs(before: &Release, after: &Release, tree: ValueTree, path: &ValuePath) -> Option<bool> {
     match (facts::value(before, tree, path), facts::value(after, tree, path)) {
         (Found::Unknown, _) | (_, Found::Unknown) => None,
         (Found::Nothing, Found::Nothing) => Some(false),
+        (Found::Entry(a), Found::Entry(b)) if facts::both_empty(&a.node.value, &b.node.value) => Some(false),
         (Found::Entry(a), Found::Entry(b)) => facts::values_equal(&a.node.value, &b.node.value).map(|equal| !equal),
         // A key that a chart adds or drops, left empty, changes nothing for a template.
         (Found::Entry(entry), Found::Nothing) | (Found::Nothing, Found::Entry(entry)) => entry.node.value.truthy(),

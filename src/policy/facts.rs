@@ -183,6 +183,13 @@ pub(crate) fn values_equal(a: &Value, b: &Value) -> Option<bool> {
     }
 }
 
+/// Null and the empty text say the same to a template, "nothing is set".
+#[must_use]
+pub(crate) fn both_empty(a: &Value, b: &Value) -> bool {
+    let empty = |value: &Value| *value == Value::Null || value.as_str() == Some("");
+    empty(a) && empty(b)
+}
+
 fn all_equal(parts: impl Iterator<Item = Option<bool>>) -> Option<bool> {
     let mut all = Some(true);
     for part in parts {

@@ -126,6 +126,10 @@ pub enum Field {
     CloudProvider,
     /// Release name.
     ReleaseName,
+    /// The name from which all objects have theirs: the chart's `fullname`, out of release name and overrides.
+    ObjectNames,
+    /// The label by which Deployments select their pods: `nameOverride`, else the chart's name.
+    NameLabel,
     /// Namespace.
     Namespace,
 }

@@ -57,7 +57,10 @@ fn compare(before: &Release, after: &Release, find: &ChangedFind, path: &ValuePa
     }
     let (earlier, later) = (facts::value(before, ValueTree::Effective, path), facts::value(after, ValueTree::Effective, path));
     let differ = match (earlier, later) {
-        (Found::Entry(a), Found::Entry(b)) => facts::values_equal(&a.node.value, &b.node.value) == Some(false) && !same_quantity(&a.node.value, &b.node.value),
+        (Found::Entry(a), Found::Entry(b)) => {
+            let (a, b) = (&a.node.value, &b.node.value);
+            facts::values_equal(a, b) == Some(false) && !same_quantity(a, b) && !facts::both_empty(a, b)
+        }
         (Found::Entry(entry), Found::Nothing) | (Found::Nothing, Found::Entry(entry)) => entry.node.value.truthy() == Some(true),
         _ => false,
     };
