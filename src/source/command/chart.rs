@@ -31,14 +31,36 @@ pub(super) struct Repository {
     pub(super) url: Fact<Arc<str>>,
 }
 
+/// Charts that a script fetched into folders and archives.
+#[derive(Debug, Default)]
+pub(super) struct Fetched {
+    by_path: BTreeMap<String, ChartSource>,
+    /// By the last part of the path, for those who name it from elsewhere.
+    by_name: BTreeMap<String, ChartSource>,
+}
+
+impl Fetched {
+    /// Takes note of what lies at a path from now on.
+    pub(super) fn insert(&mut self, path: &str, whereabouts: &Whereabouts<'_>, source: &ChartSource) {
+        self.by_path.insert(whereabouts.key(path), source.clone());
+        self.by_name.insert(last_part(path).to_owned(), source.clone());
+    }
+
+    /// What lies at a path. Helm takes what lies there before it asks any repository.
+    fn at(&self, path: &str, whereabouts: &Whereabouts<'_>) -> Option<&ChartSource> {
+        let is_a_file_for_certain = is_local(path) || !path.contains('/');
+        self.by_path.get(&whereabouts.key(path)).or_else(|| self.by_name.get(last_part(path)).filter(|_| is_a_file_for_certain))
+    }
+}
+
 /// What is known when a chart is named.
 pub(super) struct Charts<'a> {
     pub(super) file: &'a ScriptFile<'a>,
     pub(super) whereabouts: Whereabouts<'a>,
     /// Repositories added in this file, by alias.
     pub(super) repositories: &'a BTreeMap<String, Repository>,
-    /// Charts that the script fetched before, by folder or archive name.
-    pub(super) fetched: &'a BTreeMap<String, ChartSource>,
+    /// Charts that the script fetched before.
+    pub(super) fetched: &'a Fetched,
     /// The script cloned zilliztech's repository before, from this URL.
     pub(super) cloned: Option<&'a Fact<Arc<str>>>,
 }
@@ -73,7 +95,7 @@ impl Charts<'_> {
         if let Some(folder) = self.whereabouts.chart_folder(&text, self.file.context).filter(|_| !self.is_alias(&text)) {
             return Meant::Folder(folder);
         }
-        if let Some(fetched) = self.fetched.get(last_part(&text)) {
+        if let Some(fetched) = self.fetched.at(&text, &self.whereabouts) {
             let mut source = fetched.clone();
             source.vendored = None;
             return Meant::Milvus(Box::new(source));
@@ -81,7 +103,7 @@ impl Charts<'_> {
         if !is_milvus_chart(&text) {
             return Meant::Other;
         }
-        if self.is_local(&text) {
+        if is_local(&text) {
             return self.local(&text, name);
         }
         let Some((alias, _)) = text.split_once('/') else {
@@ -97,11 +119,6 @@ impl Charts<'_> {
 
     fn is_alias(&self, text: &str) -> bool {
         !text.starts_with(['.', '/']) && text.split_once('/').is_some_and(|(alias, rest)| !rest.contains('/') && self.repositories.contains_key(alias))
-    }
-
-    fn is_local(&self, text: &str) -> bool {
-        let marked = text.starts_with([crate::document::shell::SCRIPT_FOLDER, crate::document::shell::REPOSITORY_ROOT]);
-        marked || text.starts_with(['.', '/', '~']) || text.matches('/').count() > 1 || text.ends_with(".tgz")
     }
 
     /// An OCI reference or the URL of an archive.
@@ -162,6 +179,11 @@ impl Charts<'_> {
 fn milvus(repository: Fact<Arc<str>>, name: Fact<Arc<str>>, version: Fact<VersionSpec>, text: &str) -> Meant {
     let of = if repository.is_unknown() { Lineage::Unknown } else { lineage(repository.known().map(|url| &**url), text) };
     Meant::Milvus(Box::new(ChartSource { repository, name, version, lineage: of, vendored: None }))
+}
+
+fn is_local(text: &str) -> bool {
+    let marked = text.starts_with([crate::document::shell::SCRIPT_FOLDER, crate::document::shell::REPOSITORY_ROOT]);
+    marked || text.starts_with(['.', '/', '~']) || text.matches('/').count() > 1 || text.ends_with(".tgz")
 }
 
 /// The last part of a path without a trailing slash.

@@ -45,6 +45,16 @@ impl Whereabouts<'_> {
         self.candidates(path).into_iter().find(is_chart)
     }
 
+    /// One name for a path wherever the script names it from, whether or not anything lies there in the tree.
+    pub(super) fn key(&self, path: &str) -> String {
+        if let Some(first) = self.candidates(path).into_iter().next() {
+            return first;
+        }
+        let folder = self.folder.and_then(Value::text).filter(|_| !path.starts_with(['/', '~'])).unwrap_or_default();
+        let text = format!("{folder}/{path}");
+        if text.contains("..") { text } else { normalize(&text).map_or(text, |normal| format!("/{normal}")) }
+    }
+
     fn bases(&self) -> [&str; 2] {
         if self.starts_at_root { ["", self.script_folder] } else { [self.script_folder, ""] }
     }

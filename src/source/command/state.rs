@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::chart::Fetched;
 use crate::document::extract::Extract;
 use crate::document::shell::excludes;
-use crate::model::declaration::{ChartSource, Evidence};
+use crate::model::declaration::Evidence;
 use crate::model::place::{Fact, Place};
 
 /// What a script wrote to a file.
@@ -67,7 +68,7 @@ pub(super) struct JobState {
     pub(super) kubernetes: Fact<Arc<str>>,
     pub(super) before: Vec<Before>,
     pub(super) written: BTreeMap<String, Written>,
-    pub(super) fetched: BTreeMap<String, ChartSource>,
+    pub(super) fetched: Fetched,
     pub(super) cloned: Option<Fact<Arc<str>>>,
 }
 

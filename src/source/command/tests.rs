@@ -197,6 +197,22 @@ fn charts_of_the_tree_are_read_through() {
 }
 
 #[test]
+fn the_chart_that_an_upgrade_names_decides_and_not_a_pull_before_it() {
+    let version = |rest: &str| {
+        let all = script(&format!("helm pull zilliztech/milvus --version 4.1.5 {rest}\n"));
+        let last = all.last().unwrap();
+        last.chart.version.known().map(ToString::to_string).unwrap_or_default()
+    };
+    assert_eq!(version("\nhelm upgrade m zilliztech/milvus --version 4.2.58"), "4.2.58");
+    assert_eq!(version("--untar\nhelm upgrade m zilliztech/milvus --version 4.2.58"), "4.2.58");
+    assert_eq!(version("--untar --untardir charts\nhelm upgrade m charts/milvus"), "4.1.5");
+    assert_eq!(version("--untar --untardir=deep -d ./charts\ncd charts/deep\nhelm upgrade m ./milvus"), "4.1.5");
+    assert_eq!(version("-d /tmp/c\nhelm upgrade m /tmp/c/milvus-4.1.5.tgz"), "4.1.5");
+    assert_eq!(version("--untar\ncd milvus && helm upgrade m ."), "4.1.5");
+    assert_eq!(version("--untar\nhelm pull zilliztech/milvus --version 4.2.0 --untar --untardir later\nhelm upgrade m ./milvus"), "4.1.5");
+}
+
+#[test]
 fn a_chart_that_was_pulled_before_is_known() {
     let all = script("helm pull zilliztech/milvus --version 4.1.5 --untar\nhelm install m ./milvus -n x\nhelm upgrade m milvus-4.1.5.tgz\n");
     assert_eq!(all.iter().map(|d| d.operation).collect::<Vec<_>>(), [Operation::Pull, Operation::Install, Operation::Upgrade]);

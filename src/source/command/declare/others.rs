@@ -1,12 +1,11 @@
 //! Commands that deploy nothing: rollback, uninstall, pull, repo add, the upstream scripts.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{JobDeclarer, added_repository};
 use crate::document::shell::{Resolved, Word};
 use crate::model::declaration::{Evidence, EvidenceKind, FlagKind, Operation};
-use crate::source::command::chart::{Charts, Meant, last_part};
+use crate::source::command::chart::{Charts, Fetched, Meant};
 use crate::source::command::helm::HelmCall;
 use crate::source::command::kubectl::{Upstream, UpstreamScript};
 use crate::source::command::state::{Happened, Release};
@@ -45,15 +44,23 @@ impl JobDeclarer<'_, '_> {
     pub(super) fn pull(&mut self, command: &Resolved, call: &HelmCall) {
         let Some(chart) = call.arguments.get(1) else { return };
         let whereabouts = self.whereabouts(command);
-        let charts = Charts { file: self.file.file, whereabouts, repositories: &self.file.repositories, fetched: &BTreeMap::new(), cloned: None };
+        let nothing = Fetched::default();
+        let charts = Charts { file: self.file.file, whereabouts: whereabouts.clone(), repositories: &self.file.repositories, fetched: &nothing, cloned: None };
         let Meant::Milvus(source) = charts.meant(chart, call) else { return };
-        // It lies in a folder, or in an archive with its version in the name.
-        self.state.fetched.insert("milvus".to_owned(), (*source).clone());
-        if let Some(version) = call.option("version").and_then(|option| option.value.as_ref()).and_then(Word::text) {
-            self.state.fetched.insert(format!("milvus-{version}.tgz"), (*source).clone());
+        let text_of = |option: &str| call.option(option).map(|option| option.value.as_ref().and_then(Word::text));
+        // Where the folder is not known, what is in it is known by its name.
+        let below = |folder: Option<Option<String>>, name: &str| match folder {
+            None => name.to_owned(),
+            Some(Some(folder)) => format!("{folder}/{name}"),
+            Some(None) => format!("/unknown/{name}"),
+        };
+        if call.switch("untar").is_some() {
+            let folder = below(text_of("untardir"), "milvus");
+            let path = if folder.starts_with('/') { folder } else { below(text_of("destination"), &folder) };
+            self.state.fetched.insert(&path, &whereabouts, &source);
         }
-        if let Some(folder) = call.option("untardir").and_then(|option| option.value.as_ref()).and_then(Word::text) {
-            self.state.fetched.insert(last_part(&folder).to_owned(), (*source).clone());
+        if let Some(Some(version)) = text_of("version") {
+            self.state.fetched.insert(&below(text_of("destination"), &format!("milvus-{version}.tgz")), &whereabouts, &source);
         }
         let text = chart.text().unwrap_or_default();
         if let Some((alias, _)) = text.split_once('/') {
