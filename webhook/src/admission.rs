@@ -1,0 +1,47 @@
+//! Judges one admission request: what arrives, what is answered, and which gate decides.
+
+pub mod answer;
+pub mod request;
+
+pub use answer::{Answer, Cause};
+pub use request::{Operation, Request};
+
+/// Which gate a request came to: its path on our server, fixed by the registration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Gate {
+    /// Gate 1: a Helm release as it is stored, before anything else of it is written.
+    HelmStorage,
+    /// Gate 2: an object that tells a GitOps tool what to install.
+    GitOps,
+    /// Gate 3: a workload, its scale, or a claim of a Milvus release.
+    Workload,
+    /// Our own objects: GuardedUpgrade and UpgradeReceipt.
+    Own,
+}
+
+impl Gate {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::HelmStorage, Self::GitOps, Self::Workload, Self::Own];
+
+    /// The path that reviews of this gate are posted to.
+    #[must_use]
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::HelmStorage => "/gates/helm-storage",
+            Self::GitOps => "/gates/gitops",
+            Self::Workload => "/gates/workload",
+            Self::Own => "/gates/own",
+        }
+    }
+
+    /// Its name in metrics, logs and configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::HelmStorage => "helm-storage",
+            Self::GitOps => "gitops",
+            Self::Workload => "workload",
+            Self::Own => "own",
+        }
+    }
+}

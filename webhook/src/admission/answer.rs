@@ -1,0 +1,102 @@
+//! What a gate answers, and how it is written back as an AdmissionReview.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+/// The API server cuts a warning after this many bytes (`warning` header of the API, 4096 for all of them).
+const MAX_WARNING_BYTES: usize = 256;
+
+/// One finding in `status.details.causes`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    /// The rule's id.
+    pub rule: String,
+    /// Its message.
+    pub message: String,
+    /// JSON path of the field, `spec.values.messageQueue`.
+    pub field: Option<String>,
+}
+
+/// A gate's answer.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Answer {
+    /// The refusal's sentence: rule, cause and next step; absent: admitted.
+    pub refused: Option<String>,
+    /// Findings behind a refusal.
+    pub causes: Vec<Cause>,
+    /// Shown to the user by kubectl, Helm and the GitOps tools.
+    pub warnings: Vec<String>,
+    /// What is put in.
+    pub patch: json_patch::Patch,
+    /// Written to the audit log, below the webhook's name.
+    pub audit: BTreeMap<String, String>,
+}
+
+impl Answer {
+    /// Admitted, nothing to say.
+    #[must_use]
+    pub fn admitted() -> Self {
+        Self::default()
+    }
+
+    /// Whether the request passes.
+    #[must_use]
+    pub const fn is_admitted(&self) -> bool {
+        self.refused.is_none()
+    }
+
+    /// The AdmissionReview that answers the request `uid`.
+    #[must_use]
+    pub fn review(&self, uid: &str) -> Value {
+        let mut response = json!({"uid": uid, "allowed": self.is_admitted()});
+        if let Some(message) = &self.refused {
+            let causes: Vec<Value> = self.causes.iter().map(cause).collect();
+            response["status"] = json!({"code": 403, "reason": "Forbidden", "message": message, "details": {"causes": causes}});
+        }
+        if !self.warnings.is_empty() {
+            response["warnings"] = self.warnings.iter().map(|text| clipped(text)).collect();
+        }
+        if self.is_admitted() && !self.patch.0.is_empty() {
+            let patch = serde_json::to_vec(&self.patch).unwrap_or_default();
+            response["patchType"] = json!("JSONPatch");
+            response["patch"] = json!(STANDARD.encode(patch));
+        }
+        if !self.audit.is_empty() {
+            response["auditAnnotations"] = json!(self.audit);
+        }
+        json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response})
+    }
+}
+
+fn cause(cause: &Cause) -> Value {
+    json!({"reason": cause.rule, "message": cause.message, "field": cause.field})
+}
+
+fn clipped(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(MAX_WARNING_BYTES)).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_carries_its_causes_and_no_patch() {
+        let cause = Cause { rule: "MV205".into(), message: "stop at 2.5.16".into(), field: Some("spec.values".into()) };
+        let answer = Answer { refused: Some("MV205: no".into()), causes: vec![cause], ..Answer::default() };
+        let review = answer.review("u");
+        assert_eq!(review["response"]["status"]["details"]["causes"][0]["reason"], "MV205");
+        assert_eq!(review["response"]["allowed"], false);
+        assert!(review["response"].get("patch").is_none());
+    }
+
+    #[test]
+    fn a_warning_is_cut_between_characters() {
+        let answer = Answer { warnings: vec!["é".repeat(200)], ..Answer::default() };
+        let text = answer.review("u")["response"]["warnings"][0].as_str().unwrap().to_owned();
+        assert_eq!(text.len(), MAX_WARNING_BYTES);
+    }
+}

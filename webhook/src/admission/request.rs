@@ -1,0 +1,170 @@
+//! An AdmissionReview as it comes in (`admission.k8s.io/v1`), read tolerantly: what a gate does not use is not decoded.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// What is done to the object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Operation {
+    /// It is created.
+    Create,
+    /// It is changed.
+    Update,
+    /// It is deleted.
+    Delete,
+    /// A subresource is connected to.
+    Connect,
+}
+
+/// Group, version and kind.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+pub struct Kind {
+    /// API group; empty for the core group.
+    #[serde(default)]
+    pub group: String,
+    /// API version.
+    pub version: String,
+    /// Kind.
+    pub kind: String,
+}
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+pub struct User {
+    /// Name, as the API server authenticated it.
+    #[serde(default)]
+    pub username: String,
+    /// Groups.
+    #[serde(default)]
+    pub groups: Vec<String>,
+}
+
+/// One admission request.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Request {
+    /// Names the request; the answer repeats it.
+    pub uid: String,
+    /// What arrives, in the version that the registration asked for.
+    pub kind: Kind,
+    /// `scale` and such; absent for the object itself.
+    #[serde(default)]
+    pub sub_resource: Option<String>,
+    /// Name; empty when the API server is to make one.
+    #[serde(default)]
+    pub name: String,
+    /// Namespace; empty for objects of the cluster.
+    #[serde(default)]
+    pub namespace: String,
+    /// What is done.
+    pub operation: Operation,
+    /// Who asks.
+    #[serde(default)]
+    pub user_info: User,
+    /// The object after; null on DELETE.
+    #[serde(default)]
+    pub object: Value,
+    /// The object before; null on CREATE.
+    #[serde(default)]
+    pub old_object: Value,
+    /// Whether nothing will be stored.
+    #[serde(default)]
+    pub dry_run: Option<bool>,
+    /// Options of the request (`fieldManager` and such).
+    #[serde(default)]
+    pub options: Value,
+}
+
+impl Request {
+    /// Whether nothing will be stored.
+    #[must_use]
+    pub fn is_dry_run(&self) -> bool {
+        self.dry_run == Some(true)
+    }
+
+    /// Labels of the object after.
+    #[must_use]
+    pub fn labels(&self) -> BTreeMap<&str, &str> {
+        strings(&self.object, "/metadata/labels")
+    }
+
+    /// Annotations of the object after.
+    #[must_use]
+    pub fn annotations(&self) -> BTreeMap<&str, &str> {
+        strings(&self.object, "/metadata/annotations")
+    }
+}
+
+fn strings<'v>(object: &'v Value, pointer: &str) -> BTreeMap<&'v str, &'v str> {
+    let table = object.pointer(pointer).and_then(Value::as_object);
+    table.into_iter().flatten().filter_map(|(key, value)| Some((key.as_str(), value.as_str()?))).collect()
+}
+
+#[derive(Deserialize)]
+struct Review {
+    #[serde(rename = "apiVersion")]
+    api_version: String,
+    kind: String,
+    request: Option<Request>,
+}
+
+/// Why a body is not a review that can be judged.
+#[derive(Debug, thiserror::Error)]
+pub enum BadReview {
+    /// Not JSON, or not of the shape of a review.
+    #[error("the body is not an AdmissionReview: {0}")]
+    Shape(#[from] serde_json::Error),
+    /// Another kind or version.
+    #[error("the body is a {kind} of {api_version}, and only AdmissionReview of admission.k8s.io/v1 is judged")]
+    Other {
+        /// Its `apiVersion`.
+        api_version: String,
+        /// Its `kind`.
+        kind: String,
+    },
+    /// A review without a request.
+    #[error("the AdmissionReview has no request")]
+    Empty,
+}
+
+/// Reads a review's body (JSON of an AdmissionReview, `admission.k8s.io/v1`).
+///
+/// # Errors
+/// When it is not one. The error holds no part of the body's values.
+pub fn parse(body: &[u8]) -> Result<Request, BadReview> {
+    let review: Review = serde_json::from_slice(body)?;
+    if review.api_version != "admission.k8s.io/v1" || review.kind != "AdmissionReview" {
+        return Err(BadReview::Other { api_version: clipped(&review.api_version), kind: clipped(&review.kind) });
+    }
+    review.request.ok_or(BadReview::Empty)
+}
+
+/// A stranger's word, short enough for a message.
+fn clipped(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_review_is_read_with_what_a_gate_needs() {
+        let body = br#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u","kind":{"group":"","version":"v1","kind":"Secret"},
+            "resource":{"group":"","version":"v1","resource":"secrets"},"name":"n","namespace":"ns","operation":"CREATE","userInfo":{"username":"a"},
+            "object":{"metadata":{"labels":{"owner":"helm"}}},"dryRun":true}}"#;
+        let request = parse(body).unwrap();
+        assert_eq!((request.uid.as_str(), request.operation, request.is_dry_run()), ("u", Operation::Create, true));
+        assert_eq!(request.labels().get("owner"), Some(&"helm"));
+    }
+
+    #[test]
+    fn another_kind_and_an_empty_review_are_told_apart() {
+        assert!(matches!(parse(br#"{"apiVersion":"v1","kind":"Pod"}"#), Err(BadReview::Other { .. })));
+        assert!(matches!(parse(br#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}"#), Err(BadReview::Empty)));
+        assert!(matches!(parse(b"{"), Err(BadReview::Shape(_))));
+    }
+}

@@ -1,0 +1,3 @@
+//! Everything of milvus-guard that talks to a cluster: admission, its server, and the objects of our own API.
+
+pub mod admission;
