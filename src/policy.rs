@@ -103,6 +103,13 @@ impl Policies {
         self.rules().iter().find(|rule| rule.id.eq_ignore_ascii_case(id_or_name) || rule.name == id_or_name)
     }
 
+    /// Whether a rule takes an acknowledgement; nothing where there is no rule of this id.
+    #[must_use]
+    pub fn takes_acknowledgement(&self, id: &str) -> Option<bool> {
+        let rule = self.rules().iter().find(|rule| rule.id == id)?;
+        Some(rule.door.as_ref().is_some_and(|door| door.evidence.contains(&condition::EvidenceWord::Acknowledged)))
+    }
+
     /// The version graph.
     #[must_use]
     pub fn gates(&self) -> &[Gate] {

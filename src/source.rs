@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use crate::document::yaml::{self, Broken, Document, Limits};
 use crate::model::declaration::{Declaration, Evidence, NotChecked};
 
+pub mod acknowledgement;
 pub mod argocd;
 pub mod chart_folder;
 pub mod command;
@@ -141,6 +142,8 @@ pub struct Reading {
     pub evidence: Vec<(Arc<str>, Option<Arc<str>>, Evidence)>,
     /// Files whose values a declaration takes in, besides those that its layers name: they are no values files of their own.
     pub claimed: Vec<Arc<str>>,
+    /// Acknowledgements that answer nothing: malformed, or beside no release.
+    pub idle: Vec<NotChecked>,
 }
 
 impl Reading {
@@ -150,6 +153,7 @@ impl Reading {
         self.gaps.extend(other.gaps);
         self.evidence.extend(other.evidence);
         self.claimed.extend(other.claimed);
+        self.idle.extend(other.idle);
     }
 }
 
@@ -194,6 +198,7 @@ pub fn read_tree(tree: &dyn Tree, files: &[SourceFile]) -> Reading {
     evidence::join(&mut all);
     umbrella::leave_out_deployed_copies(&mut all);
     values_file::leave_out_claimed(&mut all);
+    acknowledgement::join(&mut all, &context);
     all.declarations.iter_mut().for_each(templated::tell);
     all
 }

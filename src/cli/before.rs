@@ -128,6 +128,10 @@ impl Given {
             return None;
         }
         let mut before = declared.unwrap_or(after).clone();
+        if declared.is_none() {
+            // What is written beside the state after answers for the way there.
+            before.evidence.clear();
+        }
         // The form says how the declaration is to be read: rendered manifests name their image themselves.
         before.identity = Identity { form: before.identity.form, ..after.identity.clone() };
         if before.name.known().is_none() || after.name.known().is_none() {

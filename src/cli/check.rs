@@ -53,8 +53,9 @@ pub(crate) fn run(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
 
 /// Pairs both states and judges each change.
 fn judge(arguments: &CheckArguments, given: &Given, inputs: &Inputs, base: Option<(&str, &Base<'_>)>) -> Report {
-    let mut gaps: Vec<NotChecked> = inputs.walked.gaps.iter().chain(&inputs.reading.gaps).cloned().collect();
+    let mut gaps: Vec<NotChecked> = inputs.walked.gaps.iter().chain(&inputs.reading.gaps).chain(&inputs.reading.idle).cloned().collect();
     let declarations = inputs.reading.declarations.clone();
+    gaps.extend(declarations.iter().flat_map(gaps::of_evidence));
     let mut pairs = match base {
         None => pair::present(declarations),
         Some((_, base)) => {

@@ -2,7 +2,7 @@
 
 use crate::model::declaration::{Evidence, EvidenceKind};
 use crate::model::finding::EvidenceNote;
-use crate::model::release::Release;
+use crate::model::release::{ChartResolution, Release};
 use crate::model::version::MilvusVersion;
 use crate::model::words::Severity;
 use crate::policy::answer::Answer;
@@ -11,6 +11,7 @@ use crate::policy::evaluate::Context;
 use crate::policy::find::{self, Hit};
 use crate::policy::format::{Door, Find, Needs, Outcome, Rule, Scope};
 use crate::policy::load::Bundle;
+use crate::policy::render;
 
 /// What a rule would say about one hit, before precedence.
 #[derive(Debug, Clone)]
@@ -83,14 +84,56 @@ fn outcome<'a>(rule: &'a Rule, context: &Context<'a>, own: Answer, hit: Option<H
 /// Evidence of the right kind and target makes a finding about a door informational.
 fn open(door: &Door, context: &Context<'_>, draft: &mut Draft<'_>) {
     let Some(after) = context.facts.side(Side::After) else { return };
+    let mut of_earlier_changes = Vec::new();
     for evidence in &after.declaration.evidence {
         match fits(door, evidence, after, &draft.rule.id) {
+            Fit::Yes if !answers(draft.rule, evidence, context) => {
+                of_earlier_changes.push(earlier(evidence, after));
+                continue;
+            }
             Fit::Yes => (draft.severity, draft.opened) = (Severity::Info, true),
             Fit::TargetUnreadable if !draft.opened => draft.severity = draft.severity.min(Severity::Warning),
             Fit::TargetUnreadable | Fit::No => continue,
         }
         draft.notes.push(EvidenceNote { text: evidence.text.to_string(), place: evidence.place.clone() });
     }
+    if !draft.opened {
+        draft.notes.append(&mut of_earlier_changes);
+    }
+}
+
+/// Whether evidence is about this change. A `GuardedUpgrade` and a migration name where they lead. An acknowledgement stays in the file when its change is done, and
+/// must not open the next door: it answers for the change that brings it (new, or another reference), for the version that its reference names, and for what was
+/// the same before the change (a version that is still the same bad one).
+fn answers(rule: &Rule, evidence: &Evidence, context: &Context<'_>) -> bool {
+    let (EvidenceKind::Acknowledged { reference, .. }, Some(before), Some(after)) = (&evidence.kind, context.facts.before, context.facts.after) else {
+        return true;
+    };
+    let is_new = !before.declaration.evidence.iter().any(|earlier| earlier.kind == evidence.kind);
+    let runs_the_same = before.milvus == after.milvus && before.chart == after.chart;
+    is_new || if runs_the_same { rule.needs == Needs::After } else { versions(after).any(|version| names(reference, &version)) }
+}
+
+/// What a release leads to, as people write it.
+fn versions(release: &Release) -> impl Iterator<Item = String> {
+    let chart = matches!(release.chart, ChartResolution::Known(_)).then(|| render::chart(release));
+    release.milvus.exact().map(|milvus| milvus.to_string()).into_iter().chain(chart)
+}
+
+/// Whether a text names this version, not a longer one.
+fn names(text: &str, version: &str) -> bool {
+    text.match_indices(version).any(|(at, _)| {
+        let (before, after) = (text.get(..at).unwrap_or_default(), text.get(at + version.len()..).unwrap_or_default());
+        let goes_on = |rest: &str| rest.starts_with(|c: char| c.is_alphanumeric());
+        let is_start = !before.trim_end_matches('v').ends_with(|c: char| c.is_ascii_digit() || c == '.');
+        is_start && !goes_on(after) && !after.strip_prefix(['.', '-', '+']).is_some_and(goes_on)
+    })
+}
+
+fn earlier(evidence: &Evidence, after: &Release) -> EvidenceNote {
+    let version = versions(after).next().map_or_else(String::new, |version| format!(", or name {version} in it"));
+    let text = format!("{} (it was there before this change, so it does not answer for it: write the reference of this change{version})", evidence.text);
+    EvidenceNote { text, place: evidence.place.clone() }
 }
 
 enum Fit {
@@ -118,5 +161,20 @@ fn fits(door: &Door, evidence: &Evidence, after: &Release, rule: &str) -> Fit {
         EvidenceKind::MigrateCall { to: None } if takes(EvidenceWord::MigrateCall) => Fit::TargetUnreadable,
         EvidenceKind::Acknowledged { rule: acknowledged, .. } if takes(EvidenceWord::Acknowledged) && **acknowledged == *rule => Fit::Yes,
         _ => Fit::No,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names;
+
+    #[test]
+    fn a_reference_names_a_version_and_not_a_longer_one() {
+        for text in ["2.6.15", "backup-7 for v2.6.15.", "backup-for-2.6.15", "(2.6.15)", "2.6.15, by Ann"] {
+            assert!(names(text, "2.6.15"), "{text}");
+        }
+        for text in ["2.6.150", "12.6.15", "1.2.6.15", "2.6.15-rc1", "2.6.15.1", "2026-11-20", ""] {
+            assert!(!names(text, "2.6.15"), "{text}");
+        }
     }
 }

@@ -8,8 +8,8 @@ mod values;
 
 use std::sync::Arc;
 
+use super::acknowledgement::of_rendering;
 use super::context::{Context, join};
-use super::evidence::of_rendering;
 use super::gitops::{Rendering, chart, prove_lineage, renderings, through_chart, version};
 use super::index::objects;
 use super::item::{Expander, Item, gap_at, no_expansion};

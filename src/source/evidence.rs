@@ -1,77 +1,16 @@
-//! Evidence written beside releases: acknowledgements, and `GuardedUpgrade` objects anywhere in the tree.
+//! Evidence that names its release: `GuardedUpgrade` objects anywhere in the tree.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::Arc;
 
 use super::context::{Context, nearness};
-use super::gitops::Rendering;
-use super::index::{Object, objects};
+use super::index::objects;
 use super::item::Item;
 use super::{Reading, SourceFile};
 use crate::model::declaration::{Declaration, Evidence, EvidenceKind, Form};
-use crate::model::place::{Place, Position};
-
-/// The annotation, or the beginning of the comment, that acknowledges a rule.
-const ACKNOWLEDGEMENT: &str = "guard.milvus-guard.dev/ack";
 
 /// Objects of evidence that are joined to releases, in one tree.
 const MAX_JOINED: usize = 1_000;
-
-/// The acknowledgements in a part of a file, as annotation or comment: `guard.milvus-guard.dev/ack: MV210 <reference>`; several are parted by `;`.
-#[must_use]
-pub fn acknowledgements(file: &SourceFile, bytes: &Range<usize>) -> Vec<Evidence> {
-    let text = file.text.get(bytes.clone()).unwrap_or_default();
-    if memchr::memmem::find(text.as_bytes(), ACKNOWLEDGEMENT.as_bytes()).is_none() {
-        return Vec::new();
-    }
-    let lines_before = memchr::memchr_iter(b'\n', file.text.as_bytes().get(..bytes.start).unwrap_or_default()).count();
-    let mut found = Vec::new();
-    for (number, line) in (lines_before + 1..).zip(text.lines()) {
-        let Some((before, rest)) = line.split_once(ACKNOWLEDGEMENT) else {
-            continue;
-        };
-        let Some(said) = rest.trim_start_matches(['"', '\'']).trim_start().strip_prefix(':') else {
-            continue;
-        };
-        let column = before.chars().count() + 1;
-        let position = |column| Position { line: u32::try_from(number).unwrap_or(u32::MAX), column: u32::try_from(column).unwrap_or(u32::MAX) };
-        let place = Place { file: file.path.clone(), start: position(column), end: position(column + ACKNOWLEDGEMENT.len()) };
-        for part in said.trim().trim_matches(['"', '\'']).split(';') {
-            found.extend(acknowledgement(part.trim(), &place));
-        }
-    }
-    found
-}
-
-/// The acknowledgements of an object as an environment applies it: beside the object, in the kustomizations over it, or patched in.
-#[must_use]
-pub fn of_rendering(object: &Object<'_>, rendering: &Rendering<'_>, context: &Context<'_>) -> Vec<Evidence> {
-    let mut found = acknowledgements(object.file, &object.bytes);
-    for layer in &rendering.environment.layers {
-        if let Ok(file) = context.file(&layer.path) {
-            found.extend(acknowledgements(&file, &(0..file.text.len())));
-        }
-    }
-    if let Some(said) = rendering.item.at(&["metadata", "annotations", ACKNOWLEDGEMENT])
-        && said.source.path != object.file.path
-        && let Some(text) = said.text()
-    {
-        found.extend(text.split(';').filter_map(|part| acknowledgement(part.trim(), &said.place())));
-    }
-    found
-}
-
-fn acknowledgement(text: &str, place: &Place) -> Option<Evidence> {
-    let (rule, reference) = text.split_once(char::is_whitespace)?;
-    let reference = reference.trim();
-    let is_rule = rule.strip_prefix("MV").is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()));
-    if !is_rule || reference.is_empty() {
-        return None;
-    }
-    let words: Arc<str> = format!("{rule} acknowledged: {reference}").into();
-    Some(Evidence { kind: EvidenceKind::Acknowledged { rule: rule.into(), reference: reference.into() }, text: words, place: Some(place.clone()) })
-}
 
 /// Reads the `GuardedUpgrade` objects of a file.
 #[must_use]
@@ -137,17 +76,7 @@ fn may_be_in(declaration: &Declaration, namespace: Option<&str>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::place::{Fact, Origin};
-
-    #[test]
-    fn annotations_and_comments_acknowledge_rules() {
-        let text = "a: 1\n---\n# guard.milvus-guard.dev/ack: MV210 backup-2026-11\nmetadata:\n  annotations:\n    guard.milvus-guard.dev/ack: \"MV201 OPS-1; MV206 OPS-2\"\n    guard.milvus-guard.dev/ack2: MV1\n# guard.milvus-guard.dev/ack: MV202\n";
-        let file = SourceFile::new("a.yaml".into(), text.into());
-        let found = acknowledgements(&file, &(5..text.len()));
-        let texts: Vec<&str> = found.iter().map(|e| &*e.text).collect();
-        assert_eq!(texts, ["MV210 acknowledged: backup-2026-11", "MV201 acknowledged: OPS-1", "MV206 acknowledged: OPS-2"]);
-        assert_eq!(found[0].place.as_ref().unwrap().to_string(), "a.yaml:3:3");
-    }
+    use crate::model::place::{Fact, Origin, Place};
 
     fn declared(path: &str, namespace: Option<&str>) -> Declaration {
         let mut declaration = Declaration::blank(Form::Flux, path, Place::file_start(&path.into()));

@@ -7,8 +7,8 @@ mod values;
 
 use std::sync::Arc;
 
+use super::acknowledgement::of_rendering;
 use super::context::Context;
-use super::evidence::of_rendering;
 use super::gitops::{Rendering, prove_lineage, renderings, through_chart};
 use super::index::{Object, objects};
 use super::item::Item;

@@ -1,7 +1,7 @@
 //! `HelmChart` of k3s and RKE2, with the `HelmChartConfig` of the same name. Their controller runs `helm upgrade` and never reuses values.
 
+use super::acknowledgement::of_rendering;
 use super::context::Context;
-use super::evidence::of_rendering;
 use super::gitops::{chart, prove_lineage, renderings, table, unseen, version};
 use super::index::{Key, objects};
 use super::item::{Item, no_expansion};

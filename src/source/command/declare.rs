@@ -20,8 +20,8 @@ use crate::document::shell::{Resolved, ResolvedRedirect, Word};
 use crate::model::declaration::{Applier, ChartSource, Declaration, Flag, FlagKind, Form, Lineage, NotCheckedKind, Operation};
 use crate::model::place::{Fact, Origin, Position};
 use crate::source::Reading;
+use crate::source::acknowledgement::in_comments;
 use crate::source::chart_folder::ChartFolder;
-use crate::source::evidence::acknowledgements;
 use crate::source::item::gap_at;
 use crate::source::umbrella::{declarations_of_chart, proves_zilliztech};
 
@@ -422,7 +422,7 @@ impl<'d> JobDeclarer<'d, '_> {
         if *count > 1 {
             identity.scope = format!("{}@{count}", identity.scope).into();
         }
-        declaration.evidence.extend(acknowledgements(self.file.file.source, &self.with_comments(command)));
+        declaration.evidence.extend(in_comments(self.file.file.source, &self.with_comments(command)));
         self.file.reading.declarations.push(declaration);
     }
 

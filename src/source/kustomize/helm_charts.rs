@@ -4,9 +4,9 @@ use super::graph::{Environment, Kustomization};
 use super::images;
 use crate::model::declaration::{Applier, Declaration, Form, Layer, Operation};
 use crate::model::place::Fact;
+use crate::source::acknowledgement::in_file;
 use crate::source::argocd::deployment_of;
 use crate::source::context::{Context, join};
-use crate::source::evidence::acknowledgements;
 use crate::source::gitops::{chart, prove_lineage, table, through_chart, unseen, version};
 use crate::source::item::Item;
 use crate::source::lineage::{is_milvus_chart, is_operator_chart};
@@ -33,7 +33,7 @@ pub fn read(file: &SourceFile, context: &Context<'_>) -> Reading {
             for declaration in &mut found {
                 for layer in &environment.layers {
                     if let Ok(file) = context.file(&layer.path) {
-                        declaration.evidence.extend(acknowledgements(&file, &(0..file.text.len())));
+                        declaration.evidence.extend(in_file(&file));
                     }
                 }
                 if let Some(layer) = environment.layers.last().filter(|_| environments.len() > 1) {

@@ -137,3 +137,37 @@ fn a_part_of_the_tree_is_judged_with_what_it_refers_to_elsewhere() {
         assert_eq!((&outcome.json()["summary"]["files"], &outcome.json()["summary"]["releases"]), (&json!(1), &json!(1)));
     }
 }
+
+/// Severity of MV210, and what is said about acknowledgements.
+fn door(outcome: &Outcome) -> Vec<String> {
+    let json = outcome.json();
+    let door = json["findings"].as_array().unwrap().iter().filter(|finding| finding["rule"] == "MV210");
+    let told = |text: &Value| text.as_str().unwrap().split(" (").next().unwrap().to_owned();
+    let told = door.flat_map(|finding| {
+        let notes = finding["evidence"].as_array().unwrap().iter().map(|note| told(&note["text"]));
+        [told(&finding["severity"])].into_iter().chain(notes.filter(|note| note.contains("acknowledged"))).collect::<Vec<_>>()
+    });
+    told.chain(outcome.not_checked()).collect()
+}
+
+#[test]
+fn an_answer_counts_for_the_change_that_brings_it() {
+    let with = |chart: &str, ack: &str| format!("# guard.milvus-guard.dev/ack: {ack}\n{}", helm_release(chart));
+    let sandbox = repository(&with("4.2.58", "MV210 backup-7"));
+    sandbox.write("apps/milvus.yaml", with("5.0.19", "MV210 backup-7"));
+    let run = || sandbox.run(&["check", "--base", "HEAD", "--format", "json"]);
+    assert_eq!(door(&run()), ["warning", "MV210 acknowledged: backup-7"], "{}", run().shown());
+    sandbox.write("apps/milvus.yaml", with("5.0.19", "MV210 backup-8"));
+    assert_eq!(door(&run()), ["info", "MV210 acknowledged: backup-8"]);
+    sandbox.write("apps/milvus.yaml", with("5.0.19", "MV999 backup-8, MV203 x, MV210 <reference>"));
+    insta::assert_snapshot!(door(&run()).join("\n"), @r"
+    warning
+    apps/milvus.yaml: MV901: the acknowledgement of MV203 does not count: the rule takes none; `milvus-lint explain MV203` tells what to do
+    apps/milvus.yaml: MV901: the acknowledgement of MV210 does not count: `<reference>` is a text to fill in; write where the proof can be looked up
+    apps/milvus.yaml: MV901: the acknowledgement of MV999 does not count: there is no such rule; `milvus-lint rules list` prints all
+    ");
+    // What is given with --before has no answers of its own.
+    sandbox.write("apps/milvus.yaml", with("5.0.19", "MV210 backup-7"));
+    let outcome = sandbox.run(&["check", "apps/milvus.yaml", "--before", "4.2.58", "--format", "json"]);
+    assert_eq!(door(&outcome), ["info", "MV210 acknowledged: backup-7"]);
+}
