@@ -230,7 +230,13 @@ impl Find {
                 ("switched_off", "`yes` where the user wrote false, else `no`"),
             ],
             Self::DeadValues => &[("path", "the value path that the user set"), ("hint", "` (did you mean X?)`, or nothing")],
-            Self::UserValues(_) => &[("path", "the value path"), ("key", "the last key of the path"), ("value", "what the user wrote")],
+            Self::UserValues(_) => &[
+                ("path", "the value path"),
+                ("key", "the last key of the path"),
+                ("value", "what the user wrote"),
+                ("top", "the first key of the path"),
+                ("is_default", "`yes` where the chart's default says the same, else `no`"),
+            ],
             Self::ChangedValues(_) => &[
                 ("path", "the value path"),
                 ("key", "the last key of the path"),

@@ -30,6 +30,10 @@ pub(crate) fn dropped_values(facts: &Facts<'_>) -> Vec<Hit> {
         if !matches!(facts::walk(&after.user, &path.keys), Found::Nothing) {
             return;
         }
+        // Settings of a part that is off had to go; the switch itself is told.
+        if path.keys.get(1).is_some_and(|key| key != "enabled") && path.keys.first().is_some_and(|part| switched_off(after, part)) {
+            return;
+        }
         let now = match facts::value(after, ValueTree::Effective, &path) {
             Found::Entry(now) => Some(&now.node),
             Found::Nothing => None,
@@ -72,8 +76,8 @@ pub(crate) fn default_flips(facts: &Facts<'_>, find: &FlipsFind) -> Vec<Hit> {
 }
 
 /// Whether a part of the chart is off, so that its defaults do not matter.
-fn switched_off(release: &Release, key: &Arc<str>) -> bool {
-    let path = [key.to_string(), "enabled".to_owned()];
+fn switched_off(release: &Release, key: &str) -> bool {
+    let path = [key.to_owned(), "enabled".to_owned()];
     matches!(facts::walk(&release.effective, &path), Found::Entry(entry) if entry.node.value.truthy() == Some(false))
 }
 

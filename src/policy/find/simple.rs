@@ -2,11 +2,13 @@
 
 use super::paths::{each_match, printed};
 use super::{Hit, MAX_HITS};
+use crate::model::catalogue::Catalogue;
 use crate::model::declaration::Flag;
+use crate::model::value::Value;
 use crate::policy::answer::Answer;
-use crate::policy::condition::ComponentIs;
+use crate::policy::condition::{ComponentIs, ValuePath};
 use crate::policy::evaluate::component_fits;
-use crate::policy::facts::{Facts, Found, walk};
+use crate::policy::facts::{Facts, Found, values_equal, walk};
 use crate::policy::format::{FlagsFind, GapsFind, Paths};
 use crate::policy::place::{secret_files, word};
 
@@ -14,6 +16,12 @@ use crate::policy::place::{secret_files, word};
 pub(crate) fn user_values(facts: &Facts<'_>, paths: &Paths) -> Vec<Hit> {
     let Some(after) = facts.after else { return Vec::new() };
     let secrets = secret_files(after);
+    let defaults = after.chart.judged_as().and_then(|chart| Catalogue::embedded().defaults(chart));
+    let is_default =
+        |path: &str, value: &Value| match defaults.as_ref().map_or(Found::Nothing, |defaults| walk(defaults, &ValuePath::from(path.to_owned()).keys)) {
+            Found::Entry(default) => values_equal(value, &default.node.value) == Some(true),
+            Found::Nothing | Found::Unknown => value.truthy() == Some(false),
+        };
     let mut hits = Vec::new();
     for pattern in &paths.paths {
         each_match(&after.user, pattern, &mut |path, entry| {
@@ -23,7 +31,9 @@ pub(crate) fn user_values(facts: &Facts<'_>, paths: &Paths) -> Vec<Hit> {
             let place = entry.node.origin.place().or_else(|| entry.key.place());
             let key = path.rsplit_once('.').map_or(path, |(_, key)| key).to_owned();
             let value = printed(path, &entry.node.value, &entry.node.origin, &secrets);
-            hits.push(Hit::at_path(path).with("key", key).with("value", value).placed(place));
+            let top = path.split('.').next().unwrap_or(path);
+            let is_default = if is_default(path, &entry.node.value) { "yes" } else { "no" };
+            hits.push(Hit::at_path(path).with("key", key).with("value", value).with("top", top).with("is_default", is_default).placed(place));
         });
     }
     hits
