@@ -1,5 +1,7 @@
 //! `--before`: what ran before, for releases of which the comparison does not tell it.
 
+mod assumed;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -105,6 +107,10 @@ impl Given {
         let is_only_one = pairs.iter().filter(|pair| is_open(pair)).count() == 1;
         for pair in pairs.iter_mut().filter(|pair| is_open(pair)) {
             if let Some(before) = pair.after.as_ref().and_then(|after| self.before(after, is_only_one)) {
+                let gap = self.version.as_ref().filter(|_| self.values.is_none()).and_then(|version| assumed::queue_gap(pair.after.as_ref()?, version));
+                if let Some(after) = &mut pair.after {
+                    after.gaps.extend(gap);
+                }
                 pair.before = Some(before);
                 pair.kind = ChangeKind::Changed;
             }
@@ -144,8 +150,9 @@ impl Given {
             let origin = Origin::Given(format!("--before {version}").into());
             // The values after may pin the image that the upgrade leads to: before, the chart's own one ran.
             if declared.is_none() {
-                let image = own_image(version, &before.place);
-                before.layers.extend(image);
+                assumed::leave_out_rendered(&mut before);
+                before.layers.extend(assumed::unknown_queue(after, version));
+                before.layers.extend(own_image(version, &before.place));
             }
             before.chart.version = Fact::Known(VersionSpec::Exact(version.clone()), origin);
             before.chart.vendored = None;
@@ -216,6 +223,8 @@ fn values(shown: &str, text: &str) -> anyhow::Result<Layer> {
 
 #[cfg(test)]
 mod tests {
+    use milvus_guard::model::change::{Change, Environment};
+
     use super::*;
 
     #[test]
@@ -244,6 +253,19 @@ mod tests {
         let before = given.before(&after, true).unwrap();
         let Some(Layer::Set { text, .. }) = before.layers.last() else { panic!("no values") };
         assert_eq!(&**text, "image.all.tag=v2.3.11");
+    }
+
+    #[test]
+    fn a_version_alone_says_nothing_of_what_rendered_manifests_hold() {
+        let given = Given { version: Some(ChartVersion::new(4, 1, 24)), ..Given::default() };
+        let deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: v-milvus-proxy\n  labels: {helm.sh/chart: milvus-5.0.19, app.kubernetes.io/instance: v, component: proxy}\nspec: {template: {spec: {containers: [{name: proxy, image: 'milvusdb/milvus:v2.6.15'}]}}}\n";
+        let tree = MemoryTree::new([("-", "")]);
+        let after = source::read_tree(&tree, &[SourceFile::new("-".into(), deployment.into())]).declarations.remove(0);
+        let change = Change::new(given.before(&after, true), Some(after), ChangeKind::Changed, Environment::default(), Catalogue::embedded()).unwrap();
+        let (before, after) = (change.before.unwrap(), change.after.unwrap());
+        assert_eq!((before.milvus.to_string(), after.milvus.to_string()), ("2.3.11".to_owned(), "2.6.15".to_owned()));
+        assert_eq!(before.mode, after.mode);
+        assert!(before.queue.is_unknown());
     }
 
     #[test]
