@@ -1,9 +1,11 @@
 //! Judges one admission request: what arrives, what is answered, and which gate decides.
 
 pub mod answer;
+pub mod judge;
 pub mod request;
 
 pub use answer::{Answer, Cause};
+pub use judge::{Doubt, DoubtPolicy, Judge};
 pub use request::{Operation, Request};
 
 /// Which gate a request came to: its path on our server, fixed by the registration.
@@ -42,6 +44,16 @@ impl Gate {
             Self::GitOps => "gitops",
             Self::Workload => "workload",
             Self::Own => "own",
+        }
+    }
+
+    /// What happens when a request of this gate cannot be judged, unless configured otherwise. Gate 1 sees every Helm release of the cluster and has
+    /// gate 3 behind it; gate 3 must not refuse in the middle of an apply; gates that see nothing but Milvus refuse.
+    #[must_use]
+    pub const fn doubt(self) -> DoubtPolicy {
+        match self {
+            Self::HelmStorage | Self::Workload => DoubtPolicy::Admit,
+            Self::GitOps | Self::Own => DoubtPolicy::Refuse,
         }
     }
 }

@@ -1,3 +1,5 @@
 //! Everything of milvus-guard that talks to a cluster: admission, its server, and the objects of our own API.
 
 pub mod admission;
+pub mod server;
+pub mod telemetry;

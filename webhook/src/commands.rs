@@ -1,0 +1,35 @@
+//! The command line of `milvus-guard`.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line writes to its streams")]
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod webhook;
+
+#[derive(Debug, Parser)]
+#[command(name = "milvus-guard", version, about = "Makes Helm upgrades of the Milvus vector database safe, in the cluster")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serves the admission webhook
+    Webhook(Box<webhook::Webhook>),
+}
+
+/// Parses the arguments and runs what they ask for.
+pub(crate) fn run() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Webhook(arguments) => webhook::run(*arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}

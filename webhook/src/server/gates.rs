@@ -1,0 +1,157 @@
+//! The router of the gates: a body in, an AdmissionReview or a 4xx out, whatever the body and whatever the judge does.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::limits::{Limits, Place, Places, nodes_at_most};
+use crate::admission::request::parse;
+use crate::admission::{Answer, Doubt, DoubtPolicy, Gate, Judge, Request};
+use crate::telemetry::Telemetry;
+
+/// What the router needs to answer.
+#[derive(Debug)]
+pub struct Gates<J> {
+    judge: Arc<J>,
+    telemetry: Arc<Telemetry>,
+    limits: Limits,
+    helm_doubt: DoubtPolicy,
+    places: Places,
+}
+
+impl<J: Judge> Gates<J> {
+    /// A server's gates, with what gate 1 does in doubt.
+    pub fn new(judge: Arc<J>, telemetry: Arc<Telemetry>, limits: Limits, helm_doubt: DoubtPolicy) -> Self {
+        Self { judge, telemetry, limits, helm_doubt, places: Places::new(&limits) }
+    }
+
+    /// The routes: one for each gate, and 404 for anything else.
+    pub fn router(self) -> Router {
+        let gates = Arc::new(self);
+        let mut router = Router::new();
+        for gate in Gate::ALL {
+            let handler = move |State(gates): State<Arc<Self>>, headers: HeaderMap, body: Body| async move { gates.handle(gate, &headers, body).await };
+            router = router.route(gate.path(), post(handler));
+        }
+        router.with_state(gates).layer(CatchPanicLayer::custom(after_panic))
+    }
+
+    async fn handle(self: Arc<Self>, gate: Gate, headers: &HeaderMap, body: Body) -> Response {
+        let length = announced(headers).unwrap_or(self.limits.body_bytes);
+        if length > self.limits.body_bytes {
+            return too_large();
+        }
+        let Some(place) = self.places.enter(length, self.limits.queue).await else {
+            self.telemetry.shed();
+            return (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "1")], "too many reviews in flight").into_response();
+        };
+        let body = match tokio::time::timeout(self.limits.body_time, to_bytes(body, self.limits.body_bytes)).await {
+            Ok(Ok(body)) => body,
+            Ok(Err(error)) => return unread(&error),
+            Err(_) => return (StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time").into_response(),
+        };
+        self.answer(gate, body, place).await
+    }
+
+    async fn answer(&self, gate: Gate, body: Bytes, place: Place) -> Response {
+        let begin = Instant::now();
+        if nodes_at_most(&body) > self.limits.nodes {
+            self.telemetry.decode_failed(gate);
+            return too_large();
+        }
+        let request = match parse(&body) {
+            Ok(request) => Arc::new(request),
+            Err(error) => {
+                self.telemetry.decode_failed(gate);
+                tracing::warn!(gate = gate.name(), bytes = body.len(), "a body is no review");
+                return (StatusCode::BAD_REQUEST, error.to_string()).into_response();
+            }
+        };
+        drop(body);
+        let answer = self.ask(gate, &request, place).await;
+        let took = begin.elapsed();
+        self.telemetry.review(gate, &request.kind.kind, request.operation, &answer, took);
+        log(gate, &request, &answer, took);
+        let review = serde_json::to_vec(&answer.review(&request.uid)).unwrap_or_default();
+        ([(header::CONTENT_TYPE, "application/json")], review).into_response()
+    }
+
+    /// The judge's answer, or the doubt policy's when its time ends or it panics. The place is kept until the judge has really ended.
+    async fn ask(&self, gate: Gate, request: &Arc<Request>, place: Place) -> Answer {
+        let judge = Arc::clone(&self.judge);
+        let shared = Arc::clone(request);
+        let mut task = tokio::spawn(async move {
+            let answer = judge.judge(gate, shared).await;
+            drop(place);
+            answer
+        });
+        let doubt = match tokio::time::timeout(self.limits.budget, &mut task).await {
+            Ok(Ok(answer)) => return answer,
+            Ok(Err(_)) => Doubt::Fault,
+            Err(_) => {
+                task.abort();
+                Doubt::Budget
+            }
+        };
+        self.telemetry.doubted(gate, doubt);
+        tracing::error!(gate = gate.name(), uid = %request.uid, doubt = doubt.name(), "no verdict");
+        let policy = if gate == Gate::HelmStorage { self.helm_doubt } else { gate.doubt() };
+        self.judge.in_doubt(gate, request, doubt, policy)
+    }
+}
+
+/// One line for each review: who and what, and the verdict; nothing of the object.
+fn log(gate: Gate, request: &Request, answer: &Answer, took: Duration) {
+    let rules: Vec<&str> = answer.causes.iter().map(|cause| cause.rule.as_str()).collect();
+    tracing::info!(
+        gate = gate.name(),
+        uid = %request.uid,
+        kind = %request.kind.kind,
+        namespace = %request.namespace,
+        name = %request.name,
+        operation = ?request.operation,
+        user = %request.user_info.username,
+        dry_run = request.is_dry_run(),
+        admitted = answer.is_admitted(),
+        patches = answer.patch.0.len(),
+        rules = %rules.join(","),
+        micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+        "review"
+    );
+}
+
+fn announced(headers: &HeaderMap) -> Option<usize> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn too_large() -> Response {
+    (StatusCode::PAYLOAD_TOO_LARGE, "the review is too large").into_response()
+}
+
+fn unread(error: &axum::Error) -> Response {
+    let mut source = std::error::Error::source(error);
+    while let Some(inner) = source {
+        if inner.to_string().contains("length limit") {
+            return too_large();
+        }
+        source = inner.source();
+    }
+    (StatusCode::BAD_REQUEST, "the body could not be read").into_response()
+}
+
+/// Nothing outside of the judge should panic; if it does, the API server sees a refused call and goes by the registration's failurePolicy.
+fn after_panic(_panic: Box<dyn Any + Send>) -> Response {
+    tracing::error!("the router panicked");
+    (StatusCode::UNPROCESSABLE_ENTITY, "milvus-guard failed to read this review").into_response()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+//! The router without sockets.
+
+use super::*;
+use axum::http::Request as Http;
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+/// Does what the request's name says.
+struct Fickle;
+
+impl Judge for Fickle {
+    async fn judge(&self, _gate: Gate, request: Arc<Request>) -> Answer {
+        match request.name.as_str() {
+            "panics" => panic!("on purpose"),
+            "sleeps" => tokio::time::sleep(Duration::from_secs(60)).await,
+            _ => {}
+        }
+        Answer::admitted()
+    }
+
+    fn is_ready(&self) -> bool {
+        true
+    }
+}
+
+fn router(limits: Limits) -> Router {
+    Gates::new(Arc::new(Fickle), Arc::new(Telemetry::default()), limits, DoubtPolicy::Admit).router()
+}
+
+fn review(name: &str) -> Vec<u8> {
+    let kind = json!({"group": "apps", "version": "v1", "kind": "Deployment"});
+    let request = json!({"uid": "u", "kind": kind, "name": name, "namespace": "n", "operation": "UPDATE", "object": {}, "oldObject": {}});
+    serde_json::to_vec(&json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request})).unwrap()
+}
+
+async fn send(router: Router, path: &str, body: impl Into<Body>) -> (StatusCode, Value) {
+    let response = router.oneshot(Http::post(path).body(body.into()).unwrap()).await.unwrap();
+    let status = response.status();
+    let bytes = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+}
+
+#[tokio::test]
+async fn a_review_is_answered_with_its_uid() {
+    let (status, review) = send(router(Limits::default()), Gate::GitOps.path(), review("fine")).await;
+    assert_eq!((status, &review["response"]["uid"], &review["response"]["allowed"]), (StatusCode::OK, &json!("u"), &json!(true)));
+}
+
+#[tokio::test]
+async fn a_panic_is_answered_by_the_doubt_policy_of_the_gate() {
+    for (gate, allowed) in [(Gate::HelmStorage, true), (Gate::GitOps, false), (Gate::Workload, true), (Gate::Own, false)] {
+        let (status, review) = send(router(Limits::default()), gate.path(), review("panics")).await;
+        assert_eq!((status, &review["response"]["allowed"]), (StatusCode::OK, &json!(allowed)), "{gate:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_the_budget_is_answered_with_a_review() {
+    let limits = Limits { budget: Duration::from_millis(10), ..Limits::default() };
+    let (status, review) = send(router(limits), Gate::GitOps.path(), review("sleeps")).await;
+    assert_eq!((status, &review["response"]["allowed"]), (StatusCode::OK, &json!(false)));
+    assert!(review["response"]["status"]["message"].as_str().unwrap().contains("in time"));
+}
+
+#[tokio::test]
+async fn bodies_that_are_too_long_or_no_review_are_client_errors() {
+    let limits = Limits { body_bytes: 1000, ..Limits::default() };
+    assert_eq!(send(router(limits), Gate::Own.path(), vec![b' '; 1001]).await.0, StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(send(router(limits), Gate::Own.path(), vec![b'['; 900]).await.0, StatusCode::BAD_REQUEST);
+    let limits = Limits { nodes: 100, ..Limits::default() };
+    assert_eq!(send(router(limits), Gate::Own.path(), vec![b'['; 900]).await.0, StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(send(router(limits), "/elsewhere", "").await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_body_without_a_length_is_read_only_so_far() {
+    let limits = Limits { body_bytes: 1000, ..Limits::default() };
+    let chunks = futures::stream::iter((0..100).map(|_| Ok::<_, std::io::Error>(vec![b' '; 100])));
+    assert_eq!(send(router(limits), Gate::Own.path(), Body::from_stream(chunks)).await.0, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn too_many_at_once_are_turned_away_and_no_place_is_lost() {
+    let limits = Limits { in_flight: 1, queue: Duration::from_millis(20), budget: Duration::from_millis(300), ..Limits::default() };
+    let router = router(limits);
+    let slow = tokio::spawn(send(router.clone(), Gate::Workload.path(), review("sleeps")));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(send(router.clone(), Gate::Workload.path(), review("fine")).await.0, StatusCode::TOO_MANY_REQUESTS);
+    slow.await.unwrap();
+    assert_eq!(send(router, Gate::Workload.path(), review("fine")).await.0, StatusCode::OK);
+}
