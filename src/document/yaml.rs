@@ -291,7 +291,9 @@ fn parse_document(source: &str, masked: &Masked<'_>, bytes: Range<usize>, first_
     let text = masked.text.get(bytes.clone()).unwrap_or_default();
     let mut builder =
         Builder { source, masked, offset: bytes.start, first_line, column_shift, anchors: HashMap::new(), nodes_left: limits.nodes, end: Point::default() };
-    let mut parser = Parser::new_from_str_with_options(text, granit_parser::options! { block_nesting_limit: BLOCK_DEPTH, flow_nesting_limit: FLOW_DEPTH });
+    // Comments are no nodes. Another crate of a build may switch the parser's feature for them on.
+    let options = granit_parser::options! { block_nesting_limit: BLOCK_DEPTH, flow_nesting_limit: FLOW_DEPTH, emit_comments: false };
+    let mut parser = Parser::new_from_str_with_options(text, options);
     match builder.document(&mut parser) {
         Ok(root) => Ok(Document { root, bytes }),
         Err(failure) => Err(Broken { reason: failure.reason, at: failure.at, bytes, limit: failure.limit }),

@@ -106,7 +106,7 @@ enum Open {
 /// Reads the first document. Anchors are not followed: what an alias stands for is unknown.
 fn build(text: &str, places: &Places<'_>) -> Result<Option<Value>, String> {
     let mut open: Vec<Open> = Vec::new();
-    for (nodes, next) in Parser::new_from_str(text).enumerate() {
+    for (nodes, next) in Parser::new_from_str_with_options(text, granit_parser::options! { emit_comments: false }).enumerate() {
         let (event, span) = next.map_err(|error| error.info().to_owned())?;
         if nodes > MAX_NODES || open.len() > MAX_DEPTH {
             return Err("it is too large or too deep".into());
