@@ -8,6 +8,7 @@ use anyhow::bail;
 use clap::{CommandFactory as _, Parser as _};
 
 mod args;
+mod baseline;
 mod before;
 mod catalogue;
 mod check;

@@ -115,6 +115,15 @@ fn places_before(finding: &Finding) -> impl Iterator<Item = String> {
     finding.locations.iter().skip(1).filter(|label| label.before).map(|label| format!("before the change: {} ({})", label.text, label.place))
 }
 
+/// What supports a finding, in words and with its places: for formats that have one text for all.
+fn notes(finding: &Finding) -> impl Iterator<Item = String> {
+    let evidence = finding.evidence.iter().map(|note| match &note.place {
+        Some(place) => format!("{} ({place})", note.text),
+        None => note.text.clone(),
+    });
+    evidence.chain(places_before(finding))
+}
+
 /// Gaps by file, place, kind and reason.
 fn ordered_gaps(report: &Report) -> Vec<&Gap> {
     let mut gaps: Vec<&Gap> = report.not_checked.iter().collect();

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use milvus_guard::model::catalogue::Catalogue;
 use milvus_guard::model::change::{Change, ChangeKind, Environment};
 use milvus_guard::model::declaration::{Declaration, NotChecked, Operation};
-use milvus_guard::model::finding::{Finding, Report, Severity, Summary};
+use milvus_guard::model::finding::{Baseline, Finding, Report, Severity, Summary};
 use milvus_guard::model::helm::HelmMajor;
 use milvus_guard::policy::{self, Policies};
 use milvus_guard::report::Sources;
@@ -22,7 +22,7 @@ use super::before::Given;
 use super::git::{Base, Comparison};
 use super::inputs::{Inputs, Named, is_stdin};
 use super::walk::Walked;
-use super::{exit, gaps, output};
+use super::{baseline, exit, gaps, output};
 
 /// Runs `check`.
 ///
@@ -45,35 +45,51 @@ pub(crate) fn run(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
         None => None,
     };
     let base = base.as_ref().map(|(commit, base)| (commit.as_str(), base));
-    let report = judge(arguments, &given, &inputs, base);
     let texts = Texts { after: &inputs.walked, before: base.map(|(_, base)| base), given: &given };
+    let report = judge(arguments, &given, &inputs, base, &texts);
     output::write(arguments, &report, &texts)?;
     Ok(exit_code(arguments, &report))
 }
 
 /// Pairs both states and judges each change.
-fn judge(arguments: &CheckArguments, given: &Given, inputs: &Inputs, base: Option<(&str, &Base<'_>)>) -> Report {
+fn judge(arguments: &CheckArguments, given: &Given, inputs: &Inputs, base: Option<(&str, &Base<'_>)>, texts: &Texts<'_>) -> Report {
     let mut gaps: Vec<NotChecked> = inputs.walked.gaps.iter().chain(&inputs.reading.gaps).chain(&inputs.reading.idle).cloned().collect();
     let declarations = inputs.reading.declarations.clone();
     gaps.extend(declarations.iter().flat_map(gaps::of_evidence));
+    let mut gaps_before = Vec::new();
     let mut pairs = match base {
         None => pair::present(declarations),
         Some((_, base)) => {
-            let mut before = source::read_tree(&base.tree, &base.candidates);
-            gaps::add_before(&mut gaps, base.gaps.iter().cloned().chain(before.gaps.drain(..)));
+            let before = source::read_tree(&base.tree, &base.candidates);
+            gaps_before = [base.gaps.as_slice(), &before.gaps, &before.idle].concat();
+            gaps_before.extend(before.declarations.iter().flat_map(gaps::of_evidence));
+            gaps::add_before(&mut gaps, base.gaps.iter().chain(&before.gaps).cloned(), &mut gaps_before);
             pair::pair(before.declarations, declarations)
         }
     };
     pairs.retain(|pair| pair.after.as_ref().or(pair.before.as_ref()).is_some_and(|declaration| inputs.holds(&declaration.path)));
     gaps.retain(|gap| inputs.holds(&gap.file));
+    let in_base: Vec<Option<Declaration>> = pairs.iter().map(|pair| pair.before.clone()).collect();
     given.fill_in(&mut pairs);
     let releases = count_releases(&pairs);
     let changes = pairs.iter().filter(|pair| is_change(pair)).count();
     let gaps = gaps::distinct(gaps);
     let of_releases = pairs.iter().filter_map(|pair| pair.after.as_ref()).flat_map(|declaration| declaration.gaps.iter().cloned());
     let not_checked = gaps::entries(&gaps::distinct(gaps.iter().cloned().chain(of_releases).collect()));
-    let mut findings: Vec<Finding> = pairs.into_par_iter().flat_map_iter(|pair| judge_one(pair, arguments)).collect();
-    findings.extend(gaps::findings(&gaps));
+    let judge_marked = |(pair, in_base): (Pair, Option<Declaration>)| {
+        let identity = pair.after.as_ref().map(|after| after.identity.clone());
+        let mut findings = judge_one(pair, arguments);
+        if let (Some(_), Some(identity)) = (base, identity) {
+            baseline::mark(&mut findings, in_base, &identity, &environment(arguments), texts);
+        }
+        findings
+    };
+    let mut findings: Vec<Finding> = pairs.into_par_iter().zip(in_base).flat_map_iter(judge_marked).collect();
+    let mut of_gaps = gaps::findings(&gaps);
+    if base.is_some() {
+        baseline::mark_gaps(&mut of_gaps, &gaps::distinct(gaps_before));
+    }
+    findings.append(&mut of_gaps);
     gaps::clear_labels(&mut findings);
     if arguments.strict {
         findings.iter_mut().filter(|finding| gaps::is_about_a_gap(finding)).for_each(|finding| finding.severity = Severity::Error);
@@ -86,6 +102,7 @@ fn judge(arguments: &CheckArguments, given: &Given, inputs: &Inputs, base: Optio
         errors: count(Severity::Error),
         warnings: count(Severity::Warning),
         infos: count(Severity::Info),
+        pre_existing: findings.iter().filter(|finding| finding.baseline == Some(Baseline::PreExisting)).count(),
         not_checked: not_checked.len(),
     };
     Report { base: base.map(|(commit, _)| commit.to_owned()), findings, not_checked, summary }
@@ -124,7 +141,8 @@ fn exit_code(arguments: &CheckArguments, report: &Report) -> ExitCode {
         return ExitCode::from(exit::NO_MILVUS);
     }
     let Some(threshold) = arguments.fail_on.threshold() else { return ExitCode::SUCCESS };
-    let fails = report.findings.iter().any(|finding| !finding.waived && finding.severity >= threshold);
+    let counts = |finding: &&Finding| !finding.waived && finding.baseline != Some(Baseline::PreExisting);
+    let fails = report.findings.iter().filter(counts).any(|finding| finding.severity >= threshold);
     if fails || (arguments.strict && report.summary.not_checked > 0) { ExitCode::from(exit::FINDINGS) } else { ExitCode::SUCCESS }
 }
 

@@ -11,11 +11,13 @@ use milvus_guard::model::place::Place;
 use milvus_guard::policy::{self, Policies};
 use milvus_guard::report;
 
-/// Adds gaps of the state before, where the state after does not have them too. Their lines are those of another text, so they keep the file only.
-pub(crate) fn add_before(gaps: &mut Vec<NotChecked>, before: impl Iterator<Item = NotChecked>) {
+/// Adds gaps of the state before, where the state after does not have them too, and tells them. Their lines are those of another text, so they keep the file only.
+pub(crate) fn add_before(gaps: &mut Vec<NotChecked>, before: impl Iterator<Item = NotChecked>, added: &mut Vec<NotChecked>) {
     let known: BTreeSet<(Arc<str>, NotCheckedKind)> = gaps.iter().map(|gap| (Arc::clone(&gap.file), gap.kind)).collect();
     for gap in before.filter(|gap| !known.contains(&(Arc::clone(&gap.file), gap.kind))) {
-        gaps.push(NotChecked { place: None, reason: format!("before the change: {}", gap.reason).into(), ..gap });
+        let gap = NotChecked { place: None, reason: format!("before the change: {}", gap.reason).into(), ..gap };
+        added.push(gap.clone());
+        gaps.push(gap);
     }
 }
 

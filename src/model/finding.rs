@@ -36,8 +36,20 @@ pub struct Finding {
     pub fixes: Vec<Fix>,
     /// Waived by the user (later issue; always false now).
     pub waived: bool,
+    /// Whether it was there before the change; nothing where no state before was read.
+    pub baseline: Option<Baseline>,
     /// Identifies the finding by rule, release and value path, not by line.
     pub fingerprint: String,
+}
+
+/// Whether a finding was there before the change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Baseline {
+    /// The change brings it.
+    New,
+    /// The state before has it too, as bad and at the same text: the change does not touch its cause.
+    PreExisting,
 }
 
 /// A place and what is there.
@@ -133,6 +145,8 @@ pub struct Summary {
     pub warnings: usize,
     /// Findings of severity info.
     pub infos: usize,
+    /// Findings that were there before the change.
+    pub pre_existing: usize,
     /// Entries of `not_checked`.
     pub not_checked: usize,
 }

@@ -93,6 +93,7 @@ fn finding(draft: &Draft<'_>, list: &[String], context: &Context<'_>) -> Finding
         evidence,
         fixes: fixes.collect(),
         waived: false,
+        baseline: None,
         fingerprint: fingerprint(rule, facts, key),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{RuleInfo, Sources, Tool};
 use crate::model::declaration::{Applier, Form, NotCheckedKind};
-use crate::model::finding::{EvidenceNote, Finding, Fix, Gap, Label, ReleaseSummary, Report, Severity, Summary};
+use crate::model::finding::{Baseline, EvidenceNote, Finding, Fix, Gap, Label, ReleaseSummary, Report, Severity, Summary};
 use crate::model::place::{Place, Position};
 use crate::model::plan::{Action, ActionKind, Downtime, Hop, Plan, Refusal};
 
@@ -63,6 +63,7 @@ pub(super) fn finding(rule: &str, name: &str, severity: Severity, locations: Vec
             replacement: "4.2.58".into(),
         }],
         waived: false,
+        baseline: None,
         fingerprint: format!("{rule}-0123456789abcdef"),
     }
 }
@@ -78,12 +79,14 @@ pub(super) fn report() -> Report {
             label("clusters/repo.yaml", (1, 6), (1, 32), "from here"),
         ],
     );
+    let first = Finding { baseline: Some(Baseline::New), ..first };
     let mut second = finding("MV108", "reuse-values", Severity::Warning, vec![label("apps/vectors.yaml", (7, 21), (7, 25), "")]);
     second.message = "the values of chart 4.2.58 hide the defaults of chart 5.0.19".into();
     second.before = None;
     second.evidence = Vec::new();
     second.fixes = Vec::new();
     second.remedy = "remove `preserveValues`".into();
+    second.baseline = Some(Baseline::PreExisting);
     Report {
         base: Some("origin/main".into()),
         findings: vec![second, first],
@@ -96,7 +99,7 @@ pub(super) fn report() -> Report {
                 kind: NotCheckedKind::PartlyChecked,
             },
         ],
-        summary: Summary { files: 12, releases: 1, changes: 1, errors: 1, warnings: 1, infos: 0, not_checked: 2 },
+        summary: Summary { files: 12, releases: 1, changes: 1, errors: 1, warnings: 1, infos: 0, pre_existing: 1, not_checked: 2 },
     }
 }
 

@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use super::wire::PlaceWire;
 use super::{Tool, gap_rule, ordered_findings, ordered_gaps, places_before, places_now};
 use crate::model::declaration::{Applier, Form};
-use crate::model::finding::{EvidenceNote, Finding, Fix, Gap, Label, Report, Severity, Summary};
+use crate::model::finding::{Baseline, EvidenceNote, Finding, Fix, Gap, Label, Report, Severity, Summary};
 
 /// Version of the shape; a change that breaks readers counts it up.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -76,6 +76,7 @@ struct FindingWire<'a> {
     evidence: Vec<EvidenceWire<'a>>,
     fixes: Vec<FixWire<'a>>,
     waived: bool,
+    baseline: Option<Baseline>,
     fingerprint: &'a str,
 }
 
@@ -151,6 +152,7 @@ fn finding(finding: &Finding) -> FindingWire<'_> {
             .map(|Fix { title, safe, place, replacement }| FixWire { title, safe: *safe, location: place.into(), replacement })
             .collect(),
         waived: finding.waived,
+        baseline: finding.baseline,
         fingerprint: &finding.fingerprint,
     }
 }

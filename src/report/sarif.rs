@@ -9,8 +9,8 @@ use std::io;
 use serde::{Serialize, Serializer};
 
 use super::wire::Region;
-use super::{RuleInfo, Tool, gap_rule, gap_severity, ordered_findings, ordered_gaps, places_before, places_now};
-use crate::model::finding::{Finding, Fix, Gap, Report, Severity};
+use super::{RuleInfo, Tool, gap_rule, gap_severity, notes, ordered_findings, ordered_gaps, places_before, places_now};
+use crate::model::finding::{Baseline, Finding, Fix, Gap, Report, Severity};
 use crate::model::place::Place;
 
 /// Paths are relative to the root of the repository.
@@ -154,6 +154,8 @@ struct ResultWire<'a> {
     rule_id: &'a str,
     rule_index: usize,
     level: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    baseline_state: Option<&'static str>,
     message: OwnedText,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     locations: Vec<Location<'a>>,
@@ -329,6 +331,10 @@ impl<'a> ResultWire<'a> {
             rule_id: &finding.rule,
             rule_index,
             level: level(finding.severity),
+            baseline_state: finding.baseline.map(|baseline| match baseline {
+                Baseline::New => "new",
+                Baseline::PreExisting => "unchanged",
+            }),
             message: OwnedText { text: message(finding) },
             locations: finding.locations.first().map(|label| location(&label.place, &label.text, None)).into_iter().collect(),
             related_locations: others.chain(evidence).enumerate().map(|(index, (place, text))| location(place, text, Some(index + 1))).collect(),
@@ -375,8 +381,11 @@ impl RegionWire {
     }
 }
 
+/// What code scanning services show of a result is its message: it carries all that people need.
 fn message(finding: &Finding) -> String {
-    if finding.remedy.is_empty() { finding.message.clone() } else { format!("{}\n\n{}", finding.message, finding.remedy) }
+    let notes: Vec<String> = notes(finding).map(|note| format!("note: {note}")).collect();
+    let parts = [finding.message.clone(), notes.join("\n"), finding.remedy.clone()];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
 }
 
 fn level(severity: Severity) -> &'static str {

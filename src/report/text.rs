@@ -10,7 +10,7 @@ use super::excerpt::{Shown, Text};
 use super::wire::Region;
 use super::{Sources, clean, gap_rule, gap_severity, ordered_findings, untold_gaps};
 use crate::model::declaration::Form;
-use crate::model::finding::{Finding, Gap, Label, ReleaseSummary, Report, Severity, Summary};
+use crate::model::finding::{Baseline, Finding, Gap, Label, ReleaseSummary, Report, Severity, Summary};
 use crate::model::place::Place;
 
 /// At most so many places of a finding are shown; the others are counted.
@@ -61,7 +61,8 @@ pub fn summary_line(summary: &Summary) -> String {
         .map(|(count, what)| counted(count, what))
         .chain((summary.infos > 0).then(|| format!("{} info", summary.infos)))
         .collect();
-    let found = if found.is_empty() { "no findings".to_owned() } else { found.join(", ") };
+    let pre_existing = if summary.pre_existing > 0 { format!(" ({} pre-existing)", summary.pre_existing) } else { String::new() };
+    let found = if found.is_empty() { "no findings".to_owned() } else { found.join(", ") + &pre_existing };
     format!(
         "checked {}, {}, {}: {found}; {} not checked",
         counted(summary.files, "file"),
@@ -110,7 +111,11 @@ impl Page<'_> {
             notes.push(Level::HELP.message(clean::block(&finding.remedy).into_owned()));
         }
         let level = level(finding.severity);
-        let level = if finding.waived { level.with_name(format!("waived {}", severity_name(finding.severity))) } else { level };
+        let level = match (finding.waived, finding.baseline) {
+            (true, _) => level.with_name(format!("waived {}", severity_name(finding.severity))),
+            (false, Some(Baseline::PreExisting)) => level.with_name(format!("pre-existing {}", severity_name(finding.severity))),
+            (false, _) => level,
+        };
         let title = level.primary_title(clean::block(&finding.message).into_owned()).id(clean::line(&finding.rule).into_owned());
         self.render(Group::with_title(title), &labels, notes.into_iter().map(Into::into).collect())
     }
@@ -241,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_finding_shows_each_place_with_carets_then_evidence_and_help() {
-        insta::assert_snapshot!(written(&fixtures::report(), &fixtures::files(), Style::default()), @r#"
+        insta::assert_snapshot!(written(&fixtures::report(), &fixtures::files(), Style::default()), @r"
         error[MV205]: Milvus goes from 2.4.16 to 2.6.15 without the stop at 2.5.16
          --> apps/vectors.yaml:5:16
           |
@@ -261,7 +266,7 @@ mod tests {
           = help: upgrade to chart 4.2.58 first:
                   version: 4.2.58
 
-        warning[MV108]: the values of chart 4.2.58 hide the defaults of chart 5.0.19
+        pre-existing warning[MV108]: the values of chart 4.2.58 hide the defaults of chart 5.0.19
          --> apps/vectors.yaml:7:21
           |
         7 |     preserveValues: true
@@ -279,14 +284,14 @@ mod tests {
         not checked[MV901]: the file is not UTF-8 text
         --> b.yaml
 
-        checked 12 files, 1 release, 1 change: 1 error, 1 warning; 2 not checked
+        checked 12 files, 1 release, 1 change: 1 error, 1 warning (1 pre-existing); 2 not checked
         what a rule means: milvus-lint explain MV205
-        "#);
+        ");
     }
 
     #[test]
     fn without_sources_places_are_named() {
-        insta::assert_snapshot!(written(&fixtures::report(), &NoSources, Style::default()), @r#"
+        insta::assert_snapshot!(written(&fixtures::report(), &NoSources, Style::default()), @r"
         error[MV205]: Milvus goes from 2.4.16 to 2.6.15 without the stop at 2.5.16
         --> apps/vectors.yaml:5:16
          = note: chart 5.0.19 runs Milvus 2.6.15 (apps/vectors.yaml:5:16)
@@ -297,7 +302,7 @@ mod tests {
          = help: upgrade to chart 4.2.58 first:
                  version: 4.2.58
 
-        warning[MV108]: the values of chart 4.2.58 hide the defaults of chart 5.0.19
+        pre-existing warning[MV108]: the values of chart 4.2.58 hide the defaults of chart 5.0.19
         --> apps/vectors.yaml:7:21
          = release: prod/vectors (Flux), chart 5.0.19, Milvus 2.6.15
          = help: remove `preserveValues`
@@ -308,9 +313,9 @@ mod tests {
         not checked[MV901]: the file is not UTF-8 text
         --> b.yaml
 
-        checked 12 files, 1 release, 1 change: 1 error, 1 warning; 2 not checked
+        checked 12 files, 1 release, 1 change: 1 error, 1 warning (1 pre-existing); 2 not checked
         what a rule means: milvus-lint explain MV205
-        "#);
+        ");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Machine formats against their schemas: ours, and the official one of SARIF.
 
 use milvus_guard::model::declaration::{Applier, Form, NotCheckedKind};
-use milvus_guard::model::finding::{EvidenceNote, Finding, Fix, Gap, Label, ReleaseSummary, Report, Severity, Summary};
+use milvus_guard::model::finding::{Baseline, EvidenceNote, Finding, Fix, Gap, Label, ReleaseSummary, Report, Severity, Summary};
 use milvus_guard::model::place::{Place, Position};
 use milvus_guard::model::plan::{Action, ActionKind, Downtime, Hop, Plan, Refusal};
 use milvus_guard::report::{RuleInfo, Tool, json, plan_json, sarif, schema};
@@ -52,6 +52,7 @@ fn finding(rule: &str, severity: Severity, form: Form, applier: Applier, full: b
         },
         fixes: if full { vec![Fix { title: "Write this".into(), safe: true, place: here.clone(), replacement: String::new() }] } else { Vec::new() },
         waived: full,
+        baseline: if full { Some(Baseline::PreExisting) } else { None },
         fingerprint: format!("{rule}-{full}"),
     }
 }
@@ -74,7 +75,7 @@ fn report() -> Report {
             gap(NotCheckedKind::PartlyChecked, Some(place("a b.yaml", (3, 4), (2, 1)))),
             gap(NotCheckedKind::LimitsExceeded, Some(place("a b.yaml", (u32::MAX, u32::MAX), (u32::MAX, u32::MAX)))),
         ],
-        summary: Summary { files: 8, releases: 8, changes: 8, errors: 3, warnings: 3, infos: 2, not_checked: 3 },
+        summary: Summary { files: 8, releases: 8, changes: 8, errors: 3, warnings: 3, infos: 2, pre_existing: 4, not_checked: 3 },
     }
 }
 

@@ -171,3 +171,45 @@ fn an_answer_counts_for_the_change_that_brings_it() {
     let outcome = sandbox.run(&["check", "apps/milvus.yaml", "--before", "4.2.58", "--format", "json"]);
     assert_eq!(door(&outcome), ["info", "MV210 acknowledged: backup-7"]);
 }
+
+#[test]
+fn what_was_there_before_is_marked_and_fails_nobody_elses_change() {
+    let with = |more: &str| helm_release("4.2.58").replace("      enabled: true\n", &format!("      enabled: true\n{more}"));
+    let dead = "    queryNod: {replicas: 2}\n";
+    let sandbox = repository(&with(dead));
+    let told = |outcome: &Outcome| -> Vec<String> {
+        let json = outcome.json();
+        let told = |finding: &Value| format!("{} {} {}", finding["rule"].as_str().unwrap(), finding["severity"].as_str().unwrap(), finding["baseline"]);
+        json["findings"].as_array().unwrap().iter().filter(|finding| finding["rule"] == "MV602").map(told).collect()
+    };
+    let run = |base: &[&str]| sandbox.run(&[&["check", "--fail-on", "warning", "--format", "json"], base].concat());
+    assert_eq!(told(&run(&[])), ["MV602 warning null"]);
+    // The file moves and another value changes; the dead one is as it was.
+    std::fs::remove_file(sandbox.path().join("apps/milvus.yaml")).unwrap();
+    sandbox.write("clusters/milvus.yaml", with(&format!("    queryNode: {{replicas: 2}}\n{dead}")));
+    let outcome = run(&["--base", "HEAD"]);
+    assert_eq!((outcome.code, told(&outcome)), (0, vec![r#"MV602 warning "pre-existing""#.to_owned()]), "{}", outcome.shown());
+    assert_eq!(outcome.json()["summary"]["pre_existing"], 2);
+    let text = sandbox.run(&["check", "--base", "HEAD"]).stdout;
+    assert!(text.contains("pre-existing warning[MV602]: ") && text.contains(": 2 warnings (2 pre-existing);"), "{text}");
+    let github = sandbox.run(&["check", "--base", "HEAD", "--format", "github"]).stdout;
+    assert!(github.contains("title=MV602 dead-value (pre-existing)::"), "{github}");
+    // Another dead value is one of this change.
+    sandbox.write("clusters/milvus.yaml", with(&format!("    datanode: {{replicas: 2}}\n{dead}")));
+    let outcome = run(&["--base", "HEAD"]);
+    assert_eq!((outcome.code, told(&outcome)), (1, vec![r#"MV602 warning "new""#.to_owned(), r#"MV602 warning "pre-existing""#.to_owned()]));
+    // A release that is added brings all of its findings.
+    sandbox.write("new/milvus.yaml", with(dead).replace("vectors", "search"));
+    assert!(told(&run(&["--base", "HEAD"])).contains(&r#"MV602 warning "new""#.to_owned()));
+}
+
+#[test]
+fn a_bad_version_that_stays_is_no_news_and_another_one_is() {
+    let sandbox = repository(&helm_release("4.2.54"));
+    let run = || sandbox.run(&["check", "--base", "HEAD", "--format", "json"]);
+    let bad = |outcome: &Outcome| outcome.json()["findings"].as_array().unwrap().iter().find(|finding| finding["rule"] == "MV215").unwrap()["baseline"].clone();
+    sandbox.write("apps/milvus.yaml", helm_release("4.2.54").replace("enabled: true", "enabled: true\n    queryNode: {replicas: 3}"));
+    assert_eq!((run().code, bad(&run())), (0, json!("pre-existing")), "{}", run().shown());
+    sandbox.write("apps/milvus.yaml", helm_release("4.2.13"));
+    assert_eq!((run().code, bad(&run())), (1, json!("new")), "{}", run().shown());
+}
