@@ -9,7 +9,7 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::limits::{Limits, Place, Places, nodes_at_most};
@@ -41,6 +41,8 @@ impl<J: Judge> Gates<J> {
             let handler = move |State(gates): State<Arc<Self>>, headers: HeaderMap, body: Body| async move { gates.handle(gate, &headers, body).await };
             router = router.route(gate.path(), post(handler));
         }
+        // Asked before the registration: whether a replica is reached as the API server will reach it.
+        let router = router.route("/answers", get(|| async { "milvus-guard" }));
         router.with_state(gates).layer(CatchPanicLayer::custom(after_panic))
     }
 
