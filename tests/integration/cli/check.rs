@@ -195,7 +195,7 @@ fn what_was_there_before_is_marked_and_fails_nobody_elses_change() {
     let github = sandbox.run(&["check", "--base", "HEAD", "--format", "github"]).stdout;
     assert!(github.contains("title=MV602 dead-value (pre-existing)::"), "{github}");
     // Another dead value is one of this change.
-    sandbox.write("clusters/milvus.yaml", with(&format!("    datanode: {{replicas: 2}}\n{dead}")));
+    sandbox.write("clusters/milvus.yaml", with(&format!("    proxi: {{replicas: 2}}\n{dead}")));
     let outcome = run(&["--base", "HEAD"]);
     assert_eq!((outcome.code, told(&outcome)), (1, vec![r#"MV602 warning "new""#.to_owned(), r#"MV602 warning "pre-existing""#.to_owned()]));
     // A release that is added brings all of its findings.
