@@ -166,6 +166,8 @@ pub(crate) fn values_equal(a: &Value, b: &Value) -> Option<bool> {
     match (a, b) {
         (Value::Unknown(_), _) | (_, Value::Unknown(_)) => None,
         (Value::Int(a), Value::Float(b)) | (Value::Float(b), Value::Int(a)) => Some(int_equals_float(*a, *b)),
+        // A template prints them alike.
+        (Value::Int(number), Value::String(text)) | (Value::String(text), Value::Int(number)) => Some(number.to_string() == **text),
         (Value::List(a), Value::List(b)) => {
             if a.len() != b.len() {
                 return Some(false);

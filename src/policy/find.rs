@@ -1,5 +1,6 @@
 //! What rules walk: each find kind gives hits, and each hit is judged on its own.
 
+mod bad_versions;
 mod changed_values;
 mod dead;
 mod defaults;
@@ -80,7 +81,7 @@ pub(crate) fn hits(rule: &Rule, context: &Context<'_>, bundle: &Bundle) -> Vec<H
     let mut hits = match &rule.find {
         Find::Release => Vec::new(),
         Find::RemovedValues => tables::removed_values(facts, bundle),
-        Find::BadVersions => tables::bad_versions(context, bundle),
+        Find::BadVersions => bad_versions::bad_versions(context, bundle),
         Find::UserValues(paths) => simple::user_values(facts, paths),
         Find::ChangedValues(paths) => changed_values::changed_values(facts, paths),
         Find::Flags(flags) => simple::flags(facts, flags),

@@ -251,7 +251,9 @@ impl Find {
             Self::BadVersions => &[
                 ("bad", "the row's name"),
                 ("text", "what is wrong with it"),
-                ("better", "the version to take instead"),
+                ("issues", "all that is wrong with the version, of all kinds"),
+                ("better", "the version to take instead, itself without any row where one is near"),
+                ("advice", "what to do with that version, as the end of a sentence"),
                 ("row_severity", "`error`, `warning` or `info`, from the table"),
                 ("kind", "`defect`, `vulnerability`, `end-of-life` or `better-target`"),
             ],

@@ -65,6 +65,12 @@ const CLUSTER: &[Role] = &[
     node("cdc", "cdc", "cdc.enabled", (5, 0, 8), None),
 ];
 
+/// Whether a key of the values is about a workload that only a cluster has. `proxy` also holds settings of a standalone.
+#[must_use]
+pub fn is_of_cluster(key: &str) -> bool {
+    key != "proxy" && CLUSTER.iter().any(|role| role.key == key)
+}
+
 /// Standalone or cluster; nothing where it cannot be known.
 pub(super) fn mode(view: &View<'_>) -> Option<Mode> {
     match view.switch("cluster.enabled") {

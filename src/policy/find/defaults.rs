@@ -6,7 +6,7 @@ use super::paths::printed;
 use super::{Hit, MAX_HITS};
 use crate::model::catalogue::Catalogue;
 use crate::model::place::Origin;
-use crate::model::release::Release;
+use crate::model::release::{Mode, Release, is_of_cluster};
 use crate::model::truth::Truth;
 use crate::model::value::{Node, Table, Value, escape_key};
 use crate::policy::condition::{ValuePath, ValueTree};
@@ -28,6 +28,10 @@ pub(crate) fn dropped_values(facts: &Facts<'_>) -> Vec<Hit> {
         }
         let path = ValuePath::from(text.to_owned());
         if !matches!(facts::walk(&after.user, &path.keys), Found::Nothing) {
+            return;
+        }
+        // What neither state runs sets nothing.
+        if path.keys.first().is_some_and(|part| of_other_mode(before, part) && of_other_mode(after, part)) {
             return;
         }
         // Settings of a part that is off had to go; the switch itself is told.
@@ -68,6 +72,7 @@ pub(crate) fn default_flips(facts: &Facts<'_>, find: &FlipsFind) -> Vec<Hit> {
     for (key, entry) in &from.entries {
         if let Some(later) = to.entries.get(key)
             && !(switched_off(before, key) && switched_off(after, key))
+            && !(of_other_mode(before, key) && of_other_mode(after, key))
         {
             flips.compare(&escape_key(key), &entry.node, &later.node);
         }
@@ -79,6 +84,15 @@ pub(crate) fn default_flips(facts: &Facts<'_>, find: &FlipsFind) -> Vec<Hit> {
 fn switched_off(release: &Release, key: &str) -> bool {
     let path = [key.to_owned(), "enabled".to_owned()];
     matches!(facts::walk(&release.effective, &path), Found::Entry(entry) if entry.node.value.truthy() == Some(false))
+}
+
+/// Whether a part belongs to the mode that the release does not run in.
+fn of_other_mode(release: &Release, key: &str) -> bool {
+    match release.mode {
+        Some(Mode::Cluster) => key == "standalone",
+        Some(Mode::Standalone) => is_of_cluster(key),
+        None => false,
+    }
 }
 
 struct Flips<'a> {
@@ -106,6 +120,10 @@ impl Flips<'_> {
         }
         let print = |value: &Value| printed(path, value, &Origin::ChartDefault, &[]);
         let (before_value, after_value) = (print(&from.value), print(&to.value));
+        // Of two long texts nobody would see the difference.
+        if before_value == after_value {
+            return;
+        }
         let listed = format!("`{path}` ({before_value} -> {after_value})");
         self.hits.push(Hit { listed, ..Hit::at_path(path).with("before_value", before_value).with("after_value", after_value) });
     }

@@ -1,14 +1,12 @@
-//! Find kinds that read a table: removed values, bad versions.
+//! Find kind `removed_values`: user values that the chart line read once.
 
 use super::Hit;
 use super::paths::each_match;
 use crate::model::value::Value;
 use crate::model::words::Severity;
 use crate::policy::answer::Answer;
-use crate::policy::evaluate::Context;
 use crate::policy::facts::{self, Facts};
 use crate::policy::load::Bundle;
-use crate::policy::tables::BadKind;
 
 /// User values that the chart line read once and the chart after does not.
 pub(crate) fn removed_values(facts: &Facts<'_>, bundle: &Bundle) -> Vec<Hit> {
@@ -42,39 +40,11 @@ pub(crate) fn removed_values(facts: &Facts<'_>, bundle: &Bundle) -> Vec<Hit> {
     hits
 }
 
-/// Rows that the version after falls under. A part of an interval that is bad says nothing about the version that will run.
-pub(crate) fn bad_versions(context: &Context<'_>, bundle: &Bundle) -> Vec<Hit> {
-    let Some(after) = context.facts.after else { return Vec::new() };
-    let mut hits = Vec::new();
-    for row in &bundle.bad_versions {
-        if !after.milvus.within(&row.at_least.0, Some(&row.below.0)).is_yes() || context.all(&row.when) != Answer::Yes {
-            continue;
-        }
-        let hit = Hit::new(&*row.name)
-            .with("bad", &*row.name)
-            .with("text", &*row.text)
-            .with("better", &*row.better)
-            .with("row_severity", severity_word(row.severity))
-            .with("kind", kind_word(row.kind));
-        let certain = if after.milvus_assumes.is_some() { Answer::Partly } else { Answer::Yes };
-        hits.push(Hit { certain, ..hit });
-    }
-    hits
-}
-
-fn severity_word(severity: Severity) -> &'static str {
+/// The word for a severity.
+pub(super) fn severity_word(severity: Severity) -> &'static str {
     match severity {
         Severity::Error => "error",
         Severity::Warning => "warning",
         Severity::Info => "info",
-    }
-}
-
-fn kind_word(kind: BadKind) -> &'static str {
-    match kind {
-        BadKind::Defect => "defect",
-        BadKind::Vulnerability => "vulnerability",
-        BadKind::EndOfLife => "end-of-life",
-        BadKind::BetterTarget => "better-target",
     }
 }
