@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod judge;
+pub mod release;
 pub mod request;
 
 pub use answer::{Answer, Cause};
