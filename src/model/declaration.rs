@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::place::{Fact, Place};
-use super::value::Node;
+use super::value::{Node, Table};
 use super::version::{ChartVersion, VersionSpec};
 
 pub use super::words::{Applier, FlagKind, Form, Lineage, NotCheckedKind, Operation, ValuesStrategy};
@@ -188,6 +188,20 @@ pub struct Declaration {
     pub umbrella: Option<Arc<str>>,
     /// True where the chart's files merely lie in the tree: a source, not a deployment.
     pub source_only: bool,
+    /// Whose default values lie under the user's.
+    pub defaults: Defaults,
+}
+
+/// Whose default values lie under the user's. A stored Helm release tells it; everything else leaves it to the chart.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Defaults {
+    /// Those of the chart that is declared, from the catalogue.
+    #[default]
+    OfChart,
+    /// Those of this other chart: `--reuse-values` keeps them.
+    Of(ChartVersion),
+    /// These, which came with the chart and are those of no chart in the catalogue. Their origin is [`super::place::Origin::ChartDefault`].
+    Carried(Arc<Table>),
 }
 
 impl Declaration {
@@ -216,6 +230,7 @@ impl Declaration {
             misplaced: Vec::new(),
             umbrella: None,
             source_only: false,
+            defaults: Defaults::OfChart,
         }
     }
 }

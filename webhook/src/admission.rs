@@ -1,9 +1,13 @@
 //! Judges one admission request: what arrives, what is answered, and which gate decides.
 
 pub mod answer;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod judge;
+pub mod milvus;
 pub mod release;
 pub mod request;
+pub mod workload;
 
 pub use answer::{Answer, Cause};
 pub use judge::{Doubt, DoubtPolicy, Judge};

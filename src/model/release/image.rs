@@ -6,7 +6,7 @@ use super::ChartResolution;
 use super::values::Values;
 use super::view::text_at;
 use crate::model::catalogue::Catalogue;
-use crate::model::declaration::{Declaration, Form, Operation};
+use crate::model::declaration::{Declaration, Defaults, Form, Operation};
 use crate::model::place::{Fact, Origin};
 use crate::model::value::Node;
 use crate::model::version::{EffectiveVersion, ImageTag};
@@ -52,6 +52,10 @@ pub(super) fn resolve(declaration: &Declaration, chart: &ChartResolution, chart_
                 Image { milvus, assumes, tag: Fact::Unknown(Arc::clone(reason), origin.clone()), repository }
             }
         };
+    }
+    // What comes with the chart itself tells its image better than the catalogue.
+    if let (Defaults::Carried(_), Fact::Known(text, Origin::ChartDefault)) = (&declaration.defaults, &tag) {
+        return Image { milvus: by_tag(text), assumes: None, tag: Fact::Absent, repository };
     }
     match set_by_user(tag) {
         Fact::Unknown(reason, origin) => {

@@ -6,7 +6,7 @@ use super::{ChartResolution, Release};
 use crate::model::catalogue::Catalogue;
 use crate::model::change::Environment;
 use crate::model::coalesce::{self, ChartValues, Dependency};
-use crate::model::declaration::{Declaration, Form, Layer, Operation, ValuesStrategy};
+use crate::model::declaration::{Declaration, Defaults, Form, Layer, Operation, ValuesStrategy};
 use crate::model::helm::HelmMajor;
 use crate::model::merge::{self, Refused};
 use crate::model::place::Origin;
@@ -59,12 +59,13 @@ pub(super) fn resolve(
         Ok(user) => (user, None),
         Err(refused) => (Node { value: Value::Unknown("Helm refuses the values".into()), origin: Origin::At(refused.place.clone()) }, Some(refused)),
     };
-    let effective = effective(&base.chart, &user, helm, catalogue);
-    let effective_if_unseen_is_empty = if unseen.is_empty() {
-        None
-    } else {
-        user_values(&base, &declaration.layers, helm, false).ok().map(|seen| self::effective(&base.chart, &seen, helm, catalogue))
+    let over_defaults = |user: &Node| match &declaration.defaults {
+        Defaults::Carried(table) => over_table(table, base.chart.as_ref().ok(), user, helm, catalogue),
+        Defaults::OfChart | Defaults::Of(_) => effective(&base.chart, user, helm, catalogue),
     };
+    let effective = over_defaults(&user);
+    let effective_if_unseen_is_empty =
+        if unseen.is_empty() { None } else { user_values(&base, &declaration.layers, helm, false).ok().map(|seen| over_defaults(&seen)) };
     Values { user, effective, effective_if_unseen_is_empty, unseen, defaults_of: base.chart.ok(), refused }
 }
 
@@ -77,7 +78,10 @@ fn helm_major(declaration: &Declaration, environment: &Environment) -> HelmMajor
 }
 
 fn base<'a>(declaration: &Declaration, before: Option<&'a Release>, chart: &ChartResolution, catalogue: &Catalogue) -> Base<'a> {
-    let own = defaults_of(chart, catalogue);
+    let own = match &declaration.defaults {
+        Defaults::Of(version) => Ok(version.clone()),
+        Defaults::OfChart | Defaults::Carried(_) => defaults_of(chart, catalogue),
+    };
     let is_first = matches!(declaration.operation, Operation::Install | Operation::Template);
     match (declaration.strategy, before) {
         _ if declaration.identity.form == Form::Manifest => Base { kept: None, unseen: Some("rendered manifests do not tell the values"), chart: own },
@@ -135,12 +139,20 @@ fn effective(chart: &Result<ChartVersion, Arc<str>>, user: &Node, helm: HelmMajo
     match defaults {
         Ok(Some((version, node))) => {
             let Value::Table(defaults) = &node.value else { return user.clone() };
-            let dependencies = if subcharts_matter(version, user, helm, catalogue) { dependencies(version, catalogue) } else { Vec::new() };
-            coalesce::effective(&ChartValues { name: "milvus".into(), defaults: Arc::clone(defaults), dependencies }, user, helm).values
+            over_table(defaults, Some(version), user, helm, catalogue)
         }
         Ok(None) => over_unknown(user, &"the chart's default values are not known".into()),
         Err(reason) => over_unknown(user, reason),
     }
+}
+
+/// User values over these defaults; `version` is the chart whose subcharts are known, if any.
+fn over_table(defaults: &Arc<Table>, version: Option<&ChartVersion>, user: &Node, helm: HelmMajor, catalogue: &Catalogue) -> Node {
+    let dependencies = match version {
+        Some(version) if subcharts_matter(version, user, helm, catalogue) => dependencies(version, catalogue),
+        _ => Vec::new(),
+    };
+    coalesce::effective(&ChartValues { name: "milvus".into(), defaults: Arc::clone(defaults), dependencies }, user, helm).values
 }
 
 /// User values over defaults that are not known.
@@ -270,6 +282,22 @@ mod tests {
         let third = fixture::resolve(declaration, Some(&second));
         assert_eq!(third.defaults_of, Some(ChartVersion::new(4, 1, 24)));
         assert_eq!(third.chart, ChartResolution::Known(ChartVersion::new(4, 2, 20)));
+    }
+
+    #[test]
+    fn a_stored_release_tells_whose_defaults_lie_below() {
+        let mut declaration = fixture::declaration(Some("4.2.20"), r#"{"proxy":{"replicas":2}}"#);
+        declaration.defaults = Defaults::Of(ChartVersion::new(4, 1, 24));
+        let reused = fixture::resolve(declaration.clone(), None);
+        assert_eq!([at(&reused, "mixCoordinator.enabled"), at(&reused, "streaming.enabled")], ["Bool(false)", "absent"]);
+        assert_eq!(reused.milvus.exact().map(|milvus| milvus.to_string()).as_deref(), Some("2.3.11"));
+
+        let carried = crate::model::json::read(r#"{"image":{"all":{"tag":"v2.6.19"}},"proxy":{"replicas":1}}"#, &|_, _| Origin::ChartDefault).unwrap();
+        let Value::Table(table) = carried.value else { panic!() };
+        declaration.defaults = Defaults::Carried(table);
+        let newer = fixture::resolve(declaration, None);
+        assert_eq!([at(&newer, "proxy.replicas"), at(&newer, "mixCoordinator.enabled")], ["Int(2)", "absent"]);
+        assert_eq!(newer.milvus.exact().map(|milvus| milvus.to_string()).as_deref(), Some("2.6.19"));
     }
 
     #[test]

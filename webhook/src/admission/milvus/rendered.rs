@@ -1,0 +1,152 @@
+//! The rendered objects of a release: which Milvus they are, and what they run.
+
+use std::sync::Arc;
+
+use milvus_guard::document::yaml::{Limits, Node, parse_stream};
+use milvus_guard::model::declaration::Declaration;
+use milvus_guard::source::memory::MemoryTree;
+use milvus_guard::source::{Context, SourceFile, manifest};
+
+/// Objects of a release that are looked at; the chart renders about a dozen Deployments.
+const MAX_OBJECTS: usize = 200;
+
+/// A Deployment of a Milvus component as it is rendered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// The `component` label.
+    pub component: Arc<str>,
+    /// The Deployment's name.
+    pub deployment: Arc<str>,
+    /// The image of the container that is named like the component.
+    pub image: Option<Arc<str>>,
+    /// `checksum/config` of the pod template: which configuration it starts with.
+    pub config_checksum: Option<Arc<str>>,
+}
+
+/// A Milvus among rendered objects.
+#[derive(Debug)]
+pub(super) struct Rendering {
+    /// The chart's name in `helm.sh/chart`: `milvus`, or an alias.
+    pub(super) chart_name: Arc<str>,
+    /// The chart's version there.
+    pub(super) chart_version: Arc<str>,
+    /// `app.kubernetes.io/name`.
+    pub(super) label: Arc<str>,
+    /// Its Deployments.
+    pub(super) parts: Vec<Part>,
+    /// The image that all of them run, if it is one.
+    pub(super) common_image: Option<Arc<str>>,
+    /// What the linter's reader makes of the objects.
+    pub(super) declaration: Option<Declaration>,
+}
+
+struct Object<'m> {
+    text: &'m str,
+    root: Node,
+}
+
+impl Object<'_> {
+    fn label(&self, name: &str) -> Option<&str> {
+        self.root.text_at(&["metadata", "labels", name])
+    }
+
+    /// The image of a component's container, also where the pod has others beside it.
+    fn image(&self, component: &str) -> Option<Arc<str>> {
+        let containers = self.root.at(&["spec", "template", "spec", "containers"])?.items();
+        let named = containers.iter().find(|container| container.text_at(&["name"]) == Some(component));
+        Some(named.or(containers.first())?.text_at(&["image"])?.into())
+    }
+}
+
+/// Finds every Milvus in a manifest. Two of them in one release differ in their name label.
+pub(super) fn find(manifest: &str) -> Vec<Rendering> {
+    let mut found: Vec<(Rendering, String)> = Vec::new();
+    let mut others = String::new();
+    for text in documents(manifest) {
+        let kind = kind(text);
+        if kind == Some("ConfigMap") && text.contains("default.yaml") {
+            others.push_str("---\n");
+            others.push_str(text);
+        }
+        if kind != Some("Deployment") || !text.contains("helm.sh/chart") {
+            continue;
+        }
+        if let Some((object, part)) = object(text).and_then(|object| part(&object).map(|part| (object, part))) {
+            add(&mut found, &object, part);
+        }
+    }
+    found.into_iter().map(|(rendering, objects)| finish(rendering, &objects, &others)).collect()
+}
+
+/// The documents of a stream as Helm writes it.
+fn documents(manifest: &str) -> impl Iterator<Item = &str> {
+    manifest.split("\n---").map(|text| text.trim_start_matches("---")).filter(|text| !text.trim().is_empty()).take(10_000)
+}
+
+/// The kind of a document, without parsing it.
+fn kind(text: &str) -> Option<&str> {
+    text.lines().find_map(|line| line.strip_prefix("kind:")).map(|kind| kind.trim().trim_matches('"'))
+}
+
+fn object(text: &str) -> Option<Object<'_>> {
+    let document = parse_stream(text, &Limits::default()).into_iter().next()?.ok()?;
+    Some(Object { text, root: document.root })
+}
+
+fn part(object: &Object<'_>) -> Option<Part> {
+    let component = object.label("component").filter(|name| super::super::workload::is_component(name))?;
+    let chart = object.label("helm.sh/chart")?;
+    let image = object.image(component);
+    let is_milvus =
+        chart.starts_with("milvus-") || image.as_deref().is_some_and(|image| super::repository_of(image).ends_with("/milvus")) || mounts_milvus(object);
+    (is_milvus && object.label("app.kubernetes.io/managed-by") != Some("milvus-operator")).then(|| Part {
+        component: component.into(),
+        deployment: object.root.text_at(&["metadata", "name"]).unwrap_or_default().into(),
+        image,
+        config_checksum: object.root.text_at(&["spec", "template", "metadata", "annotations", "checksum/config"]).map(Into::into),
+    })
+}
+
+/// Whether a container mounts the chart's configuration: true whatever the chart and the image are called.
+fn mounts_milvus(object: &Object<'_>) -> bool {
+    object.text.contains("/milvus/configs/")
+}
+
+fn add(found: &mut Vec<(Rendering, String)>, object: &Object<'_>, part: Part) {
+    let (Some(chart), label) = (object.label("helm.sh/chart"), object.label("app.kubernetes.io/name").unwrap_or("milvus")) else { return };
+    let (name, version) = split_chart(chart);
+    let at = found.iter().position(|(rendering, _)| *rendering.label == *label && *rendering.chart_name == *name);
+    let at = at.unwrap_or_else(|| {
+        let rendering =
+            Rendering { chart_name: name.into(), chart_version: version.into(), label: label.into(), parts: Vec::new(), common_image: None, declaration: None };
+        found.push((rendering, String::new()));
+        found.len() - 1
+    });
+    if let Some((rendering, objects)) = found.get_mut(at)
+        && rendering.parts.len() < MAX_OBJECTS
+    {
+        rendering.parts.push(part);
+        objects.push_str("---\n");
+        objects.push_str(object.text);
+    }
+}
+
+/// Name and version of a chart label: `my-db-4.2.58` is `my-db` and `4.2.58`; labels write `+` as `_`.
+pub(super) fn split_chart(label: &str) -> (&str, &str) {
+    let cut = label.match_indices('-').map(|(at, _)| at).find(|at| label.get(at + 1..).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit())));
+    match cut.and_then(|at| Some((label.get(..at)?, label.get(at + 1..)?))) {
+        Some((name, version)) => (name, version.split('_').next().unwrap_or(version)),
+        None => (label, ""),
+    }
+}
+
+fn finish(mut rendering: Rendering, objects: &str, others: &str) -> Rendering {
+    let first = rendering.parts.first().and_then(|part| part.image.clone());
+    rendering.common_image = first.filter(|image| rendering.parts.iter().all(|part| part.image.as_ref() == Some(image)));
+    let text = format!("{objects}{others}");
+    let tree = MemoryTree::new([("manifest.yaml", text.as_str())]);
+    let files = [SourceFile::new("manifest.yaml".into(), text.as_str().into())];
+    let context = Context::new(&tree, &files);
+    rendering.declaration = files.first().and_then(|file| manifest::read(file, &context).declarations.into_iter().next());
+    rendering
+}
