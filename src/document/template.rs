@@ -28,6 +28,29 @@ pub fn is_variable(text: &str) -> bool {
         .is_some_and(|name| name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'))
 }
 
+/// How reasons tell of a variable that nothing in sight sets.
+const NOTHING_SETS_IT: &str = "nothing here sets";
+
+/// Why the value of a variable is unknown that nothing in sight sets: `nothing here sets TAG`.
+#[must_use]
+pub fn nothing_sets(name: &str) -> String {
+    format!("{NOTHING_SETS_IT} `{name}`")
+}
+
+/// Whether a reason tells of a variable that nothing in sight sets.
+#[must_use]
+pub fn is_set_by_nothing(reason: &str) -> bool {
+    reason.contains(NOTHING_SETS_IT)
+}
+
+/// Whether a text is one variable without a default, as `envsubst`, a shell or Flux fills it in: `$TAG`, `${TAG}`.
+#[must_use]
+pub fn is_bare_variable(text: &str) -> bool {
+    let text = text.trim_matches(['"', '\'']);
+    let inner = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
+    inner.map_or_else(|| is_variable(text), |name| is_variable(&format!("${name}")))
+}
+
 /// Hides template expressions. A line of nothing but Go template actions becomes a comment. An expression that is never closed stays as it is.
 #[must_use]
 pub fn mask(source: &str) -> Masked<'_> {

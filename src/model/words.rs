@@ -158,6 +158,10 @@ pub enum FlagKind {
     AfterUninstall,
     /// A flush of the collections (`/api/v1/persist`) stands before in the same script.
     AfterFlush,
+    /// The image tag is a variable that nothing in sight sets, and that has no default; the value is its reason in words.
+    OpenTag,
+    /// The chart version is such a variable.
+    OpenChart,
 }
 
 /// Kinds of gaps; each has its rule.

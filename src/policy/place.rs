@@ -136,6 +136,7 @@ fn flag_label(kind: FlagKind, form: Form) -> String {
         (FlagKind::Atomic | FlagKind::RollbackRemediation, _) => "rolls back by itself",
         (FlagKind::Force, _) => "replaces or deletes objects",
         (FlagKind::Timeout | FlagKind::Wait, _) => "waits here",
+        (FlagKind::OpenTag | FlagKind::OpenChart, _) => "a variable without a default",
         (kind, _) => return word(kind),
     };
     text.to_owned()

@@ -13,8 +13,9 @@ use super::gitops::{Rendering, prove_lineage, renderings, through_chart};
 use super::index::{Object, objects};
 use super::item::Item;
 use super::kustomize::images;
+use super::templated::set_elsewhere;
 use super::{Reading, SourceFile};
-use crate::model::declaration::{Applier, Declaration, FlagKind, Form, ValuesStrategy};
+use crate::model::declaration::{Applier, Declaration, FlagKind, Form, Layer, ValuesStrategy};
 use crate::model::place::{Fact, Origin};
 use substitute::Substitution;
 
@@ -83,6 +84,17 @@ fn declare(rendering: Rendering<'_>, substitution: &Substitution, context: &Cont
     declaration.flags = flags::read(item, environment);
     if declaration.flags.iter().any(|flag| flag.kind == FlagKind::ReuseValues) {
         declaration.strategy = ValuesStrategy::Reuse;
+    }
+    if substitution.has_more() {
+        let elsewhere: Arc<str> = "Flux substitutes it from an object that is not in this tree".into();
+        for layer in &mut declaration.layers {
+            if let Layer::Table { values, .. } = layer {
+                *values = set_elsewhere(values, &elsewhere);
+            }
+        }
+        if let Fact::Unknown(reason, _) = &mut declaration.chart.version {
+            *reason = elsewhere;
+        }
     }
     for renderer in spec.get("postRenderers").map(Item::items).unwrap_or_default() {
         if let Some(kustomize) = renderer.get("kustomize") {

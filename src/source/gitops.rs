@@ -12,7 +12,7 @@ use super::kustomize::{Environment, apply};
 use super::lineage::{lineage, values_lineage};
 use super::nested::files_of;
 use super::umbrella::declarations_of_chart;
-use crate::document::template::is_variable;
+use crate::document::template::{is_variable, nothing_sets};
 use crate::model::declaration::{ChartSource, Declaration, Form, Layer, Lineage, NotChecked, NotCheckedKind};
 use crate::model::place::{Fact, Origin, Place};
 use crate::model::value::{Entry, Node, Table, Value};
@@ -61,7 +61,7 @@ pub fn renderings<'g>(object: &Object<'_>, context: &'g Context<'_>) -> Vec<Rend
 #[must_use]
 pub fn version(fact: Fact<Arc<str>>) -> Fact<VersionSpec> {
     match fact {
-        Fact::Known(text, origin) if is_variable(&text) => Fact::Unknown(format!("`{text}` is a variable").into(), origin),
+        Fact::Known(text, origin) if is_variable(&text) => Fact::Unknown(nothing_sets(&text).into(), origin),
         fact => fact.map(|text| VersionSpec::parse(&text)),
     }
 }

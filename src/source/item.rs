@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::SourceFile;
 use super::convert::to_value;
+use crate::document::template::{is_bare_variable, nothing_sets};
 use crate::document::yaml::{self, Kind, Limits, Span, Style};
 use crate::model::declaration::{NotChecked, NotCheckedKind};
 use crate::model::place::{Fact, Origin, Place, Position};
@@ -198,6 +199,7 @@ impl Item {
             return Fact::Absent;
         }
         match &self.body {
+            Body::Scalar(Kind::Scalar { text, templated: true, .. }) if is_bare_variable(text) => Fact::Unknown(nothing_sets(&shorten(text)).into(), origin),
             Body::Scalar(Kind::Scalar { text, templated: true, .. }) => Fact::Unknown(format!("it is templated: {}", shorten(text)).into(), origin),
             Body::Scalar(Kind::Scalar { text, .. }) if text.is_empty() => Fact::Absent,
             Body::Scalar(Kind::Scalar { text, .. }) => Fact::Known(text.trim().into(), origin),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::{Job, Part, Step};
 use crate::document::extract::Extract;
 use crate::document::shell::{Outer, Piece, Value};
+use crate::document::template::nothing_sets;
 
 /// Variables in variables.
 const DEPTH_LIMIT: usize = 8;
@@ -285,7 +286,7 @@ fn evaluate(definitions: &[Definition]) -> Vec<(String, Value)> {
 
 fn value_of(name: &str, parts: &HashMap<&str, (Vec<&Definition>, bool)>, depth: usize) -> Value {
     let Some((definitions, uncertain)) = parts.get(name) else {
-        return Value { unset: true, ..Value::unknown(&format!("`{name}` is not set in this file"), 0..0) };
+        return Value { unset: true, ..Value::unknown(&nothing_sets(&format!("$({name})")), 0..0) };
     };
     let start = definitions.first().map_or(0..0, |d| d.value.source_bytes(&(0..d.value.text().len())));
     if *uncertain {
@@ -329,7 +330,7 @@ fn append(value: &Extract, parts: &HashMap<&str, (Vec<&Definition>, bool)>, dept
             Reference::Variable(name, taken) => {
                 let mut inner = value_of(name, parts, depth + 1);
                 if inner.unset {
-                    inner = Value::unknown(&format!("`{name}` is not set in this file"), value.source_bytes(&(dollar..dollar + 1 + taken)));
+                    inner = Value::unknown(&nothing_sets(&format!("$({name})")), value.source_bytes(&(dollar..dollar + 1 + taken)));
                 }
                 pieces.extend(inner.pieces);
                 dollar + 1 + taken

@@ -3,7 +3,7 @@
 use super::paths::{each_match, printed};
 use super::{Hit, MAX_HITS};
 use crate::model::catalogue::Catalogue;
-use crate::model::declaration::Flag;
+use crate::model::declaration::{Flag, FlagKind, NotChecked};
 use crate::model::value::Value;
 use crate::policy::answer::Answer;
 use crate::policy::condition::{ComponentIs, ValuePath};
@@ -80,6 +80,9 @@ pub(crate) fn misplaced(facts: &Facts<'_>) -> Vec<Hit> {
 /// Parts that could not be seen.
 pub(crate) fn gaps(facts: &Facts<'_>, find: &GapsFind) -> Vec<Hit> {
     let Some(after) = facts.after else { return Vec::new() };
-    let wanted = after.declaration.gaps.iter().filter(|gap| find.kinds.contains(&gap.kind));
+    // A tag or version that nothing sets is told as such.
+    let open = |flag: &&Flag| matches!(flag.kind, FlagKind::OpenTag | FlagKind::OpenChart);
+    let is_told = |gap: &NotChecked| after.declaration.flags.iter().filter(open).any(|flag| gap.place.as_ref() == Some(&flag.place));
+    let wanted = after.declaration.gaps.iter().filter(|gap| find.kinds.contains(&gap.kind) && !is_told(gap));
     wanted.map(|gap| Hit::new(&*gap.reason).with("reason", &*gap.reason).with("gap", word(gap.kind)).placed(gap.place.as_ref())).collect()
 }

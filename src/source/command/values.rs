@@ -14,6 +14,7 @@ use crate::model::place::{Origin, Place};
 use crate::model::value::{Entry, Node, Table, Value, split_path};
 use crate::source::convert::to_values_table;
 use crate::source::item::gap_at;
+use crate::source::templated::set_elsewhere;
 use crate::source::values_layer;
 
 /// Elements of one `--set` flag.
@@ -110,7 +111,13 @@ impl Sources<'_> {
                 }
             },
             Written::Copy(source) => match self.whereabouts.file(source, self.file.context) {
-                Some(found) => values.take(values_layer::read(self.file.context, &found, place)),
+                Some(found) => {
+                    let mut read = values_layer::read(self.file.context, &found, place);
+                    if let Some(Layer::Table { values, .. }) = &mut read.layer {
+                        *values = set_elsewhere(values, &"the script fills it in on the way".into());
+                    }
+                    values.take(read);
+                }
                 None => values.unseen(what, place, &format!("{what} is made from {}, which is not in the tree: what it sets is not checked", shown(source))),
             },
             Written::Unknown(reason) => values.unseen(what, place, &format!("{what}: {reason}; what it sets is not checked")),

@@ -56,6 +56,11 @@ impl Substitution {
         all
     }
 
+    /// Whether variables may be set by what is not in the tree.
+    pub(super) fn has_more(&self) -> bool {
+        self.has_more
+    }
+
     fn add(&mut self, flux: &FluxKustomization, context: &Context<'_>) {
         let post_build = |key| flux.object.at(&["spec", "postBuild", key]);
         for reference in post_build("substituteFrom").map(Item::items).unwrap_or_default() {

@@ -4,6 +4,7 @@ use super::{
     Assigned, Assignment, Extract, Heredoc, LIST_LIMIT, Operation, Part, Piece, RawWord, Redirect, ResolvedRedirect, Runner, Value, Variable, Word, bounded,
 };
 use crate::document::shell::lexer::heredoc_parts;
+use crate::document::template::nothing_sets;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -100,6 +101,7 @@ impl Runner<'_> {
     fn template(&self, expression: &str, bytes: Range<usize>) -> Value {
         match self.environment.outer().evaluate(expression, &bytes) {
             Some(value) => value,
+            None if is_input(expression) => Value { unset: true, ..Value::unknown(&nothing_sets(expression.trim()), bytes) },
             None => Value { unset: true, ..Value::unknown("it is a template expression that is filled in elsewhere", bytes) },
         }
     }
@@ -115,8 +117,7 @@ impl Runner<'_> {
             None => {
                 let reason = match name {
                     "@" => "they are the arguments of the script".to_owned(),
-                    name if name.bytes().all(|b| b.is_ascii_digit()) => "it is an argument of the script".to_owned(),
-                    name => format!("`{name}` is not set in this file"),
+                    name => nothing_sets(&format!("${name}")),
                 };
                 Value { unset: true, ..Value::unknown(&reason, bytes.clone()) }
             }
@@ -248,6 +249,12 @@ impl HeredocText {
             at += line.len();
         }
     }
+}
+
+/// Whether a template expression names what somebody gives a pipeline, and not what a step of it makes.
+fn is_input(expression: &str) -> bool {
+    let names_input = |part: &str| ["inputs.", "github.event.inputs.", "env.", "vars."].iter().any(|start| part.trim().starts_with(start));
+    expression.split("||").all(names_input)
 }
 
 fn part_bytes(part: &Part) -> &Range<usize> {
