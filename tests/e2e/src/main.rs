@@ -1,0 +1,75 @@
+//! A control plane to play with, and the test chart as an archive.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is what it is for")]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use milvus_guard_e2e::chart;
+use milvus_guard_e2e::control_plane::ControlPlane;
+use milvus_guard_e2e::kubelet::{Behaviour, Pods};
+use milvus_guard_e2e::programs::programs;
+
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Starts a control plane with a stand-in for kubelets, prints how to reach it, and waits for Ctrl-C
+    Up {
+        /// How long pods of the namespaces `default` and `milvus` take until they are ready, in milliseconds
+        #[arg(long, default_value_t = 1000)]
+        ready_after: u64,
+    },
+    /// Packs the test chart in a version, and prints where the archive is
+    Chart {
+        /// The chart's version: 4.2.58
+        version: String,
+        /// Copies it there
+        #[arg(long)]
+        to: Option<PathBuf>,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Up { ready_after } => up(Duration::from_millis(ready_after)).await,
+        Command::Chart { version, to } => pack(&version, to),
+    }
+}
+
+async fn up(ready_after: Duration) -> ExitCode {
+    eprintln!("Building the programs where that is needed (the first time takes some minutes) ...");
+    let Some(programs) = programs("a control plane") else { return ExitCode::FAILURE };
+    let plane = ControlPlane::start(programs, "up").await;
+    for namespace in ["default", "milvus"] {
+        plane.kubelet().behave(Pods::of(namespace), Behaviour::ReadyAfter(ready_after));
+    }
+    println!("# ready after {:?}; logs are in {}", plane.started_in(), plane.folder().display());
+    println!("export KUBECONFIG={}", plane.admin_kubeconfig().display());
+    println!("export PATH={}:$PATH  # kubectl, helm3, helm4", plane.programs().display());
+    println!("# a chart: cargo run -p milvus-guard-e2e -- chart 4.2.58");
+    if tokio::signal::ctrl_c().await.is_err() {
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+fn pack(version: &str, to: Option<PathBuf>) -> ExitCode {
+    let packed = chart::packed(version);
+    if let Some(to) = &to
+        && let Err(error) = std::fs::copy(&packed, to)
+    {
+        eprintln!("{}: {error}", to.display());
+        return ExitCode::FAILURE;
+    }
+    println!("{}", to.unwrap_or(packed).display());
+    ExitCode::SUCCESS
+}

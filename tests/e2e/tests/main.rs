@@ -1,0 +1,15 @@
+//! Tests on a real control plane, all in one binary that starts it once.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "tests may fail loudly"
+)]
+
+mod chart_renders_as_the_real_one;
+mod harness;
