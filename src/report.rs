@@ -11,6 +11,7 @@ pub mod sarif;
 pub mod schema;
 pub mod text;
 mod wire;
+pub mod wrap;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -77,6 +77,7 @@ Examples:
   helm template milvus zilliztech/milvus | milvus-lint check -
   milvus-lint check prod.yaml --values prod.yaml --before 4.1.24
   milvus-lint check --format github --output sarif=milvus.sarif
+  milvus-lint check --output json=- --output sarif=milvus.sarif
 
 ", "Exit codes:
   0  nothing found at or above --fail-on
@@ -88,12 +89,12 @@ pub(crate) struct CheckArguments {
     /// from the top of the work tree.
     #[arg(value_name = "PATH", default_value = ".", value_hint = ValueHint::AnyPath)]
     pub(crate) paths: Vec<PathBuf>,
-    /// Compare with the merge base of this git revision and HEAD.
+    /// Compare with the merge base of this git revision and HEAD: findings are marked as new or pre-existing, and only new ones count for --fail-on.
     #[arg(long, value_name = "REV")]
     pub(crate) base: Option<String>,
-    /// What ran before, where the comparison does not tell: a chart version, a file or folder that declares the release, its values, or the output of `helm list -o json` (may be
-    /// given several times: a version and values).
-    #[arg(long, value_name = "FILE|VERSION")]
+    /// What ran before, where the comparison does not tell: a chart version; a file or a folder that declares the release; a file of its values; or a file with what `helm list
+    /// -o json`, `helm get values` or `helm get manifest` prints (may be given several times: a version and values).
+    #[arg(long, value_name = "FILE|FOLDER|VERSION", value_hint = ValueHint::AnyPath)]
     pub(crate) before: Vec<String>,
     /// Take this file as values of the Milvus chart, whatever its name (may be given several times).
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -116,10 +117,10 @@ pub(crate) struct CheckArguments {
     /// Exit with 3 when no Milvus release is found.
     #[arg(long)]
     pub(crate) require_milvus: bool,
-    /// What is printed.
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub(crate) format: Format,
-    /// Write a report to a file as well (may be given several times).
+    /// What is printed [default: text].
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<Format>,
+    /// Write a report to a file as well (may be given several times); as FILE `-` is standard output, in place of --format.
     #[arg(long, value_name = "FORMAT=FILE")]
     pub(crate) output: Vec<Output>,
     /// Files above this size are not read: bytes, or with K, M or G.
@@ -174,7 +175,7 @@ pub(crate) struct PlanArguments {
 #[command(after_help = "\
 Examples:
   milvus-lint values --chart 4.2.58 -f prod.yaml --set image.all.tag=v2.5.16
-  milvus-lint values clusters/prod/milvus.yaml --origin
+  milvus-lint values clusters/prod/milvus.yaml --only-set --origin
   milvus-lint values clusters/prod/milvus.yaml --release search --format json")]
 pub(crate) struct ValuesArguments {
     /// A file that declares a release.
@@ -207,9 +208,12 @@ pub(crate) struct ValuesArguments {
     /// Whose value rules to follow: Helm 3 and 4 disagree on some nulls.
     #[arg(long, value_name = "MAJOR", default_value = "3", value_parser = helm_majors())]
     pub(crate) helm: HelmMajor,
-    /// Tell where each value comes from.
+    /// Tell where each value comes from: file, line and column, the command line, or the chart's defaults.
     #[arg(long)]
     pub(crate) origin: bool,
+    /// Print only values that are set by files or flags, not the chart's defaults.
+    #[arg(long)]
+    pub(crate) only_set: bool,
     /// What is printed.
     #[arg(long, value_name = "FORMAT", default_value = "yaml")]
     pub(crate) format: DataFormat,

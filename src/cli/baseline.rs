@@ -48,9 +48,11 @@ fn is_untouched(earlier: &Finding, now: &Finding, sources: &dyn Sources) -> bool
         let place = place?;
         excerpt(&text(&place.file)?, &place)
     };
+    // Of a rule that puts all hits into one finding, the first place alone does not tell what is there.
+    let is_list = Policies::embedded().rule(&now.rule).is_some_and(|rule| rule.one_finding);
     let before = text(place(earlier), &|file| sources.text_before(file));
     let after = text(place(now), &|file| sources.text(file));
-    let is_same = if before.is_some() && after.is_some() { before == after } else { earlier.message == now.message };
+    let is_same = if !is_list && before.is_some() && after.is_some() { before == after } else { earlier.message == now.message };
     earlier.severity >= now.severity && is_same
 }
 

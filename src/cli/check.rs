@@ -29,6 +29,7 @@ use super::{baseline, exit, gaps, output};
 /// # Errors
 /// For wrong usage, and when something that the user named cannot be read or written.
 pub(crate) fn run(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
+    output::check_destinations(arguments)?;
     let limit_bytes = arguments.max_file_size.0;
     let given = Given::read(&arguments.before, limit_bytes)?;
     if arguments.base.is_some() && arguments.paths.iter().any(|path| is_stdin(path)) {

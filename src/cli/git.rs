@@ -1,5 +1,7 @@
 //! The state before a change: the merge base of a revision and HEAD as a tree, read from git objects through the `git` program.
 
+mod way_out;
+
 use std::collections::{HashMap, HashSet};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
@@ -23,18 +25,18 @@ pub(crate) enum GitError {
     NoRepository(String),
     #[error("--base needs the `git` program, and it cannot be started: {0}; install git, or put it into PATH")]
     NoProgram(String),
-    #[error("`{0}` is no revision: it must not be empty or begin with `-`; name a branch, a tag or a commit")]
+    #[error("{0}")]
     Malformed(String),
-    #[error("git knows no commit `{revision}` here{}; fetch it first:\n    {fetch}", shallow_note(*.is_shallow))]
-    UnknownRevision { revision: String, is_shallow: bool, fetch: String },
-    #[error("the current branch has no commit yet, so there is nothing to compare; commit first, or leave --base out")]
-    NoHead,
+    #[error("git knows no commit `{revision}` in `{root}`{}{way_out}", shallow_note(*.is_shallow))]
+    UnknownRevision { revision: String, root: String, is_shallow: bool, way_out: String },
+    #[error("the current branch of `{0}` has no commit yet, so there is nothing to compare; commit first, or leave --base out")]
+    NoHead(String),
     #[error("`{revision}` and HEAD have no merge base here, since this clone is shallow; fetch the history first:\n    {fetch}")]
     Shallow { revision: String, fetch: String },
     #[error("`{0}` and HEAD have no common history; name a revision that the branch started from")]
     Unrelated(String),
-    #[error("`git {what}` failed: {reason}")]
-    Failed { what: String, reason: String },
+    #[error("`git {what}` failed in `{root}`: {reason}\n  run it there to see more; `git fsck` tells whether the repository is sound")]
+    Failed { what: String, root: String, reason: String },
 }
 
 fn shallow_note(is_shallow: bool) -> &'static str {
@@ -410,56 +412,48 @@ impl Git<'_> {
         }
         let stderr = String::from_utf8_lossy(&output.stderr);
         let reason = stderr.lines().map(str::trim).filter(|line| !line.is_empty()).take(6).collect::<Vec<_>>().join("\n    ");
-        Err(GitError::Failed { what: what(), reason: if reason.is_empty() { output.status.to_string() } else { reason } })
+        let root = self.root.display().to_string();
+        Err(GitError::Failed { what: what(), root, reason: if reason.is_empty() { output.status.to_string() } else { reason } })
     }
 
     /// The first line of a run's output; `None` when it fails.
     fn line(&self, arguments: &[&str]) -> Result<Option<String>, GitError> {
         match self.output(arguments) {
             Ok(output) => Ok(String::from_utf8_lossy(&output).lines().next().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty())),
-            Err(GitError::Failed { reason, .. }) if reason.contains("dubious ownership") => Err(GitError::Failed { what: "rev-parse".to_owned(), reason }),
+            Err(GitError::Failed { root, reason, .. }) if reason.contains("dubious ownership") => {
+                Err(GitError::Failed { what: "rev-parse".to_owned(), root, reason })
+            }
             Err(GitError::Failed { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
     fn merge_base(&self, revision: &str) -> Result<String, GitError> {
-        if revision.is_empty() || revision.starts_with('-') || revision.contains(char::is_whitespace) {
-            return Err(GitError::Malformed(revision.to_owned()));
+        if let Some(reason) = way_out::malformed(revision) {
+            return Err(GitError::Malformed(reason));
         }
+        let root = || self.root.display().to_string();
         let commit_of = |name: &str| self.line(&["rev-parse", "--verify", "--quiet", "--end-of-options", &format!("{name}^{{commit}}")]);
         let Some(inside) = self.line(&["rev-parse", "--is-shallow-repository"])? else {
-            return Err(GitError::NoRepository(self.root.display().to_string()));
+            return Err(GitError::NoRepository(root()));
         };
         let is_shallow = inside == "true";
-        let Some(head) = commit_of("HEAD")? else { return Err(GitError::NoHead) };
+        let Some(head) = commit_of("HEAD")? else { return Err(GitError::NoHead(root())) };
         let Some(commit) = commit_of(revision)? else {
-            return Err(GitError::UnknownRevision { revision: revision.to_owned(), is_shallow, fetch: self.fetch_command(revision, is_shallow)? });
+            let way_out = way_out::unknown(revision, &self.remotes()?, is_shallow);
+            return Err(GitError::UnknownRevision { revision: revision.to_owned(), root: root(), is_shallow, way_out });
         };
         if let Some(base) = self.line(&["merge-base", &commit, &head])? {
             return Ok(base);
         }
         if is_shallow {
-            return Err(GitError::Shallow { revision: revision.to_owned(), fetch: self.fetch_command(revision, true)? });
+            return Err(GitError::Shallow { revision: revision.to_owned(), fetch: way_out::history(revision, &self.remotes()?) });
         }
         Err(GitError::Unrelated(revision.to_owned()))
     }
 
-    /// The exact command that brings a revision and the history up to it.
-    fn fetch_command(&self, revision: &str, is_shallow: bool) -> Result<String, GitError> {
-        let remotes = self.output(&["remote"]).map(|output| String::from_utf8_lossy(&output).lines().map(str::to_owned).collect::<Vec<_>>())?;
-        let unshallow = if is_shallow { "--unshallow " } else { "" };
-        let of_remote = remotes.iter().find_map(|remote| Some((remote, revision.strip_prefix(remote.as_str())?.strip_prefix('/')?)));
-        if let Some((remote, branch)) = of_remote {
-            return Ok(format!("git fetch {unshallow}{remote} +refs/heads/{branch}:refs/remotes/{remote}/{branch}"));
-        }
-        let remote = if remotes.iter().any(|remote| remote == "origin") { "origin" } else { remotes.first().map_or("origin", String::as_str) };
-        let is_relative = revision.contains(['~', '^', '@']);
-        Ok(if is_relative || (is_shallow && self.line(&["rev-parse", "--verify", "--quiet", "--end-of-options", revision])?.is_some()) {
-            format!("git fetch {unshallow}{remote}")
-        } else {
-            format!("git fetch {unshallow}{remote} {revision}")
-        })
+    fn remotes(&self) -> Result<Vec<String>, GitError> {
+        self.output(&["remote"]).map(|output| String::from_utf8_lossy(&output).lines().map(str::to_owned).collect())
     }
 }
 

@@ -1,9 +1,9 @@
 //! Writes reports to standard output and to the files of `--output`.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 use milvus_guard::model::catalogue::Catalogue;
 use milvus_guard::model::finding::Report;
@@ -11,6 +11,7 @@ use milvus_guard::report::{self, RuleInfo, Sources, Tool};
 
 use super::args::{CheckArguments, Format};
 use super::explain;
+use super::inputs::is_stdin;
 
 /// Width of the terminal where it cannot be told, in characters.
 const DEFAULT_WIDTH: usize = 140;
@@ -20,13 +21,31 @@ const DEFAULT_WIDTH: usize = 140;
 /// # Errors
 /// When a file or standard output cannot be written.
 pub(crate) fn write(arguments: &CheckArguments, report: &Report, sources: &dyn Sources) -> anyhow::Result<()> {
-    for output in &arguments.output {
-        let text = render(output.format, report, sources, report::text::Style { color: false, width: DEFAULT_WIDTH })?;
+    for output in arguments.output.iter().filter(|output| !is_stdin(&output.file)) {
+        let text = render(output.format, report, sources, report::text::Style { color: false, width: DEFAULT_WIDTH, wrap: false })?;
         std::fs::write(&output.file, text)
             .with_context(|| format!("cannot write the report to `{}`; name a file in a folder that exists and can be written", output.file.display()))?;
     }
-    let text = render(arguments.format, report, sources, terminal_style())?;
+    let text = render(printed(arguments), report, sources, terminal_style())?;
     to_stdout(&text)
+}
+
+/// The format of standard output: what `--output FORMAT=-` sends there, else `--format`.
+fn printed(arguments: &CheckArguments) -> Format {
+    let to_stdout = arguments.output.iter().find(|output| is_stdin(&output.file)).map(|output| output.format);
+    to_stdout.or(arguments.format).unwrap_or(Format::Text)
+}
+
+/// Refuses two formats for standard output, before anything is read.
+///
+/// # Errors
+/// When there are two.
+pub(crate) fn check_destinations(arguments: &CheckArguments) -> anyhow::Result<()> {
+    let count = arguments.output.iter().filter(|output| is_stdin(&output.file)).count() + usize::from(arguments.format.is_some());
+    if count > 1 {
+        bail!("two formats would go to standard output; give one of --format and `--output FORMAT=-`, and write the others to files");
+    }
+    Ok(())
 }
 
 /// Writes to standard output. A reader that stops reading (`| head`) has what it wants.
@@ -49,8 +68,10 @@ pub(crate) fn warn(text: &str) {
 /// Colours and width of standard output.
 fn terminal_style() -> report::text::Style {
     let color = anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never;
-    let width = terminal_size::terminal_size().map_or(DEFAULT_WIDTH, |(width, _)| usize::from(width.0));
-    report::text::Style { color, width }
+    // Only the terminal that shows the text counts: what is piped looks the same wherever it is run.
+    let wrap = std::io::stdout().is_terminal();
+    let width = terminal_size::terminal_size_of(std::io::stdout()).map_or(DEFAULT_WIDTH, |(width, _)| usize::from(width.0));
+    report::text::Style { color, width, wrap }
 }
 
 fn render(format: Format, report: &Report, sources: &dyn Sources, style: report::text::Style) -> anyhow::Result<Vec<u8>> {

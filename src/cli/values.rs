@@ -15,7 +15,7 @@ use milvus_guard::model::helm::HelmMajor;
 use milvus_guard::model::merge;
 use milvus_guard::model::place::{Origin, Place};
 use milvus_guard::model::strvals::Argument;
-use milvus_guard::model::value::Node;
+use milvus_guard::model::value::{Entry, Node, Table, Value};
 use milvus_guard::model::version::{ChartVersion, VersionSpec};
 use milvus_guard::source::convert::verbatim_values_of_file;
 
@@ -55,7 +55,8 @@ pub(crate) fn run(arguments: &ValuesArguments) -> anyhow::Result<ExitCode> {
         let place = if path.is_empty() { "the values".to_owned() } else { format!("`{path}`") };
         output::warn(&format!("{place} may hold more than is printed: {reason}"));
     }
-    output::to_stdout(print(arguments, &effective.values, &version).as_bytes())?;
+    let values = if arguments.only_set { only_set(&effective.values) } else { effective.values };
+    output::to_stdout(print(arguments, &values, &version).as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -157,6 +158,24 @@ fn print(arguments: &ValuesArguments, values: &Node, version: &ChartVersion) -> 
             format!("{json:#}\n")
         }
     }
+}
+
+/// The values that files and flags set. What they set to null is gone, as Helm has it.
+fn only_set(values: &Node) -> Node {
+    let Value::Table(table) = &values.value else { return values.clone() };
+    let is_set = |node: &Node| node.origin != Origin::ChartDefault;
+    let entries = table.entries.iter().filter_map(|(key, entry)| {
+        let node = only_set(&entry.node);
+        let is_empty = node.table().is_some_and(|table| table.entries.is_empty());
+        let keeps = match &node.value {
+            Value::Table(_) if is_empty => is_set(&entry.node) && entry.node.table().is_some_and(|table| table.entries.is_empty()),
+            Value::Table(_) => true,
+            _ => is_set(&node),
+        };
+        keeps.then(|| (key.clone(), Entry { node, ..entry.clone() }))
+    });
+    let table = Table { entries: entries.collect(), rest_unknown: table.rest_unknown.clone() };
+    Node { value: Value::Table(Arc::new(table)), origin: values.origin.clone() }
 }
 
 fn remark(kind: WarningKind) -> &'static str {

@@ -39,7 +39,7 @@ pub(crate) fn places(at: &[At], also: &[At], facts: &Facts<'_>, hit: Option<&Hit
 }
 
 fn of_hit(hit: &Hit) -> Option<Label> {
-    let text = hit.path.as_ref().map_or_else(|| format!("`{}`", hit.key), |path| format!("`{path}`"));
+    let text = hit.path.as_ref().map_or_else(|| hit.listed.clone(), |path| format!("`{path}`"));
     hit.place.clone().map(|place| Label { place, text, before: false })
 }
 
@@ -129,15 +129,31 @@ pub(crate) fn word<T: serde::Serialize>(value: T) -> String {
     }
 }
 
-fn flag_label(kind: FlagKind, form: Form) -> String {
+/// What a setting of the applying tool does, for people: tools call it by different names.
+#[must_use]
+pub(crate) fn flag_label(kind: FlagKind, form: Form) -> String {
     let text = match (kind, form) {
         (FlagKind::ReuseValues, Form::Flux) => "keeps the values of the running release (preserveValues)",
         (FlagKind::ReuseValues, _) => "reuses the values of the running release",
+        (FlagKind::ResetThenReuseValues, _) => "lays the values of the running release over the new defaults",
+        (FlagKind::ResetValues, _) => "drops the values of the running release",
+        (FlagKind::Set, _) => "sets values here",
+        (FlagKind::ValuesFile, _) => "takes values from this file",
         (FlagKind::Atomic | FlagKind::RollbackRemediation, _) => "rolls back by itself",
         (FlagKind::Force, _) => "replaces or deletes objects",
         (FlagKind::Timeout | FlagKind::Wait, _) => "waits here",
         (FlagKind::OpenTag | FlagKind::OpenChart, _) => "a variable without a default",
-        (kind, _) => return word(kind),
+        (FlagKind::RecreatePods, _) => "deletes the pods",
+        (FlagKind::DeleteBeforeReplace, _) => "deletes the release first",
+        (FlagKind::Prune, _) => "deletes what is no longer declared",
+        (FlagKind::DeleteFinalizer, _) => "deletes the release with its object",
+        (FlagKind::ThrowAwayCluster, _) => "makes a cluster to throw away",
+        (FlagKind::Pipeline, _) => "runs in a pipeline",
+        (FlagKind::NoHooks, _) => "runs no hooks",
+        (FlagKind::DryRun, _) => "changes nothing",
+        (FlagKind::Suspended, _) => "is not applied for now",
+        (FlagKind::AfterUninstall, _) => "uninstalls the release before",
+        (FlagKind::AfterFlush, _) => "flushes the collections before",
     };
     text.to_owned()
 }

@@ -72,7 +72,7 @@ fn check(report: &Report, files: &Files, width: usize) -> usize {
     let mut length = 0;
     for color in [false, true] {
         let mut out = Vec::new();
-        text::write(&mut out, report, files, text::Style { color, width }).unwrap();
+        text::write(&mut out, report, files, text::Style { color, width, wrap: color }).unwrap();
         let out = String::from_utf8(out).unwrap();
         let shown = if color { anstream::adapter::strip_str(&out).to_string() } else { out };
         let bad =

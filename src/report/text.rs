@@ -8,6 +8,7 @@ use annotate_snippets::{AnnotationKind, Element, Group, Level, Origin, Renderer,
 
 use super::excerpt::{Shown, Text};
 use super::wire::Region;
+use super::wrap::wrap;
 use super::{Sources, clean, gap_rule, gap_severity, ordered_findings, untold_gaps};
 use crate::model::declaration::Form;
 use crate::model::finding::{Baseline, Finding, Gap, Label, ReleaseSummary, Report, Severity, Summary};
@@ -16,6 +17,9 @@ use crate::model::place::Place;
 /// At most so many places of a finding are shown; the others are counted.
 const MAX_PLACES: usize = 12;
 
+/// What stands before a note, at least.
+const NOTE_BEFORE: &str = "   = note: ";
+
 /// How text is written; the caller decides, nothing is read from the environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Style {
@@ -23,11 +27,13 @@ pub struct Style {
     pub color: bool,
     /// Width of the terminal in characters; excerpts are cut to it.
     pub width: usize,
+    /// Whether long messages are broken at the width: for terminals. What goes to files and programs keeps its lines.
+    pub wrap: bool,
 }
 
 impl Default for Style {
     fn default() -> Self {
-        Self { color: false, width: 140 }
+        Self { color: false, width: 140, wrap: false }
     }
 }
 
@@ -37,7 +43,8 @@ impl Default for Style {
 /// When the writer fails.
 pub fn write(out: &mut dyn io::Write, report: &Report, sources: &dyn Sources, style: Style) -> io::Result<()> {
     let renderer = if style.color { Renderer::styled() } else { Renderer::plain() };
-    let mut page = Page { renderer: renderer.term_width(style.width.max(40)), texts: Texts { sources, read: BTreeMap::new() } };
+    let wrap_at = style.wrap.then_some(style.width);
+    let mut page = Page { renderer: renderer.term_width(style.width.max(40)), wrap_at, texts: Texts { sources, read: BTreeMap::new() } };
     let findings = ordered_findings(report);
     for finding in &findings {
         writeln!(out, "{}\n", page.finding(finding))?;
@@ -93,35 +100,48 @@ impl Texts<'_> {
 
 struct Page<'s> {
     renderer: Renderer,
+    wrap_at: Option<usize>,
     texts: Texts<'s>,
 }
 
 impl Page<'_> {
+    /// A text made harmless, and broken behind what stands before it on its line.
+    fn prose(&self, text: &str, before: &str) -> String {
+        let text = clean::block(text);
+        match self.wrap_at {
+            Some(width) => wrap(&text, width.saturating_sub(before.chars().count())).into_owned(),
+            None => text.into_owned(),
+        }
+    }
+
     fn finding(&mut self, finding: &Finding) -> String {
         let labels: Vec<Label> = finding.locations.iter().map(|label| Label { text: clean::line(&label.text).into_owned(), ..label.clone() }).collect();
         let mut notes = vec![Level::NOTE.with_name("release").message(release_line(&finding.release))];
         for note in &finding.evidence {
-            let text = clean::block(&note.text);
-            notes.push(Level::NOTE.message(match &note.place {
-                Some(place) => format!("{text} ({})", clean::line(&place.to_string())),
-                None => text.into_owned(),
-            }));
+            let text = match &note.place {
+                Some(place) => format!("{} ({})", note.text, clean::line(&place.to_string())),
+                None => note.text.clone(),
+            };
+            notes.push(Level::NOTE.message(self.prose(&text, NOTE_BEFORE)));
         }
         if !finding.remedy.is_empty() {
-            notes.push(Level::HELP.message(clean::block(&finding.remedy).into_owned()));
+            notes.push(Level::HELP.message(self.prose(&finding.remedy, NOTE_BEFORE)));
         }
-        let level = level(finding.severity);
-        let level = match (finding.waived, finding.baseline) {
-            (true, _) => level.with_name(format!("waived {}", severity_name(finding.severity))),
-            (false, Some(Baseline::PreExisting)) => level.with_name(format!("pre-existing {}", severity_name(finding.severity))),
-            (false, _) => level,
+        let mark = match (finding.waived, finding.baseline) {
+            (true, _) => "waived ",
+            (false, Some(Baseline::PreExisting)) => "pre-existing ",
+            (false, _) => "",
         };
-        let title = level.primary_title(clean::block(&finding.message).into_owned()).id(clean::line(&finding.rule).into_owned());
+        let name = format!("{mark}{}", severity_name(finding.severity));
+        let before = format!("{name}[{}]: ", finding.rule);
+        let level = level(finding.severity).with_name(name);
+        let title = level.primary_title(self.prose(&finding.message, &before)).id(clean::line(&finding.rule).into_owned());
         self.render(Group::with_title(title), &labels, notes.into_iter().map(Into::into).collect())
     }
 
     fn gap(&mut self, gap: &Gap) -> String {
-        let title = level(gap_severity(gap.kind)).with_name("not checked").primary_title(clean::block(&gap.reason).into_owned()).id(gap_rule(gap.kind));
+        let title =
+            level(gap_severity(gap.kind)).with_name("not checked").primary_title(self.prose(&gap.reason, "not checked[MV901]: ")).id(gap_rule(gap.kind));
         let group = Group::with_title(title);
         match &gap.place {
             Some(place) => self.render(group, &[Label { place: place.clone(), text: String::new(), before: false }], Vec::new()),
@@ -321,7 +341,7 @@ mod tests {
     #[test]
     fn colour_codes_are_written_only_when_asked_for() {
         let plain = written(&fixtures::report(), &fixtures::files(), Style::default());
-        let color = written(&fixtures::report(), &fixtures::files(), Style { color: true, width: 140 });
+        let color = written(&fixtures::report(), &fixtures::files(), Style { color: true, width: 140, wrap: false });
         assert!(!plain.contains('\u{1b}') && color.contains("\u{1b}["));
         assert_eq!(anstream::adapter::strip_str(&color).to_string(), plain);
     }

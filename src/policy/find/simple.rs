@@ -10,7 +10,7 @@ use crate::policy::condition::{ComponentIs, ValuePath};
 use crate::policy::evaluate::component_fits;
 use crate::policy::facts::{Facts, Found, values_equal, walk};
 use crate::policy::format::{FlagsFind, GapsFind, Paths};
-use crate::policy::place::{secret_files, word};
+use crate::policy::place::{flag_label, secret_files, word};
 
 /// User values at the given paths.
 pub(crate) fn user_values(facts: &Facts<'_>, paths: &Paths) -> Vec<Hit> {
@@ -46,7 +46,8 @@ pub(crate) fn flags(facts: &Facts<'_>, find: &FlagsFind) -> Vec<Hit> {
     let hit = |flag: &Flag| {
         let name = word(flag.kind);
         let value = flag.value.as_deref().unwrap_or("none").chars().take(40).collect::<String>();
-        Hit::new(&*name).with("flag", &*name).with("value", value).placed(Some(&flag.place))
+        let listed = flag_label(flag.kind, after.declaration.identity.form);
+        Hit { listed, ..Hit::new(&*name).with("flag", &*name).with("value", value).placed(Some(&flag.place)) }
     };
     wanted.map(hit).collect()
 }

@@ -36,7 +36,7 @@ fn a_revision_that_git_does_not_know_is_told_with_the_command_that_brings_it() {
     let sandbox = repository(&[("milvus.yaml", "name: milvus\n")]);
     sandbox.git("repo", &["remote", "add", "origin", "https://example.com/x.git"]);
     insta::assert_snapshot!(sandbox.run_in("repo", &["check", "--base", "origin/main"], b"").stderr, @r"
-    error: git knows no commit `origin/main` here; fetch it first:
+    error: git knows no commit `origin/main` in `@@/repo`; fetch it first:
         git fetch origin +refs/heads/main:refs/remotes/origin/main
     ");
     insta::assert_snapshot!(sandbox.run_in("repo", &["check", "--base", "--upload-pack=x"], b"").stderr, @r"
@@ -79,7 +79,7 @@ fn a_repository_without_a_commit_is_told() {
     let sandbox = Sandbox::new();
     sandbox.write("milvus.yaml", "name: milvus\n");
     sandbox.git("", &["init", "-q"]);
-    insta::assert_snapshot!(sandbox.run(&["check", "--base", "HEAD"]).stderr, @"error: the current branch has no commit yet, so there is nothing to compare; commit first, or leave --base out");
+    insta::assert_snapshot!(sandbox.run(&["check", "--base", "HEAD"]).stderr, @"error: the current branch of `@@` has no commit yet, so there is nothing to compare; commit first, or leave --base out");
 }
 
 #[test]

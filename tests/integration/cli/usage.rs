@@ -130,3 +130,17 @@ fn schemas_and_completions_are_printed() {
         assert!(sandbox.run(&["completions", shell]).stdout.contains("milvus-lint"));
     }
 }
+
+#[test]
+fn one_report_goes_to_standard_output() {
+    let sandbox = Sandbox::new();
+    let json = sandbox.run(&["check", "--output", "json=-"]);
+    assert_eq!((json.code, &json.json()["schema_version"]), (0, &serde_json::json!(1)));
+    insta::assert_snapshot!(sandbox.run(&["check", "--output", "json=-", "--format", "text"]).shown(), @r"
+    exit code 2
+    --- stdout
+    --- stderr
+    error: two formats would go to standard output; give one of --format and `--output FORMAT=-`, and write the others to files
+    ");
+    assert_eq!(sandbox.run(&["check", "--output", "json=-", "--output", "sarif=-"]).code, 2);
+}

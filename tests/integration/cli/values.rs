@@ -130,3 +130,23 @@ fn a_range_is_resolved_and_said() {
     let outcome = Sandbox::new().run(&["values", "--chart", "~4.1.0"]);
     insta::assert_snapshot!(outcome.stderr, @"warning: the range `~4.1.0` is taken as 4.1.36, the newest version in it that is known here");
 }
+
+#[test]
+fn only_what_is_set_is_printed_when_asked_for() {
+    let sandbox = Sandbox::new();
+    sandbox.write("prod.yaml", "cluster: {enabled: false}\nattu: null\nextra: {}\nimage:\n  all:\n    tag: v2.5.16\n");
+    let all = &["values", "--chart", "4.2.58", "-f", "prod.yaml", "--set", "proxy.replicas=2", "--only-set"];
+    insta::assert_snapshot!(sandbox.run(&[all.as_slice(), &["--origin"]].concat()).stdout, @r"
+    cluster:
+      enabled: false  # prod.yaml:1:20
+    extra: {}  # prod.yaml:3:8
+    image:
+      all:
+        tag: v2.5.16  # prod.yaml:6:10
+    proxy:
+      replicas: 2  # command line
+    ");
+    let json = sandbox.run(&[all.as_slice(), &["--format", "json", "--origin"]].concat()).json();
+    assert_eq!((&json["values"]["proxy"]["replicas"], json["origins"].as_object().unwrap().len()), (&serde_json::json!(2), 4));
+    assert_eq!(sandbox.run(&["values", "--chart", "4.2.58", "--only-set"]).stdout, "{}\n");
+}
