@@ -72,7 +72,7 @@ pub async fn serve<J: Judge>(
     limits(side_server.http_builder());
     let side = tokio::spawn(side_server.serve(side::router(Arc::clone(&health), Arc::clone(&telemetry)).into_make_service()));
 
-    let mut offered = channels.offered.clone();
+    let Channels { mut offered, wanted, announced, registers } = channels;
     let mut end = std::pin::pin!(end);
     let first = tokio::select! {
         first = offered.wait_for(Option::is_some) => first.context("the certificate's source ended")?.clone(),
@@ -90,8 +90,8 @@ pub async fn serve<J: Judge>(
     limits(server.http_builder());
     let server = tokio::spawn(server.serve(router.into_make_service()));
     health.certificate_loaded();
-    channels.wanted.send_replace(Some(first.trusted.clone()));
-    let reloads = tokio::spawn(reload(config, first, listen.clone(), Arc::clone(&telemetry), channels));
+    wanted.send_replace(Some(first.trusted.clone()));
+    let reloads = tokio::spawn(reload(config, first, listen.clone(), Arc::clone(&telemetry), Channels { offered, wanted, announced, registers }));
 
     end.await;
     tracing::info!("draining");

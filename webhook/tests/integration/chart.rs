@@ -1,0 +1,162 @@
+//! The chart, linted and rendered by real Helm 3 and 4.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use milvus_guard_webhook::admission::Gate;
+use milvus_guard_webhook::server::registration::entries;
+use serde::Deserialize as _;
+use serde_json::Value;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Helm 3 and Helm 4, built once; nothing where Go is missing, which is said aloud (and fails in CI).
+fn helms(wanted_by: &str) -> Option<[PathBuf; 2]> {
+    let output = Command::new(root().join(".ci/controlplane")).output().unwrap();
+    if output.status.code() == Some(3) {
+        assert!(std::env::var_os("CI").is_none(), "{wanted_by} needs Go, and CI has to have it");
+        let _ = writeln!(std::io::stderr(), "\n*** SKIPPED: {wanted_by}: Go is missing, so there is no real Helm. Install Go 1.26 or later. ***\n");
+        return None;
+    }
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let folder = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from).join("controlplane");
+    Some([folder.join("helm3"), folder.join("helm4")])
+}
+
+fn helm(program: &Path, command: &[&str], arguments: &[&str]) -> Output {
+    let home = tempfile::tempdir().unwrap();
+    let mut helm = Command::new(program);
+    helm.args(command).arg(root().join("charts/milvus-guard")).args(["--namespace", "guard", "--kube-version", "1.36.0"]).args(arguments);
+    helm.env("HOME", home.path()).env_remove("KUBECONFIG").output().unwrap()
+}
+
+/// Objects by kind and name.
+fn render(program: &Path, arguments: &[&str]) -> BTreeMap<String, Value> {
+    let output = helm(program, &["template", "g"], arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let objects = serde_yaml::Deserializer::from_str(&text).map(|document| Value::deserialize(document).unwrap()).filter(|object| !object.is_null());
+    let key = |object: &Value| format!("{}/{}", object["kind"].as_str().unwrap(), object["metadata"]["name"].as_str().unwrap());
+    objects.map(|object| (key(&object), object)).collect()
+}
+
+/// Values that turn each part on or around.
+const VARIANTS: &[&[&str]] = &[
+    &[],
+    &["--api-versions", "monitoring.coreos.com/v1/ServiceMonitor", "--api-versions", "monitoring.coreos.com/v1/PrometheusRule"],
+    &["--set", "certificates.source=certManager"],
+    &["--set", "certificates.source=certManager", "--set", "certificates.certManager.issuerRef.name=corp", "--set", "serviceMonitor.enabled=true"],
+    &["--set", "certificates.source=secret,certificates.secretName=mine", "--set", "tls.client.secretName=ca,tls.client.names={api}"],
+    &["--set", "gates.helmStorage.enabled=false,gates.gitops.enabled=false,gates.workloads.enabled=false,gates.dependencies.enabled=false"],
+    &["--set", "rbac.releaseNamespaces={a,b}", "--set", "networkPolicy.apiServerCIDRs={10.0.0.1/32}", "--set", "excludedNamespaces={x}"],
+    &["--set", "crds.enabled=false,dashboard.enabled=false,networkPolicy.enabled=false,podDisruptionBudget.enabled=false"],
+    &["--set", "namespaceSelector.matchLabels.guard=on", "--set", "imagePullSecrets[0].name=p", "--set", "priorityClassName=system-cluster-critical"],
+    &["--set", "podLabels.a=b,podAnnotations.c=d,tolerations[0].operator=Exists,nodeSelector.e=f,affinity.nodeAffinity.g=h"],
+];
+
+#[test]
+fn both_helms_lint_and_render_the_same() {
+    let Some([three, four]) = helms("the chart's rendering") else { return };
+    for program in [&three, &four] {
+        let output = helm(program, &["lint", "--strict"], &[]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
+    for arguments in VARIANTS {
+        let (by_three, by_four) = (render(&three, arguments), render(&four, arguments));
+        assert_eq!(by_three.keys().collect::<Vec<_>>(), by_four.keys().collect::<Vec<_>>(), "{arguments:?}");
+        for (key, object) in &by_three {
+            assert_eq!(object, &by_four[key], "{arguments:?} {key}");
+        }
+    }
+}
+
+#[test]
+fn the_schema_refuses_what_would_not_work() {
+    let Some(helms) = helms("the chart's schema") else { return };
+    let wrong = [
+        "replicas=none",
+        "gates.workloads.failurePolicy=Maybe",
+        "gates.workload.enabled=false",
+        "certificates.source=magic",
+        "certificates.overlap=1 hour",
+        "tls.minVersion=1",
+        "image.digest=latest",
+        "log.level=loud",
+        "milvusImages={}",
+    ];
+    for program in &helms {
+        for value in wrong {
+            let output = helm(program, &["template", "g"], &["--set", value]);
+            assert!(!output.status.success(), "{value} is taken by {}", program.display());
+        }
+        let output = helm(program, &["template", "g"], &["--set", "certificates.source=secret"]);
+        assert!(String::from_utf8_lossy(&output.stderr).contains("secretName"), "the name of the Secret is asked for");
+    }
+}
+
+#[test]
+fn the_registration_is_made_without_webhooks_and_filled_by_a_replica() {
+    let Some([three, _]) = helms("the chart's registration") else { return };
+    let objects = render(&three, &[]);
+    for kind in ["ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"] {
+        assert!(objects[&format!("{kind}/g-milvus-guard")].get("webhooks").is_none());
+    }
+    let text = objects["ConfigMap/g-milvus-guard-registration"]["data"]["registration.yaml"].as_str().unwrap();
+    assert_eq!(entries(text, None).unwrap().len(), 2);
+    let webhooks: Vec<Value> =
+        serde_yaml::Deserializer::from_str(text).flat_map(|document| Value::deserialize(document).unwrap()["webhooks"].as_array().unwrap().clone()).collect();
+    for gate in Gate::ALL {
+        assert!(webhooks.iter().any(|webhook| webhook["clientConfig"]["service"]["path"] == gate.path()), "{gate:?}");
+    }
+    for webhook in &webhooks {
+        let name = &webhook["name"];
+        assert!(webhook["timeoutSeconds"].as_u64().unwrap() <= 10, "{name}");
+        let excluded = &webhook["namespaceSelector"]["matchExpressions"][0];
+        assert!(excluded["values"].as_array().unwrap().contains(&Value::from("guard")), "{name} leaves out its own namespace");
+        let users = webhook["matchConditions"][0]["expression"].as_str().unwrap();
+        assert!(users.contains("system:serviceaccount:guard:g-milvus-guard") && users.contains("generic-garbage-collector"), "{name}");
+        let operations = webhook["rules"][0]["operations"].as_array().unwrap();
+        assert!(!operations.contains(&Value::from("DELETE")), "{name}: deletes are never judged");
+    }
+}
+
+#[test]
+fn the_arguments_are_taken_by_the_program() {
+    let Some([three, _]) = helms("the chart's arguments") else { return };
+    for arguments in VARIANTS.iter().filter(|arguments| arguments.is_empty() || arguments[1].starts_with("certificates.source")) {
+        let objects = render(&three, arguments);
+        let container = &objects["Deployment/g-milvus-guard"]["spec"]["template"]["spec"]["containers"][0];
+        let mut given: Vec<String> = container["args"].as_array().unwrap().iter().map(|argument| argument.as_str().unwrap().to_owned()).collect();
+        // Stops after reading the arguments: there is no API server.
+        given.push("--log-level=error".into());
+        let given: Vec<String> = given.into_iter().filter(|argument| argument != "--log-level=info").collect();
+        let output = Command::new(env!("CARGO_BIN_EXE_milvus-guard")).args(&given).env_clear().env("KUBECONFIG", "/nonexistent").output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(error.contains("no way to the API server"), "{given:?}: {error}");
+    }
+}
+
+#[test]
+fn pods_are_confined_and_rights_are_few() {
+    let Some([three, _]) = helms("the chart's security") else { return };
+    let objects = render(&three, &[]);
+    let pod = &objects["Deployment/g-milvus-guard"]["spec"]["template"]["spec"];
+    assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
+    assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
+    assert_eq!(pod["containers"][0]["securityContext"]["readOnlyRootFilesystem"], true);
+    for (key, object) in objects.iter().filter(|(key, _)| key.starts_with("ClusterRole/") || key.starts_with("Role/")) {
+        for rule in object["rules"].as_array().unwrap() {
+            let verbs: Vec<&str> = rule["verbs"].as_array().unwrap().iter().map(|verb| verb.as_str().unwrap()).collect();
+            let touches_secrets = rule["resources"].as_array().unwrap().contains(&Value::from("secrets"));
+            assert!(!touches_secrets || verbs.iter().all(|verb| *verb == "get" || rule.get("resourceNames").is_some()), "{key} {verbs:?}");
+            assert!(!verbs.contains(&"*") && !verbs.contains(&"delete"), "{key} {verbs:?}");
+        }
+    }
+    let narrow = render(&three, &["--set", "rbac.releaseNamespaces={a,b}"]);
+    assert!(!narrow.contains_key("ClusterRoleBinding/g-milvus-guard-releases"));
+    assert!(narrow.contains_key("RoleBinding/g-milvus-guard-releases"));
+}
