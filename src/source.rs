@@ -14,6 +14,7 @@ pub mod command;
 pub mod context;
 pub mod convert;
 pub mod declare;
+mod deployers;
 pub mod environments;
 pub mod evidence;
 pub mod flux;
@@ -176,29 +177,46 @@ const READERS: &[Reader] = &[
     // One a line, sorted.
 ];
 
-/// Reads a tree. `candidates` are the paths of files that mention Milvus (or were named by the user), sorted.
+/// Reads a tree. `files` are the files that mention Milvus (or were named by the user), sorted by path. Where an umbrella chart is among them, files that
+/// deploy it are read too.
 #[must_use]
 pub fn read_tree(tree: &dyn Tree, files: &[SourceFile]) -> Reading {
     let context = Context::new(tree, files);
-    let readings: Vec<Reading> = files
-        .par_iter()
-        .map(|file| {
-            let mut reading = Reading::default();
-            for reader in READERS {
-                reading.extend(reader(file, &context));
-            }
-            reading
-        })
-        .collect();
+    let all = read_files(&context);
+    let deployers = deployers::find(tree, files, &all.declarations);
+    if deployers.is_empty() {
+        return settle(all, &context);
+    }
+    let mut files = [files, &deployers].concat();
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    let context = Context::new(tree, &files);
+    settle(read_files(&context), &context)
+}
+
+/// What all readers find in each file.
+fn read_files(context: &Context<'_>) -> Reading {
+    let read = |file: &SourceFile| {
+        let mut reading = Reading::default();
+        for reader in READERS {
+            reading.extend(reader(file, context));
+        }
+        reading
+    };
+    let readings: Vec<Reading> = context.files.par_iter().map(read).collect();
     let mut all = Reading::default();
     for reading in readings {
         all.extend(reading);
     }
+    all
+}
+
+/// Joins what several files say about the same.
+fn settle(mut all: Reading, context: &Context<'_>) -> Reading {
     gitops::drop_deployed_charts(&mut all);
     evidence::join(&mut all);
     umbrella::leave_out_deployed_copies(&mut all);
     values_file::leave_out_claimed(&mut all);
-    acknowledgement::join(&mut all, &context);
+    acknowledgement::join(&mut all, context);
     all.declarations.iter_mut().for_each(templated::tell);
     all
 }

@@ -139,7 +139,7 @@ struct Converter<'f> {
 impl Converter<'_> {
     fn node(&mut self, node: &YamlNode) -> Node {
         let value = match &node.kind {
-            Kind::Scalar { templated: true, text, .. } if is_bare_variable(text) => Value::Unknown(nothing_sets(&shorten(text)).into()),
+            Kind::Scalar { templated: true, text, .. } if is_bare_variable(text) => Value::Unknown(nothing_sets(shorten(text)).into()),
             Kind::Scalar { templated: true, text, .. } => Value::Unknown(format!("`{}` is a template expression", shorten(text)).into()),
             Kind::Scalar { text, style, tag, .. } => self.scalar(node, text, *style, tag.as_deref()),
             Kind::Sequence(items) => Value::List(Arc::new(items.iter().map(|item| self.node(item)).collect())),
@@ -150,7 +150,7 @@ impl Converter<'_> {
 
     fn scalar(&mut self, node: &YamlNode, text: &str, style: Style, tag: Option<&str>) -> Value {
         if !self.verbatim && is_variable(text) {
-            return Value::Unknown(nothing_sets(&shorten(text)).into());
+            return Value::Unknown(nothing_sets(shorten(text)).into());
         }
         match scalar::resolve(text, style, tag) {
             Ok(scalar) => to_model(scalar),
