@@ -1,12 +1,18 @@
 //! Judges one admission request: what arrives, what is answered, and which gate decides.
 
 pub mod answer;
+pub mod exceptions;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod gitops;
+pub mod guard;
+mod helm_storage;
 pub mod judge;
 pub mod milvus;
+mod own;
 pub mod release;
 pub mod request;
+pub mod verdict;
 pub mod workload;
 
 pub use answer::{Answer, Cause};

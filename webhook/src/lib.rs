@@ -1,5 +1,7 @@
 //! Everything of milvus-guard that talks to a cluster: admission, its server, and the objects of our own API.
 
 pub mod admission;
+pub mod api;
+pub mod cluster;
 pub mod server;
 pub mod telemetry;

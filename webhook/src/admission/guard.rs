@@ -1,0 +1,90 @@
+//! All gates over one cluster: what the server asks.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio::sync::Semaphore;
+
+use super::exceptions::Mode;
+use super::judge::{Doubt, DoubtPolicy, Judge};
+use super::release::{self, DecodeError, Driver, Packed, StoredRelease};
+use super::{Answer, Gate, Request, gitops, helm_storage, own, workload};
+use crate::cluster::{Cluster, Kind, label};
+
+/// Memory that inflated releases may take together, in KiB. One release of the largest size fits.
+const DECODING_KIB: usize = 40 << 10;
+
+/// What is configured.
+#[derive(Debug, Clone)]
+pub struct Configuration {
+    /// The mode of namespaces that name none.
+    pub mode: Mode,
+    /// The user that our controller acts as (`system:serviceaccount:milvus-guard:milvus-guard`).
+    pub controller: String,
+}
+
+impl Default for Configuration {
+    fn default() -> Self {
+        Self { mode: Mode::Enforce, controller: "system:serviceaccount:milvus-guard:milvus-guard".into() }
+    }
+}
+
+/// The gates.
+pub struct Guard<C> {
+    /// The cluster.
+    pub(super) cluster: Arc<C>,
+    pub(super) configuration: Configuration,
+    decoding: Semaphore,
+}
+
+impl<C: Cluster> Guard<C> {
+    /// The gates over a cluster.
+    #[must_use]
+    pub fn new(cluster: Arc<C>, configuration: Configuration) -> Self {
+        Self { cluster, configuration, decoding: Semaphore::new(DECODING_KIB) }
+    }
+
+    pub(super) fn namespace(&self, name: &str) -> Option<Arc<Value>> {
+        self.cluster.object(Kind::Namespace, "", name)
+    }
+
+    pub(super) fn mode(&self, namespace: &str) -> Mode {
+        Mode::of_namespace(self.namespace(namespace).as_deref(), self.configuration.mode)
+    }
+
+    /// Claims that say they belong to a release, in the words of any chart.
+    pub(super) fn claims_of(&self, namespace: &str, release: &str) -> usize {
+        let is_of = |object: &&Arc<Value>| label(object, "app.kubernetes.io/instance") == Some(release) || label(object, "release") == Some(release);
+        self.cluster.objects(Kind::Claim, namespace).iter().filter(is_of).count()
+    }
+
+    /// Decodes the release in an object, off the thread and within the memory that all of them may take; nothing when it cannot be Milvus.
+    pub(super) async fn decode(&self, object: &Value, driver: Driver) -> Result<Option<StoredRelease>, DecodeError> {
+        let packed = Packed::of(release::encoded(object)?, driver)?;
+        let kib = u32::try_from(packed.inflated_bytes()? / 1024 + 1).unwrap_or(u32::MAX);
+        let Ok(_room) = self.decoding.acquire_many(kib).await else { return Ok(None) };
+        tokio::task::spawn_blocking(move || helm_storage::decode(packed)).await.unwrap_or(Err(DecodeError::NotGzip))
+    }
+}
+
+impl<C: Cluster> Judge for Guard<C> {
+    async fn judge(&self, gate: Gate, request: Arc<Request>) -> Answer {
+        match gate {
+            Gate::HelmStorage => helm_storage::judge(self, &request).await,
+            Gate::GitOps => gitops::judge(self, &request).await,
+            Gate::Workload => workload::judge(self, &request),
+            Gate::Own => own::judge(self, &request),
+        }
+    }
+
+    fn in_doubt(&self, gate: Gate, request: &Request, doubt: Doubt, policy: DoubtPolicy) -> Answer {
+        if gate == Gate::Workload {
+            return workload::in_doubt(self, request, doubt);
+        }
+        policy.answer(gate, doubt)
+    }
+
+    fn is_ready(&self) -> bool {
+        self.cluster.is_ready()
+    }
+}

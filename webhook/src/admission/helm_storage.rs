@@ -1,0 +1,305 @@
+//! Gate 1: a Helm release as it is stored, judged against what runs and every later revision. Refuses before Helm writes anything else.
+//!
+//! Doubt: a release that cannot be read is refused only where Milvus runs under its name; every other one passes, since this gate sees all releases of the cluster.
+
+mod before;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use milvus_guard::model::catalogue::Catalogue;
+use milvus_guard::model::declaration::{Declaration, EvidenceKind};
+use milvus_guard::model::finding::{Finding, Severity};
+use milvus_guard::model::release::Release;
+use serde_json::Value;
+
+use self::before::{Earlier, states_before};
+use super::exceptions::Exceptions;
+use super::guard::Guard;
+use super::milvus::{self, StoredMilvus};
+use super::release::{self, DecodeError, Driver, Packed, SECRET_TYPE, StoredRelease};
+use super::request::{Operation, Request};
+use super::verdict::{Point, Terms, answer, findings, points};
+use super::{Answer, milvus::Part};
+use crate::api;
+use crate::cluster::{Cluster, Kind, running, text};
+
+/// Revisions that are read besides the one that arrives.
+const MAX_READS: u32 = 5;
+
+/// Separate coordinators: what the mix coordinator takes over.
+const SEPARATE_COORDINATORS: &[&str] = &["rootcoord", "querycoord", "datacoord", "indexcoord"];
+
+/// The release that an object stores, by its name and labels alone.
+struct Named<'r> {
+    driver: Driver,
+    release: &'r str,
+    status: &'r str,
+}
+
+impl<'r> Named<'r> {
+    /// Nothing for objects that are no release, or one that is not about to be installed, upgraded or rolled back.
+    fn of(request: &'r Request) -> Option<Self> {
+        let driver = match request.kind.kind.as_str() {
+            "Secret" if text(&request.object, "/type") == Some(SECRET_TYPE) => Driver::Secret,
+            "ConfigMap" => Driver::ConfigMap,
+            _ => return None,
+        };
+        let label = |name| crate::cluster::label(&request.object, name);
+        if request.operation != Operation::Create || label("owner") != Some("helm") {
+            return None;
+        }
+        let status = label("status").filter(|status| status.starts_with("pending-"))?;
+        Some(Self { driver, release: label("name")?, status })
+    }
+}
+
+/// Judges a request of gate 1.
+pub(super) async fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
+    let Some(named) = Named::of(request) else { return Answer::admitted() };
+    let namespace = request.namespace.as_str();
+    let stored = match guard.decode(&request.object, named.driver).await {
+        Ok(Some(stored)) => stored,
+        Ok(None) => return Answer::admitted(),
+        Err(error) => return undecodable(guard, &named, namespace, request, &error),
+    };
+    let earlier = earlier(guard, &named, namespace, &stored).await;
+    let found = milvus::find(&stored, earlier.revisions.first(), Catalogue::embedded());
+    if found.is_empty() {
+        return gone(guard, &named, namespace, request);
+    }
+    let mut all = Vec::new();
+    for one in &found {
+        all.extend(judge_one(guard, &named, namespace, one, &earlier).await);
+    }
+    finish(guard, &named, namespace, request, all)
+}
+
+/// The revisions before, newest first, as far back as the one that put in place what runs.
+async fn earlier<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &str, stored: &StoredRelease) -> Earlier {
+    let serving = running::serving(&*guard.cluster, namespace, named.release);
+    let mut earlier = Earlier { revisions: Vec::new(), serving, running: None, unread: None };
+    if named.status == "pending-install" {
+        return earlier;
+    }
+    for revision in (1..stored.revision).rev().take(MAX_READS as usize) {
+        let object = match guard.cluster.release(namespace, named.release, revision, named.driver).await {
+            Ok(Some(object)) => object,
+            Ok(None) => continue,
+            Err(error) => {
+                earlier.unread = Some(format!("revision {revision}: {error}"));
+                break;
+            }
+        };
+        match guard.decode(&object, named.driver).await {
+            Ok(Some(release)) => {
+                if earlier.add(release) {
+                    break;
+                }
+            }
+            Ok(None) => {}
+            Err(error) => earlier.unread = Some(format!("revision {revision}: {error}")),
+        }
+    }
+    earlier
+}
+
+async fn judge_one<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &str, one: &StoredMilvus, earlier: &Earlier) -> Vec<Point> {
+    let mut after = one.declaration.clone();
+    let cached = guard.cluster.object(Kind::GuardedUpgrade, namespace, named.release);
+    let receipts = guard.cluster.objects(Kind::UpgradeReceipt, namespace);
+    let mut befores = states_before(one, earlier);
+    if named.status == "pending-install" {
+        befores = state_of_receipts(&after, &receipts, named.release);
+    }
+    let judge = |after: &mut Declaration, upgrade: Option<&Value>| {
+        after.evidence = upgrade.map(api::evidence_of_upgrade).unwrap_or_default();
+        after.evidence.extend(receipts.iter().flat_map(|receipt| api::evidence_of_receipt(receipt, named.release)));
+        findings(&befores, after, guard.cluster.kubernetes())
+    };
+    let mut upgrade = cached.as_deref().cloned();
+    let mut found = judge(&mut after, upgrade.as_ref());
+    let mut all = told(&found, one);
+    if all.iter().any(|point| point.refuses() && point.missing.is_some())
+        && let Ok(fresh) = guard.cluster.guarded_upgrade(namespace, named.release).await
+        && fresh != upgrade
+    {
+        // The cache lags behind a person who has just declared it.
+        upgrade = fresh;
+        found = judge(&mut after, upgrade.as_ref());
+        all = told(&found, one);
+    }
+    all.extend(must_outlive(&after, one, earlier, upgrade.as_ref(), &found));
+    all.extend(of_the_cluster(guard, named, namespace, one, earlier, upgrade.as_ref()));
+    all
+}
+
+fn told(found: &[Finding], one: &StoredMilvus) -> Vec<Point> {
+    let mut all = points(found, &|_| Some("data.release".to_owned()));
+    if let Some(point) = all.iter_mut().find(|point| &*point.rule == "MV108")
+        && !one.nil_keys.is_empty()
+    {
+        let shown: Vec<&str> = one.nil_keys.iter().map(String::as_str).take(6).collect();
+        let more = one.nil_keys.len().saturating_sub(shown.len());
+        let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+        point.message = format!("{} Nil: {}{rest}.", point.message, shown.join(", "));
+    }
+    if let Some(difference) = manifest_differs(one) {
+        all.push(Point::new("MV902", Severity::Warning, difference, ""));
+    }
+    all
+}
+
+/// What the rendered objects say otherwise than the values: a post-renderer, or a chart of somebody's own.
+fn manifest_differs(one: &StoredMilvus) -> Option<String> {
+    let rendered: Vec<&str> = one.parts.iter().map(|part| &*part.component).collect();
+    let release = Release::resolve(Arc::new(one.declaration.clone()), None, &Default::default(), Catalogue::embedded());
+    let missing: Vec<&str> = release
+        .components
+        .iter()
+        .filter(|component| component.enabled.is_yes())
+        .map(|component| component.name)
+        .filter(|name| !rendered.contains(name))
+        .collect();
+    let unexpected: Vec<&&str> = rendered.iter().filter(|name| release.component(name).is_none()).collect();
+    (!missing.is_empty() || !unexpected.is_empty()).then(|| {
+        format!(
+            "The rendered objects do not fit the values: {} should be there, {} should not; the rendered objects are what will run.",
+            list(&missing),
+            list(&unexpected)
+        )
+    })
+}
+
+fn list<T: std::fmt::Display>(names: &[T]) -> String {
+    if names.is_empty() {
+        return "nothing else".to_owned();
+    }
+    names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Coordinators that the change takes away while what replaces them is still held: only a controller that keeps them lets this pass.
+fn must_outlive(after: &Declaration, one: &StoredMilvus, earlier: &Earlier, upgrade: Option<&Value>, found: &[Finding]) -> Option<Point> {
+    let stays = |component: &str| one.parts.iter().any(|part: &Part| &*part.component == component);
+    let running = earlier.serving.iter().filter(|serving| serving.label == one.label && serving.pods > 0);
+    let mut gone: Vec<&str> =
+        running.map(|serving| &*serving.component).filter(|component| SEPARATE_COORDINATORS.contains(component) && !stays(component)).collect();
+    gone.dedup();
+    let is_refused_anyway = found.iter().any(|finding| &*finding.rule == "MV206" && finding.severity == Severity::Error);
+    if gone.is_empty() || is_refused_anyway || upgrade.is_some_and(api::is_prepared) {
+        return None;
+    }
+    let (name, namespace) = (after.identity.name.as_deref()?, after.identity.namespace.as_deref()?);
+    let declared = after.evidence.iter().any(|evidence| matches!(evidence.kind, EvidenceKind::GuardedUpgrade { .. }));
+    let message = format!("{} would be deleted while the coordinator that replaces them is still held.", list(&gone));
+    if declared {
+        let next = format!(
+            "GuardedUpgrade {name} is declared but not prepared yet: kubectl wait -n {namespace} --for=condition=Prepared guardedupgrade/{name}, then try again."
+        );
+        return Some(Point::new("MV711", Severity::Error, message, next));
+    }
+    let to = Release::resolve(Arc::new(after.clone()), None, &Default::default(), Catalogue::embedded()).milvus.exact()?.to_string();
+    let mut point = Point::new("MV711", Severity::Error, message, "");
+    point.missing = Some(api::guarded_upgrade(namespace, name, &to));
+    Some(point)
+}
+
+/// What only the cluster tells.
+fn of_the_cluster<C: Cluster>(
+    guard: &Guard<C>,
+    named: &Named<'_>,
+    namespace: &str,
+    one: &StoredMilvus,
+    earlier: &Earlier,
+    upgrade: Option<&Value>,
+) -> Vec<Point> {
+    let mut all = Vec::new();
+    if named.status == "pending-install" {
+        let claims = guard.claims_of(namespace, named.release);
+        if claims > 0 {
+            let message = format!(
+                "Release {} is installed over {claims} claims that an earlier release of this name left: it is no first install, and starts on old data.",
+                named.release
+            );
+            all.push(Point::new("MV704", Severity::Warning, message, "It is held until the version that wrote the data is known."));
+        }
+    }
+    if let Some(why) = &earlier.unread {
+        all.push(Point::new("MV902", Severity::Warning, format!("What came before could not be read ({why}); the change is judged by what runs alone."), ""));
+    }
+    let operated = guard.cluster.objects(Kind::Deployment, namespace);
+    let is_operated =
+        |object: &&Arc<Value>| super::workload::is_operated(object) && one.parts.iter().any(|part| text(object, "/metadata/name") == Some(&part.deployment));
+    if let Some(object) = operated.iter().find(is_operated) {
+        let name = text(object, "/metadata/name").unwrap_or_default();
+        all.push(Point::new(
+            "MV708",
+            Severity::Error,
+            format!("Deployment {name} belongs to the Milvus operator, and this release would change it."),
+            "Give the release another name.",
+        ));
+    }
+    if let Some(phase) = upgrade.filter(|upgrade| text(upgrade, "/status/phase") == Some("Running")).and_then(|upgrade| text(upgrade, "/status/to"))
+        && one.declaration.evidence.is_empty()
+    {
+        all.push(Point::new(
+            "MV712",
+            Severity::Warning,
+            format!("An upgrade of this release to {phase} is running; this change replaces what it still holds."),
+            "",
+        ));
+    }
+    all
+}
+
+/// The state that a receipt proves, for an install over data that an earlier release left.
+fn state_of_receipts(after: &Declaration, receipts: &[Arc<Value>], release: &str) -> Vec<Declaration> {
+    let of_release = receipts.iter().filter(|receipt| text(receipt, "/spec/release") == Some(release));
+    let Some(to) = of_release.max_by_key(|receipt| text(receipt, "/spec/finishedAt").map(str::to_owned)).and_then(|receipt| text(receipt, "/spec/to")) else {
+        return Vec::new();
+    };
+    let mut before = after.clone();
+    before.layers.extend(milvus::image_layers(&format!("milvusdb/milvus:v{}", to.trim_start_matches('v')), &before.place));
+    vec![before]
+}
+
+fn exceptions<C: Cluster>(guard: &Guard<C>, namespace: &str, release: &str, request: &Request) -> Exceptions {
+    let mut objects: Vec<Arc<Value>> = guard.cluster.object(Kind::GuardedUpgrade, namespace, release).into_iter().collect();
+    objects.extend(guard.namespace(namespace));
+    Exceptions::read(objects.iter().map(|object| &**object).chain([&request.object]), Timestamp::now())
+}
+
+fn finish<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &str, request: &Request, points: Vec<Point>) -> Answer {
+    let exceptions = exceptions(guard, namespace, named.release, request);
+    answer(points, &Terms { mode: guard.mode(namespace), exceptions: &exceptions, user: &request.user_info, dry_run: request.is_dry_run() })
+}
+
+/// A release that cannot be read.
+fn undecodable<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &str, request: &Request, error: &DecodeError) -> Answer {
+    let runs_milvus = !running::serving(&*guard.cluster, namespace, named.release).is_empty();
+    let severity = if runs_milvus { Severity::Error } else { Severity::Warning };
+    let message = format!("The stored release {} cannot be read: {error}.", named.release);
+    let next = if runs_milvus { "Milvus runs under this name, so nothing is changed unseen." } else { "It was not judged." };
+    finish(guard, named, namespace, request, vec![Point::new("MV901", severity, message, next)])
+}
+
+/// A release without Milvus: worth a word where Milvus runs under its name.
+fn gone<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &str, request: &Request) -> Answer {
+    if running::serving(&*guard.cluster, namespace, named.release).iter().all(|serving| serving.pods == 0) {
+        return Answer::admitted();
+    }
+    let message = format!("Release {} no longer renders the Milvus that runs under its name: Helm deletes it.", named.release);
+    finish(guard, named, namespace, request, vec![Point::new("MV902", Severity::Warning, message, "")])
+}
+
+/// Decodes a stored release; nothing when it cannot be one with Milvus in it. Blocks for as long as inflating takes.
+pub(super) fn decode(packed: Packed) -> Result<Option<StoredRelease>, DecodeError> {
+    let json = packed.inflate()?;
+    if !release::may_be_milvus(&json) {
+        return Ok(None);
+    }
+    StoredRelease::read(&json).map(Some)
+}
+
+#[cfg(test)]
+mod tests;

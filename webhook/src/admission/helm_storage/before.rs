@@ -1,0 +1,98 @@
+//! The states that a change is judged from: what runs, and every revision since.
+
+use milvus_guard::model::catalogue::Catalogue;
+use milvus_guard::model::declaration::Declaration;
+
+use super::super::milvus::{self, Part, StoredMilvus, image_layers};
+use super::super::release::StoredRelease;
+use crate::cluster::running::Serving;
+
+/// What is known of the time before a release.
+#[derive(Debug)]
+pub(super) struct Earlier {
+    /// Earlier revisions, newest first; the last one read put in place what runs, if `running` says so.
+    pub(super) revisions: Vec<StoredRelease>,
+    /// What runs.
+    pub(super) serving: Vec<Serving>,
+    /// Index of the revision that put in place what runs.
+    pub(super) running: Option<usize>,
+    /// Why a revision could not be read.
+    pub(super) unread: Option<String>,
+}
+
+impl Earlier {
+    /// Adds the next older revision; true when none further is needed.
+    pub(super) fn add(&mut self, release: StoredRelease) -> bool {
+        let is_it = if self.serving.iter().any(|serving| serving.pods > 0) {
+            let parts: Vec<Part> = milvus::find(&release, None, Catalogue::embedded()).into_iter().flat_map(|one| one.parts).collect();
+            self.serving.iter().filter(|serving| serving.pods > 0).all(|serving| parts.iter().any(|part| put_in_place(part, serving)))
+        } else {
+            // Nothing runs: the last revision that was completed speaks.
+            &*release.status == "deployed"
+        };
+        self.revisions.push(release);
+        if is_it {
+            self.running = Some(self.revisions.len() - 1);
+        }
+        is_it
+    }
+}
+
+/// Whether a ReplicaSet came from a rendered Deployment: same image, and the same configuration where both tell it.
+fn put_in_place(part: &Part, serving: &Serving) -> bool {
+    let checksum = part.config_checksum.as_deref().zip(serving.config_checksum());
+    *part.deployment == *serving.deployment && part.image.as_deref() == serving.image() && checksum.is_none_or(|(a, b)| a == b)
+}
+
+/// The states before one Milvus. Revisions that were only held are left out where the change goes back to what runs: they never ran.
+pub(super) fn states_before(after: &StoredMilvus, earlier: &Earlier) -> Vec<Declaration> {
+    let of = |release: &StoredRelease, older: Option<&StoredRelease>| counterpart(after, milvus::find(release, older, Catalogue::embedded()));
+    let serving: Vec<&Serving> = earlier.serving.iter().filter(|serving| serving.label == after.label && serving.pods > 0).collect();
+    let mut states = Vec::new();
+    let goes_back = !serving.is_empty()
+        && serving.iter().all(|serving| after.parts.iter().any(|part| *part.deployment == *serving.deployment && part.image.as_deref() == serving.image()));
+    for (at, release) in earlier.revisions.iter().enumerate() {
+        let is_running = earlier.running == Some(at);
+        let is_oldest = at + 1 == earlier.revisions.len();
+        let Some(state) = of(release, earlier.revisions.get(at + 1)) else { continue };
+        if is_running || (is_oldest && earlier.running.is_none()) {
+            states.extend(as_running(&state, &serving));
+        }
+        if !is_running && !goes_back {
+            states.push(state.declaration);
+        }
+    }
+    if states.is_empty() && !serving.is_empty() && !earlier.revisions.is_empty() {
+        states.extend(as_running(after, &serving));
+    }
+    states
+}
+
+/// A stored state with the images that run: one per image.
+fn as_running(state: &StoredMilvus, serving: &[&Serving]) -> Vec<Declaration> {
+    let mut images: Vec<&str> = serving.iter().filter_map(|serving| serving.image()).collect();
+    images.sort_unstable();
+    images.dedup();
+    if images.is_empty() {
+        return vec![state.declaration.clone()];
+    }
+    let rendered = |image: &str| state.parts.iter().any(|part| part.image.as_deref() == Some(image));
+    let with = |image: &str| {
+        let mut declaration = state.declaration.clone();
+        if !rendered(image) {
+            declaration.layers.extend(image_layers(image, &declaration.place));
+        }
+        declaration
+    };
+    images.into_iter().map(with).collect()
+}
+
+/// The Milvus of another revision that is the same one: by its name label, else by its values' key, else where there is one each.
+fn counterpart(after: &StoredMilvus, mut others: Vec<StoredMilvus>) -> Option<StoredMilvus> {
+    let at = others
+        .iter()
+        .position(|other| other.label == after.label)
+        .or_else(|| others.iter().position(|other| other.key == after.key))
+        .or((others.len() == 1).then_some(0))?;
+    Some(others.swap_remove(at))
+}

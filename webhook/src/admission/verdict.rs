@@ -1,0 +1,281 @@
+//! From findings to an answer: what refuses, what is only said, and how it is put into the few bytes that tools show.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use milvus_guard::model::catalogue::Catalogue;
+use milvus_guard::model::change::{Change, ChangeKind, Environment};
+use milvus_guard::model::declaration::Declaration;
+use milvus_guard::model::finding::{Baseline, Finding, Severity};
+use milvus_guard::policy::condition::EvidenceWord;
+use milvus_guard::policy::{self, Policies};
+use serde_json::Value;
+
+use super::exceptions::{Exceptions, Mode};
+use super::request::User;
+use super::{Answer, Cause};
+
+/// Warnings of one answer; the API server cuts all of them together at 4096 bytes.
+const MAX_WARNINGS: usize = 8;
+
+/// Causes of one refusal.
+const MAX_CAUSES: usize = 32;
+
+/// The longest refusal, in bytes: Helm prints it in one line.
+const MAX_MESSAGE_BYTES: usize = 900;
+
+/// Something to say about a request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Point {
+    /// The rule's id.
+    pub rule: Arc<str>,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What is the matter, one line.
+    pub message: String,
+    /// What to do, one line.
+    pub next: String,
+    /// JSON path of the field.
+    pub field: Option<String>,
+    /// It is refused only for want of a declaration: an object that would let it pass.
+    pub missing: Option<Value>,
+    /// It was so before.
+    pub is_old: bool,
+}
+
+impl Point {
+    /// Something that no rule file says.
+    #[must_use]
+    pub fn new(rule: &str, severity: Severity, message: impl Into<String>, next: impl Into<String>) -> Self {
+        Self { rule: rule.into(), severity, message: message.into(), next: next.into(), field: None, missing: None, is_old: false }
+    }
+
+    fn of(finding: &Finding, field: Option<String>) -> Self {
+        let takes_upgrade = Policies::embedded()
+            .rule(&finding.rule)
+            .and_then(|rule| rule.door.as_ref())
+            .is_some_and(|door| door.evidence.contains(&EvidenceWord::GuardedUpgrade));
+        let release = &finding.release;
+        let missing = match (takes_upgrade && finding.severity > Severity::Info, &release.name, &release.namespace, &release.milvus) {
+            (true, Some(name), Some(namespace), Some(to)) => Some(crate::api::guarded_upgrade(namespace, name, to)),
+            _ => None,
+        };
+        Self {
+            rule: Arc::clone(&finding.rule),
+            severity: finding.severity,
+            message: one_line(&finding.message),
+            next: finding.remedy.lines().next().map(one_line).unwrap_or_default(),
+            field,
+            missing,
+            is_old: finding.baseline == Some(Baseline::PreExisting),
+        }
+    }
+
+    /// Whether it refuses the request where nothing lets it pass.
+    #[must_use]
+    pub fn refuses(&self) -> bool {
+        self.severity == Severity::Error && !self.is_old
+    }
+}
+
+/// Judges one release: from each state that may be the one before, the worst of each finding stands.
+#[must_use]
+pub fn findings(befores: &[Declaration], after: &Declaration, kubernetes: Option<(u32, u32)>) -> Vec<Finding> {
+    let environment = || Environment { kubernetes, ..Environment::default() };
+    let judge = |before: Option<Declaration>, after: Declaration, kind| {
+        let change = Change::new(before, Some(after), kind, environment(), Catalogue::embedded());
+        change.map(|change| policy::check(&change, Policies::embedded())).unwrap_or_default()
+    };
+    if befores.is_empty() {
+        return judge(None, after.clone(), ChangeKind::Added);
+    }
+    let mut worst: BTreeMap<(Arc<str>, String), Finding> = BTreeMap::new();
+    for before in befores {
+        let standing = judge(Some(before.clone()), before.clone(), ChangeKind::Unchanged);
+        for mut finding in judge(Some(before.clone()), after.clone(), ChangeKind::Changed) {
+            let is_old = standing.iter().any(|old| old.rule == finding.rule && old.fingerprint == finding.fingerprint && old.severity >= finding.severity);
+            finding.baseline = Some(if is_old { Baseline::PreExisting } else { Baseline::New });
+            let key = (Arc::clone(&finding.rule), finding.fingerprint.clone());
+            let rank = |finding: &Finding| (finding.baseline == Some(Baseline::New), finding.severity);
+            match worst.get(&key) {
+                Some(known) if rank(known) >= rank(&finding) => {}
+                _ => {
+                    worst.insert(key, finding);
+                }
+            }
+        }
+    }
+    worst.into_values().collect()
+}
+
+/// Findings as points; `field` tells the path of what a finding is about.
+#[must_use]
+pub fn points(findings: &[Finding], field: &dyn Fn(&Finding) -> Option<String>) -> Vec<Point> {
+    findings.iter().filter(|finding| finding.severity > Severity::Info).map(|finding| Point::of(finding, field(finding))).collect()
+}
+
+/// How an answer is made.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms<'a> {
+    /// How verdicts are taken.
+    pub mode: Mode,
+    /// What is waived.
+    pub exceptions: &'a Exceptions,
+    /// Who asks.
+    pub user: &'a User,
+    /// Nothing will be stored: a declaration that is missing may be the next object of the same apply.
+    pub dry_run: bool,
+}
+
+/// The answer to a request about which these points are to be made.
+#[must_use]
+pub fn answer(mut points: Vec<Point>, terms: &Terms<'_>) -> Answer {
+    points.sort_by(|a, b| (a.is_old, b.severity, &a.rule).cmp(&(b.is_old, a.severity, &b.rule)));
+    let mut answer = Answer::admitted();
+    let mut said: Vec<String> = terms.exceptions.notes.clone();
+    let (waived, points): (Vec<Point>, Vec<Point>) = points.into_iter().partition(|point| terms.exceptions.waivers.contains_key(&point.rule));
+    if !waived.is_empty() {
+        answer.audit.insert("waived".into(), rules(&waived));
+        let told = waived.iter().filter(|point| point.refuses()).filter_map(|point| terms.exceptions.waivers.get(&point.rule));
+        said.extend(told.map(|waiver| format!("{} is waived: {}", waiver.rule, waiver.reason)));
+    }
+    let (refusing, rest): (Vec<Point>, Vec<Point>) = points.into_iter().partition(Point::refuses);
+    let (refusing, mut rest) = if terms.dry_run {
+        let (declarable, refusing): (Vec<Point>, Vec<Point>) = refusing.into_iter().partition(|point| point.missing.is_some());
+        (refusing, declarable.into_iter().chain(rest).collect::<Vec<_>>())
+    } else {
+        (refusing, rest)
+    };
+    if !refusing.is_empty() {
+        answer.audit.insert("rules".into(), rules(&refusing));
+        match (&terms.exceptions.break_glass, terms.mode) {
+            (Some(glass), _) => {
+                let who = &terms.user.username;
+                answer.audit.insert("break-glass".into(), format!("{who}: {} (until {})", glass.reason, glass.until));
+                said.push(format!("break-glass lets this pass ({}): {}", glass.reason, rules(&refusing)));
+                rest.splice(0..0, refusing);
+            }
+            (None, Mode::Enforce) => {
+                answer.refused = Some(refusal(&refusing));
+                answer.causes = refusing.iter().take(MAX_CAUSES).map(cause).collect();
+            }
+            (None, mode) => {
+                answer.audit.insert("mode".into(), mode.name().into());
+                rest.splice(0..0, refusing);
+            }
+        }
+    }
+    if terms.mode != Mode::Audit {
+        said.extend(rest.iter().filter(|point| !point.is_old || point.severity == Severity::Error).map(warning));
+        let left_out = said.len().saturating_sub(MAX_WARNINGS);
+        said.truncate(MAX_WARNINGS);
+        if left_out > 0 {
+            said.push(format!("{left_out} more; see them with `milvus-lint check`"));
+        }
+        answer.warnings = said;
+    }
+    answer
+}
+
+fn rules(points: &[Point]) -> String {
+    let mut ids: Vec<&str> = points.iter().map(|point| &*point.rule).collect();
+    ids.dedup();
+    ids.join(",")
+}
+
+fn cause(point: &Point) -> Cause {
+    Cause { rule: point.rule.to_string(), message: format!("{} {}", point.message, point.next).trim_end().to_owned(), field: point.field.clone() }
+}
+
+fn warning(point: &Point) -> String {
+    let old = if point.is_old { " (as before)" } else { "" };
+    format!("{}{old}: {}", point.rule, point.message)
+}
+
+/// One line: the first rule whole, the others by name, the next step, and where to read on.
+fn refusal(points: &[Point]) -> String {
+    let Some(first) = points.first() else { return String::new() };
+    let others: Vec<&str> = points.iter().skip(1).map(|point| &*point.rule).collect();
+    let also = if others.is_empty() { String::new() } else { format!(" Also: {}.", others.join(", ")) };
+    let next = match &first.missing {
+        Some(object) => format!("Declare it first: kubectl apply -f - <<< '{object}'"),
+        None => first.next.clone(),
+    };
+    let end = format!("{also} [milvus-lint explain {}]", first.rule);
+    let room = MAX_MESSAGE_BYTES.saturating_sub(next.len() + end.len() + first.rule.len() + 4);
+    let message = cut(&first.message, room.max(200));
+    let next = cut(&next, MAX_MESSAGE_BYTES.saturating_sub(message.len() + end.len()).max(300));
+    format!("{}: {message} {next}{end}", first.rule)
+}
+
+/// The head of a text, cut between characters.
+fn cut(text: &str, bytes: usize) -> String {
+    if text.len() <= bytes {
+        return text.to_owned();
+    }
+    format!("{}...", text.get(..text.floor_char_boundary(bytes.saturating_sub(3))).unwrap_or_default())
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::admission::exceptions::{BreakGlass, Waiver};
+
+    fn point(rule: &str) -> Point {
+        Point::new(rule, Severity::Error, "what is the matter", "What to do.")
+    }
+
+    fn answer_to(points: Vec<Point>, mode: Mode, exceptions: &Exceptions, dry_run: bool) -> Answer {
+        let user = User { username: "ada".into(), ..User::default() };
+        answer(points, &Terms { mode, exceptions, user: &user, dry_run })
+    }
+
+    #[test]
+    fn errors_refuse_by_mode_and_say_rule_cause_and_next_step() {
+        let refused = answer_to(vec![point("MV402"), point("MV205")], Mode::Enforce, &Exceptions::default(), false);
+        assert_eq!(refused.refused.unwrap(), "MV205: what is the matter What to do. Also: MV402. [milvus-lint explain MV205]");
+        assert_eq!(refused.causes.len(), 2);
+        let warned = answer_to(vec![point("MV205")], Mode::Warn, &Exceptions::default(), false);
+        assert!(warned.is_admitted() && warned.warnings == ["MV205: what is the matter"]);
+        let audited = answer_to(vec![point("MV205")], Mode::Audit, &Exceptions::default(), false);
+        assert!(audited.is_admitted() && audited.warnings.is_empty() && audited.audit["rules"] == "MV205");
+    }
+
+    #[test]
+    fn what_was_so_before_and_what_is_waived_does_not_refuse() {
+        let old = Point { is_old: true, ..point("MV216") };
+        assert!(answer_to(vec![old], Mode::Enforce, &Exceptions::default(), false).is_admitted());
+        let waiver = Waiver { rule: "MV402".into(), reason: "drained".into(), until: None };
+        let exceptions = Exceptions { waivers: [("MV402".into(), waiver)].into(), ..Exceptions::default() };
+        let waived = answer_to(vec![point("MV402")], Mode::Enforce, &exceptions, false);
+        assert!(waived.is_admitted() && waived.audit["waived"] == "MV402" && waived.warnings == ["MV402 is waived: drained"]);
+    }
+
+    #[test]
+    fn a_missing_declaration_is_a_warning_in_a_dry_run_and_an_object_otherwise() {
+        let missing = Point { missing: Some(json!({"kind": "GuardedUpgrade"})), ..point("MV201") };
+        assert!(answer_to(vec![missing.clone()], Mode::Enforce, &Exceptions::default(), true).is_admitted());
+        assert!(!answer_to(vec![missing.clone(), point("MV205")], Mode::Enforce, &Exceptions::default(), true).is_admitted());
+        assert!(answer_to(vec![missing], Mode::Enforce, &Exceptions::default(), false).refused.unwrap().contains(r#"<<< '{"kind":"GuardedUpgrade"}'"#));
+    }
+
+    #[test]
+    fn break_glass_lets_pass_and_leaves_who_and_why() {
+        let glass = BreakGlass { reason: "INC-7".into(), until: "2026-11-21T13:00:00Z".parse().unwrap() };
+        let passed = answer_to(vec![point("MV205")], Mode::Enforce, &Exceptions { break_glass: Some(glass), ..Exceptions::default() }, false);
+        assert!(passed.is_admitted() && passed.audit["break-glass"].starts_with("ada: INC-7"), "{passed:?}");
+    }
+
+    #[test]
+    fn a_refusal_stays_short() {
+        let long = Point { message: "é".repeat(3000), next: "x".repeat(3000), ..point("MV205") };
+        let text = answer_to(vec![long; 40], Mode::Enforce, &Exceptions::default(), false).refused.unwrap();
+        assert!(text.len() < 1400, "{}", text.len());
+    }
+}

@@ -1,0 +1,118 @@
+//! The objects of our own API, `guard.milvus-guard.dev/v1alpha1`: their definitions, and views of them.
+
+use milvus_guard::model::declaration::{Evidence, EvidenceKind};
+use milvus_guard::source::{SourceFile, acknowledgement};
+use serde_json::{Value, json};
+
+use crate::cluster::text;
+
+/// The API group.
+pub const GROUP: &str = "guard.milvus-guard.dev";
+
+/// The API version.
+pub const API_VERSION: &str = "guard.milvus-guard.dev/v1alpha1";
+
+/// The definition of `GuardedUpgrade`, YAML.
+pub const GUARDED_UPGRADE_CRD: &str = include_str!("api/guardedupgrades.yaml");
+
+/// The definition of `UpgradeReceipt`, YAML.
+pub const UPGRADE_RECEIPT_CRD: &str = include_str!("api/upgradereceipts.yaml");
+
+/// A `GuardedUpgrade` as people must write it: named as its release.
+#[must_use]
+pub fn guarded_upgrade(namespace: &str, release: &str, to: &str) -> Value {
+    json!({"apiVersion": API_VERSION, "kind": "GuardedUpgrade", "metadata": {"name": release, "namespace": namespace}, "spec": {"to": to}})
+}
+
+/// Where a `GuardedUpgrade` leads to.
+#[must_use]
+pub fn upgrade_to(upgrade: &Value) -> Option<&str> {
+    text(upgrade, "/spec/to")
+}
+
+/// Whether a `GuardedUpgrade` is being carried out: it began and did not end.
+#[must_use]
+pub fn is_open(upgrade: &Value) -> bool {
+    matches!(text(upgrade, "/status/phase"), Some("Prepared" | "Held" | "Running" | "Paused"))
+}
+
+/// Whether everything that has to outlive the change is kept: said by the controller for this very generation.
+#[must_use]
+pub fn is_prepared(upgrade: &Value) -> bool {
+    let conditions = upgrade.pointer("/status/conditions").and_then(Value::as_array);
+    let generation = upgrade.pointer("/metadata/generation").and_then(Value::as_i64);
+    conditions.into_iter().flatten().any(|condition| {
+        let seen = condition.get("observedGeneration").and_then(Value::as_i64);
+        text(condition, "/type") == Some("Prepared")
+            && text(condition, "/status") == Some("True")
+            && (seen.is_none() || generation.is_none() || seen == generation)
+    })
+}
+
+/// What a `GuardedUpgrade` proves: where it leads to, and what is acknowledged on it.
+#[must_use]
+pub fn evidence_of_upgrade(upgrade: &Value) -> Vec<Evidence> {
+    let name = text(upgrade, "/metadata/name").unwrap_or_default();
+    let to = upgrade_to(upgrade).map(|to| Evidence {
+        kind: EvidenceKind::GuardedUpgrade { to: to.into() },
+        text: format!("GuardedUpgrade {name} to {to}").into(),
+        place: None,
+    });
+    to.into_iter().chain(acknowledged(upgrade)).collect()
+}
+
+/// What is acknowledged in the annotations of an object.
+#[must_use]
+pub fn acknowledged(object: &Value) -> Vec<Evidence> {
+    let Some(annotations) = object.pointer("/metadata/annotations") else { return Vec::new() };
+    let text = json!({"metadata": {"annotations": annotations}}).to_string();
+    let file = SourceFile::new("object.yaml".into(), text.into());
+    acknowledgement::in_file(&file).into_iter().map(|evidence| Evidence { place: None, ..evidence }).collect()
+}
+
+/// What a receipt proves; nothing when it is of another release.
+#[must_use]
+pub fn evidence_of_receipt(receipt: &Value, release: &str) -> Vec<Evidence> {
+    let (Some(to), true) = (text(receipt, "/spec/to"), text(receipt, "/spec/release") == Some(release)) else { return Vec::new() };
+    let name = text(receipt, "/metadata/name").unwrap_or_default();
+    let words = format!("UpgradeReceipt {name}: {to}").into();
+    let kind = match text(receipt, "/spec/kind") {
+        Some("MetadataMigration") => EvidenceKind::MigrateCall { to: Some(to.into()) },
+        _ => EvidenceKind::GuardedUpgrade { to: to.into() },
+    };
+    vec![Evidence { kind, text: words, place: None }]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definitions_are_read_and_name_what_the_design_asks_for() {
+        for (text, plural, short) in [(GUARDED_UPGRADE_CRD, "guardedupgrades", "gu"), (UPGRADE_RECEIPT_CRD, "upgradereceipts", "ur")] {
+            let crd: Value = serde_yaml::from_str(text).unwrap();
+            assert_eq!(crd["metadata"]["name"], format!("{plural}.{GROUP}"));
+            assert_eq!(crd["spec"]["names"]["shortNames"][0], short);
+            assert!(crd["spec"]["names"]["categories"].as_array().unwrap().contains(&json!("milvus")));
+            assert!(!crd["spec"]["versions"][0]["additionalPrinterColumns"].as_array().unwrap().is_empty());
+            assert!(text.contains("x-kubernetes-validations"));
+        }
+    }
+
+    #[test]
+    fn prepared_counts_for_the_generation_that_it_was_said_for() {
+        let upgrade = |generation: i64, seen: i64| json!({"metadata": {"generation": generation}, "status": {"conditions": [{"type": "Prepared", "status": "True", "observedGeneration": seen}]}});
+        assert!(is_prepared(&upgrade(2, 2)) && !is_prepared(&upgrade(3, 2)));
+    }
+
+    #[test]
+    fn evidence_names_its_target_and_its_acknowledgements() {
+        let mut upgrade = guarded_upgrade("db", "m", "2.6.15");
+        upgrade["metadata"]["annotations"] = json!({"guard.milvus-guard.dev/ack": "MV503 moved-with-mc"});
+        let texts: Vec<String> = evidence_of_upgrade(&upgrade).iter().map(|evidence| evidence.text.to_string()).collect();
+        assert_eq!(texts, ["GuardedUpgrade m to 2.6.15", "MV503 acknowledged: moved-with-mc"]);
+        let receipt = json!({"metadata": {"name": "m-1"}, "spec": {"release": "m", "to": "2.2.16", "kind": "MetadataMigration"}});
+        assert!(matches!(evidence_of_receipt(&receipt, "m")[0].kind, EvidenceKind::MigrateCall { .. }));
+        assert!(evidence_of_receipt(&receipt, "other").is_empty());
+    }
+}

@@ -1,0 +1,96 @@
+//! What the gates know of the cluster, behind one trait: verdicts are made from a snapshot, whether a cache, a file or a test gives it.
+
+pub mod memory;
+pub mod running;
+pub mod watch;
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use serde_json::Value;
+
+use crate::admission::release::Driver;
+
+pub use memory::Snapshot;
+pub use watch::Watched;
+
+/// The kinds of objects that are cached. Each is narrowed by labels to what Milvus releases have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// Deployments of components.
+    Deployment,
+    /// Their ReplicaSets.
+    ReplicaSet,
+    /// Claims.
+    Claim,
+    /// `GuardedUpgrade`.
+    GuardedUpgrade,
+    /// `UpgradeReceipt`.
+    UpgradeReceipt,
+    /// Namespaces, for modes.
+    Namespace,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Deployment, Self::ReplicaSet, Self::Claim, Self::GuardedUpgrade, Self::UpgradeReceipt, Self::Namespace];
+
+    /// API version and kind.
+    #[must_use]
+    pub const fn api(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Deployment => ("apps/v1", "Deployment"),
+            Self::ReplicaSet => ("apps/v1", "ReplicaSet"),
+            Self::Claim => ("v1", "PersistentVolumeClaim"),
+            Self::GuardedUpgrade => ("guard.milvus-guard.dev/v1alpha1", "GuardedUpgrade"),
+            Self::UpgradeReceipt => ("guard.milvus-guard.dev/v1alpha1", "UpgradeReceipt"),
+            Self::Namespace => ("v1", "Namespace"),
+        }
+    }
+}
+
+/// Why the API server did not give an object; never with a part of it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the API server could not be asked: {0}")]
+pub struct ReadError(pub String);
+
+/// What the gates know of the cluster.
+pub trait Cluster: Send + Sync + 'static {
+    /// The cached objects of a kind in a namespace (of the cluster, for namespaces themselves: pass ``).
+    fn objects(&self, kind: Kind, namespace: &str) -> Vec<Arc<Value>>;
+
+    /// Kubernetes' version, where it is known.
+    fn kubernetes(&self) -> Option<(u32, u32)>;
+
+    /// Whether all caches were filled once.
+    fn is_ready(&self) -> bool;
+
+    /// The object that stores a revision, asked for by its name; nothing when there is none.
+    fn release<'a>(&'a self, namespace: &'a str, name: &'a str, revision: u32, driver: Driver) -> BoxFuture<'a, Result<Option<Value>, ReadError>>;
+
+    /// A `GuardedUpgrade` as the API server has it now: the cache may lag behind a person.
+    fn guarded_upgrade<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Value>, ReadError>>;
+
+    /// One cached object.
+    fn object(&self, kind: Kind, namespace: &str, name: &str) -> Option<Arc<Value>> {
+        self.objects(kind, namespace).into_iter().find(|object| text(object, "/metadata/name") == Some(name))
+    }
+}
+
+/// The text at a JSON pointer.
+#[must_use]
+pub fn text<'v>(object: &'v Value, pointer: &str) -> Option<&'v str> {
+    object.pointer(pointer).and_then(Value::as_str)
+}
+
+/// A label of an object.
+#[must_use]
+pub fn label<'v>(object: &'v Value, name: &str) -> Option<&'v str> {
+    object.pointer("/metadata/labels")?.get(name)?.as_str()
+}
+
+/// An annotation of an object.
+#[must_use]
+pub fn annotation<'v>(object: &'v Value, name: &str) -> Option<&'v str> {
+    object.pointer("/metadata/annotations")?.get(name)?.as_str()
+}

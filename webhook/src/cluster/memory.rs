@@ -1,0 +1,73 @@
+//! A cluster of a few objects: for tests, and for judging a stored review offline.
+
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, ready};
+use serde_json::Value;
+
+use super::{Cluster, Kind, ReadError, text};
+use crate::admission::release::Driver;
+
+/// Objects as the API server would give them.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    objects: Vec<Arc<Value>>,
+    /// Kubernetes' version.
+    pub kubernetes: Option<(u32, u32)>,
+}
+
+impl Snapshot {
+    /// A cluster with these objects.
+    #[must_use]
+    pub fn new(objects: impl IntoIterator<Item = Value>) -> Self {
+        Self { objects: objects.into_iter().map(Arc::new).collect(), kubernetes: None }
+    }
+
+    /// The same with another object; one of the same kind, namespace and name is replaced.
+    pub fn put(&mut self, object: Value) {
+        let key = |object: &Value| ["/kind", "/metadata/namespace", "/metadata/name"].map(|pointer| text(object, pointer).map(str::to_owned));
+        let new = key(&object);
+        self.objects.retain(|known| key(known) != new);
+        self.objects.push(Arc::new(object));
+    }
+
+    fn find(&self, api: (&str, &str), namespace: &str, name: &str) -> Option<Value> {
+        let is_it = |object: &&Arc<Value>| {
+            text(object, "/apiVersion") == Some(api.0)
+                && text(object, "/kind") == Some(api.1)
+                && text(object, "/metadata/namespace").unwrap_or_default() == namespace
+                && text(object, "/metadata/name") == Some(name)
+        };
+        self.objects.iter().find(is_it).map(|object| Value::clone(object))
+    }
+}
+
+impl Cluster for Snapshot {
+    fn objects(&self, kind: Kind, namespace: &str) -> Vec<Arc<Value>> {
+        let (version, name) = kind.api();
+        let is_it = |object: &&Arc<Value>| {
+            text(object, "/kind") == Some(name)
+                && text(object, "/apiVersion") == Some(version)
+                && (kind == Kind::Namespace || text(object, "/metadata/namespace").unwrap_or_default() == namespace)
+        };
+        self.objects.iter().filter(is_it).cloned().collect()
+    }
+
+    fn kubernetes(&self) -> Option<(u32, u32)> {
+        self.kubernetes
+    }
+
+    fn is_ready(&self) -> bool {
+        true
+    }
+
+    fn release<'a>(&'a self, namespace: &'a str, name: &'a str, revision: u32, driver: Driver) -> BoxFuture<'a, Result<Option<Value>, ReadError>> {
+        let kind = if driver == Driver::Secret { "Secret" } else { "ConfigMap" };
+        ready(Ok(self.find(("v1", kind), namespace, &format!("sh.helm.release.v1.{name}.v{revision}")))).boxed()
+    }
+
+    fn guarded_upgrade<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Value>, ReadError>> {
+        ready(Ok(self.find(Kind::GuardedUpgrade.api(), namespace, name))).boxed()
+    }
+}

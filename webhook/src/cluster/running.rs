@@ -1,0 +1,147 @@
+//! What runs: the pod templates of the ReplicaSets that have pods. Deployments tell what is wanted, releases what was asked for.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{Cluster, Kind, annotation, text};
+use crate::admission::workload::is_component;
+
+const REVISION: &str = "deployment.kubernetes.io/revision";
+
+/// A ReplicaSet that serves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Serving {
+    /// The Deployment that owns it.
+    pub deployment: Arc<str>,
+    /// The `component` label.
+    pub component: Arc<str>,
+    /// `app.kubernetes.io/name`: tells one Milvus of a release from another.
+    pub label: Arc<str>,
+    /// Pods that it has; none where the Deployment was scaled to zero and this is what it ran last.
+    pub pods: u64,
+    /// The ReplicaSet.
+    pub object: Arc<Value>,
+}
+
+impl Serving {
+    /// The pod template.
+    #[must_use]
+    pub fn template(&self) -> &Value {
+        self.object.pointer("/spec/template").unwrap_or(&Value::Null)
+    }
+
+    /// The image of the component's container.
+    #[must_use]
+    pub fn image(&self) -> Option<&str> {
+        image(self.template(), &self.component)
+    }
+
+    /// Which configuration its pods started with.
+    #[must_use]
+    pub fn config_checksum(&self) -> Option<&str> {
+        self.template().pointer("/metadata/annotations")?.get("checksum/config")?.as_str()
+    }
+}
+
+/// The image of the container that is named like the component, else of the only one.
+#[must_use]
+pub fn image<'v>(template: &'v Value, component: &str) -> Option<&'v str> {
+    let containers = template.pointer("/spec/containers")?.as_array()?;
+    let named = containers.iter().find(|container| text(container, "/name") == Some(component));
+    text(named.or(if containers.len() == 1 { containers.first() } else { None })?, "/image")
+}
+
+/// What serves of a release: per Deployment the ReplicaSets with pods, or where none has any, the newest.
+#[must_use]
+pub fn serving(cluster: &dyn Cluster, namespace: &str, release: &str) -> Vec<Serving> {
+    let of_release = |object: &&Arc<Value>| pod_label(object, "app.kubernetes.io/instance") == Some(release);
+    let all = cluster.objects(Kind::ReplicaSet, namespace);
+    from_sets(all.iter().filter(of_release))
+}
+
+/// What serves of one Deployment.
+#[must_use]
+pub fn serving_of(cluster: &dyn Cluster, namespace: &str, deployment: &str) -> Vec<Serving> {
+    let all = cluster.objects(Kind::ReplicaSet, namespace);
+    from_sets(all.iter().filter(|object| owner(object) == Some(deployment)))
+}
+
+fn from_sets<'o>(sets: impl Iterator<Item = &'o Arc<Value>>) -> Vec<Serving> {
+    let mut all: Vec<(Serving, u64)> = sets.filter_map(|object| Some((read(object)?, revision(object)))).collect();
+    // The newest first, so that among those without pods the newest speaks.
+    all.sort_by(|(a, a_revision), (b, b_revision)| a.deployment.cmp(&b.deployment).then(b_revision.cmp(a_revision)));
+    let mut serving: Vec<Serving> = Vec::new();
+    for (set, _) in &all {
+        let has_pods = |other: &Serving| other.deployment == set.deployment && other.pods > 0;
+        let is_last = !all.iter().any(|(other, _)| has_pods(other)) && !serving.iter().any(|other| other.deployment == set.deployment);
+        if set.pods > 0 || is_last {
+            serving.push(set.clone());
+        }
+    }
+    serving
+}
+
+fn read(object: &Arc<Value>) -> Option<Serving> {
+    let component = pod_label(object, "component").filter(|component| is_component(component))?;
+    Some(Serving {
+        deployment: owner(object)?.into(),
+        component: component.into(),
+        label: pod_label(object, "app.kubernetes.io/name").unwrap_or("milvus").into(),
+        pods: object.pointer("/status/replicas").and_then(Value::as_u64).unwrap_or_default(),
+        object: Arc::clone(object),
+    })
+}
+
+fn pod_label<'v>(object: &'v Value, name: &str) -> Option<&'v str> {
+    object.pointer("/spec/template/metadata/labels")?.get(name)?.as_str()
+}
+
+fn owner(object: &Value) -> Option<&str> {
+    let owners = object.pointer("/metadata/ownerReferences")?.as_array()?;
+    owners.iter().find(|owner| text(owner, "/kind") == Some("Deployment")).and_then(|owner| text(owner, "/name"))
+}
+
+fn revision(object: &Value) -> u64 {
+    annotation(object, REVISION).and_then(|revision| revision.parse().ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::cluster::Snapshot;
+
+    /// A ReplicaSet of a Deployment.
+    pub(crate) fn replica_set(deployment: &Value, revision: u64, pods: u64) -> Value {
+        let name = deployment["metadata"]["name"].as_str().unwrap();
+        json!({
+            "apiVersion": "apps/v1", "kind": "ReplicaSet",
+            "metadata": {"name": format!("{name}-{revision}"), "namespace": deployment["metadata"]["namespace"], "annotations": {REVISION: revision.to_string()},
+                "ownerReferences": [{"apiVersion": "apps/v1", "kind": "Deployment", "name": name, "uid": "u", "controller": true}]},
+            "spec": {"replicas": pods, "template": deployment["spec"]["template"]}, "status": {"replicas": pods}
+        })
+    }
+
+    fn deployment(tag: &str) -> Value {
+        json!({"metadata": {"name": "m-milvus-proxy", "namespace": "db"}, "spec": {"template": {
+            "metadata": {"labels": {"app.kubernetes.io/instance": "m", "app.kubernetes.io/name": "milvus", "component": "proxy"}},
+            "spec": {"containers": [{"name": "side", "image": "envoy:1"}, {"name": "proxy", "image": format!("milvusdb/milvus:{tag}")}]}}}})
+    }
+
+    #[test]
+    fn pods_tell_what_serves_and_without_any_the_newest_set() {
+        let sets = |pods: [u64; 3]| {
+            ["v2.3.11", "v2.4.16", "v2.5.16"].iter().zip(pods).enumerate().map(|(i, (tag, pods))| replica_set(&deployment(tag), i as u64 + 1, pods))
+        };
+        let images = |pods| {
+            let cluster = Snapshot::new(sets(pods));
+            serving(&cluster, "db", "m").iter().map(|serving| serving.image().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(images([0, 2, 0]), ["milvusdb/milvus:v2.4.16"]);
+        assert_eq!(images([0, 1, 1]), ["milvusdb/milvus:v2.5.16", "milvusdb/milvus:v2.4.16"]);
+        assert_eq!(images([0, 0, 0]), ["milvusdb/milvus:v2.5.16"]);
+        assert!(serving(&Snapshot::new(sets([1, 1, 1])), "db", "other").is_empty());
+    }
+}
