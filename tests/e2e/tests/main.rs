@@ -13,3 +13,4 @@
 
 mod chart_renders_as_the_real_one;
 mod harness;
+mod webhook_runs;

@@ -1,0 +1,43 @@
+//! The real program answers the API server over TLS, registered with the URL form swapped in.
+
+use milvus_guard_e2e::commands::Program;
+use milvus_guard_e2e::sandbox::Sandbox;
+use milvus_guard_e2e::webhook::{Guard, register};
+
+const STORAGE: &str = "
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingWebhookConfiguration
+metadata: {name: webhook-runs}
+webhooks:
+- name: helm-storage.guard.milvus-guard.dev
+  admissionReviewVersions: [v1]
+  sideEffects: NoneOnDryRun
+  failurePolicy: Fail
+  timeoutSeconds: 5
+  clientConfig: {service: {name: milvus-guard, namespace: milvus-guard, path: /gates/helm-storage}}
+  objectSelector: {matchLabels: {owner: helm}}
+  rules: [{apiGroups: [''], apiVersions: [v1], operations: [CREATE], resources: [secrets, configmaps]}]
+";
+
+#[tokio::test]
+async fn a_release_goes_through_the_webhook_and_not_without_it() {
+    let Some(sandbox) = Sandbox::new("webhook-runs").await else { return };
+    let user = sandbox.plane.admin().await;
+    let mut guard = Guard::start(sandbox.plane, &user, "webhook-runs", &["--client-ca", sandbox.plane.authority_file().to_str().unwrap()]).await;
+    let registered = register(&sandbox.admin, &user.kubeconfig, STORAGE, guard.authority().certificate(), guard.port(), &[&sandbox.namespace]).await;
+    let chart = sandbox.chart("4.2.58");
+    let set = "--set=cluster.enabled=false,etcd.replicaCount=1,minio.mode=standalone,pulsarv3.enabled=false";
+    let install = |name: &str| sandbox.helm(Program::Helm3, ["install", name, chart.to_str().unwrap(), set]);
+    install("m").ok().await;
+    assert!(guard.metrics().contains("helm"), "{}", guard.metrics());
+
+    guard.process().kill();
+    let refused = install("n").fails().await;
+    assert!(refused.stderr.contains("failed calling webhook"), "{refused}");
+    guard.restart().await;
+    install("n").ok().await;
+
+    guard.process().kill();
+    registered.take_away(&sandbox.admin).await;
+    install("o").ok().await;
+}
