@@ -116,7 +116,10 @@ impl Page<'_> {
 
     fn finding(&mut self, finding: &Finding) -> String {
         let labels: Vec<Label> = finding.locations.iter().map(|label| Label { text: clean::line(&label.text).into_owned(), ..label.clone() }).collect();
-        let mut notes = vec![Level::NOTE.with_name("release").message(release_line(&finding.release))];
+        let mut notes = Vec::new();
+        if is_known(&finding.release) {
+            notes.push(Level::NOTE.with_name("release").message(release_line(&finding.release)));
+        }
         for note in &finding.evidence {
             let text = match &note.place {
                 Some(place) => format!("{} ({})", note.text, clean::line(&place.to_string())),
@@ -209,6 +212,11 @@ fn severity_name(severity: Severity) -> &'static str {
         Severity::Warning => "warning",
         Severity::Info => "info",
     }
+}
+
+/// Whether anything is known of a release: a file that cannot be read has none.
+fn is_known(release: &ReleaseSummary) -> bool {
+    release.form != Form::Values || [&release.chart, &release.milvus].into_iter().any(Option::is_some) || release.name.is_some() || release.namespace.is_some()
 }
 
 /// Who a finding is about: `prod/milvus (Flux), chart 5.0.19, Milvus 2.6.15`.
