@@ -311,6 +311,13 @@ fn field_differs(before: &Release, after: &Release, field: Field) -> Option<bool
         }
         Field::QueueAddress => facts::facts_differ(&before.queue, &after.queue, |queue| queue.address.clone()),
         Field::MetadataEndpoints => facts::facts_differ(&before.metadata, &after.metadata, |store| store.external_endpoints.clone()),
+        Field::MetadataCluster => match (before.metadata.known(), after.metadata.known()) {
+            (Some(before), Some(after)) => {
+                let (before, after) = (&before.external_endpoints, &after.external_endpoints);
+                Some(before != after && !before.iter().any(|endpoint| after.contains(endpoint)))
+            }
+            _ => None,
+        },
         Field::MetadataRootPath => facts::facts_differ(&before.metadata, &after.metadata, |store| store.root_path.clone()),
         Field::MetadataMysql => facts::facts_differ(&before.metadata, &after.metadata, |store| store.mysql),
         Field::ObjectStoreKind => facts::facts_differ(&before.objects, &after.objects, |store| store.kind),

@@ -108,6 +108,8 @@ pub enum Field {
     QueueAddress,
     /// External metadata endpoints, or the chart's own against external ones.
     MetadataEndpoints,
+    /// The etcd cluster: endpoints that have none in common.
+    MetadataCluster,
     /// Metadata root path.
     MetadataRootPath,
     /// MySQL as metadata store.
