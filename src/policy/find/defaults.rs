@@ -167,7 +167,8 @@ pub(crate) fn copied_defaults(facts: &Facts<'_>, find: &CopiedFind) -> Vec<Hit> 
     if count < find.at_least || u64::from(count) * 100 < u64::from(total) * u64::from(find.share_percent) {
         return Vec::new();
     }
-    vec![Hit::new("copied").with("count", count.to_string()).with("total", total.to_string()).with("chart", chart.to_string()).placed(first.as_ref())]
+    let hit = Hit::new("copied").with("count", count.to_string()).with("total", total.to_string()).with("chart", chart.to_string()).placed(first.as_ref());
+    vec![Hit { listed: "the first of them".to_owned(), ..hit }]
 }
 
 fn leaves(node: &Node) -> u64 {

@@ -85,5 +85,6 @@ pub(crate) fn gaps(facts: &Facts<'_>, find: &GapsFind) -> Vec<Hit> {
     let open = |flag: &&Flag| matches!(flag.kind, FlagKind::OpenTag | FlagKind::OpenChart);
     let is_told = |gap: &NotChecked| after.declaration.flags.iter().filter(open).any(|flag| gap.place.as_ref() == Some(&flag.place));
     let wanted = after.declaration.gaps.iter().filter(|gap| find.kinds.contains(&gap.kind) && !is_told(gap));
-    wanted.map(|gap| Hit::new(&*gap.reason).with("reason", &*gap.reason).with("gap", word(gap.kind)).placed(gap.place.as_ref())).collect()
+    let hit = |gap: &NotChecked| Hit::new(&*gap.reason).with("reason", &*gap.reason).with("gap", word(gap.kind)).placed(gap.place.as_ref());
+    wanted.map(|gap| Hit { listed: "this part".to_owned(), ..hit(gap) }).collect()
 }

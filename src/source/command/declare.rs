@@ -321,7 +321,13 @@ impl<'d> JobDeclarer<'d, '_> {
     fn add_unknown_arguments(&self, declaration: &mut Declaration, extra: &[&Word]) {
         let file = self.file.file;
         for word in extra {
-            let reason = format!("the arguments in `{}` are not known here: what they set is not checked", file.expression(word));
+            let written = file.expression(word);
+            // A word without any expansion is one that a condition puts into an array of arguments.
+            let reason = if written.contains(['$', '{', '`', '%', '@']) {
+                format!("the arguments in `{written}` are not known here: what they set is not checked")
+            } else {
+                format!("whether `{written}` is given depends on a condition of the script: what it sets is not checked")
+            };
             declaration.gaps.push(gap_at(file.place(&word.bytes), NotCheckedKind::PartlyChecked, &reason));
         }
         if !extra.is_empty() {

@@ -430,6 +430,10 @@ fn what_cannot_be_told_is_said() {
     assert_eq!(gaps("helm $ACTION milvus milvus/milvus\n").len(), 1);
     assert!(gaps("helm upgrade etcd \"$CHART\" # milvus\n").is_empty());
     assert_eq!(one("helm upgrade m milvus/milvus --set a=b $EXTRA\n").gaps.len(), 1);
+    let reason = |text: &str| one(text).gaps[0].reason.to_string();
+    assert!(reason("helm upgrade m milvus/milvus --set a=b $EXTRA\n").starts_with("the arguments in `$EXTRA` are not known"));
+    let array = "ARGS=()\nif [ -n \"$TAG\" ]; then ARGS+=(--set image.all.tag=$TAG); fi\nhelm upgrade m milvus/milvus \"${ARGS[@]}\"\n";
+    assert_eq!(reason(array), "whether `--set` is given depends on a condition of the script: what it sets is not checked");
     let declaration = one("helm $GLOBAL upgrade $FLAGS $RELEASE milvus/milvus\n");
     assert!(declaration.name.is_unknown());
     assert_eq!(declaration.gaps.len(), 2);
