@@ -68,7 +68,7 @@ fn judge(arguments: &CheckArguments, given: &Given, inputs: &Inputs, base: Optio
             pair::pair(before.declarations, declarations)
         }
     };
-    pairs.retain(|pair| pair.after.as_ref().or(pair.before.as_ref()).is_some_and(|declaration| inputs.holds(&declaration.path)));
+    pairs.retain(|pair| pair.after.as_ref().or(pair.before.as_ref()).is_some_and(|declaration| inputs.concerns(declaration)));
     gaps.retain(|gap| inputs.holds(&gap.file));
     let in_base: Vec<Option<Declaration>> = pairs.iter().map(|pair| pair.before.clone()).collect();
     given.fill_in(&mut pairs);

@@ -1,16 +1,25 @@
 //! What is read of a tree: files of the scope, named values, standard input, and the rest of the tree where they refer to it.
 
+use std::collections::HashSet;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 
-use milvus_guard::model::declaration::{Lineage, NotCheckedKind};
+use milvus_guard::model::declaration::{Declaration, Form, Lineage, NotCheckedKind};
+use milvus_guard::source::nested::files_of_declaration;
 use milvus_guard::source::{self, Reading, SourceFile, Tree as _};
 
+use super::content::{self, NameKind};
 use super::scope::{Scope, relative_to};
 use super::walk::{self, Walked};
+
+/// Files and folders that are walked around the scope where no git tree bounds them.
+const MAX_ENTRIES_OUTSIDE_GIT: usize = 20_000;
+
+/// Files of a scope of which each is looked up.
+const SMALL_SCOPE: usize = 500;
 
 /// The path of standard input.
 const STDIN: &str = "-";
@@ -53,9 +62,11 @@ impl Inputs {
         if !inputs.leaves_something_open() {
             return Ok(inputs);
         }
-        let Self { scope, .. } = inputs;
-        let whole = scope.whole();
-        let mut walked = walk::walk(&whole, named.limit_bytes);
+        let whole = inputs.scope.whole();
+        // A folder outside of git may be as large as a home folder.
+        let most = if whole.is_git { usize::MAX } else { MAX_ENTRIES_OUTSIDE_GIT };
+        let Some(mut walked) = walk::walk_at_most(&whole, named.limit_bytes, most) else { return Ok(inputs) };
+        let scope = inputs.scope;
         // What the user named is looked at whatever git ignores.
         let missing: Vec<String> = scope.files.iter().filter(|file| !walked.tree.holds(file)).cloned().collect();
         walked.add(&missing);
@@ -83,19 +94,39 @@ impl Inputs {
         path == STDIN || self.scope.holds(path)
     }
 
+    /// Whether a release is judged: something of it lies in the scope.
+    pub(crate) fn concerns(&self, declaration: &Declaration) -> bool {
+        files_of_declaration(declaration).any(|file| self.holds(file))
+    }
+
     /// How many files were looked at.
     pub(crate) fn count_files(&self) -> usize {
         let beside_the_tree = self.walked.candidates.iter().filter(|file| *file.path == *STDIN).count();
         self.walked.tree.paths().iter().filter(|path| self.scope.holds(path)).count() + beside_the_tree
     }
 
-    /// Whether the scope is a part of a work tree and says something that other parts may complete: a repository, values, an overlay.
+    /// Whether the scope is a part of a tree and says something that other parts may complete: a repository, values, an overlay, who deploys a chart or takes
+    /// a values file.
     fn leaves_something_open(&self) -> bool {
         let is_open = |kind: NotCheckedKind| kind == NotCheckedKind::PartlyChecked;
-        let Reading { declarations, gaps, .. } = &self.reading;
-        let may_be_told_elsewhere = gaps.iter().any(|gap| is_open(gap.kind))
-            || declarations.iter().any(|declaration| declaration.chart.lineage == Lineage::Unknown || declaration.gaps.iter().any(|gap| is_open(gap.kind)));
-        self.scope.is_git && self.scope.is_a_part() && may_be_told_elsewhere
+        let Reading { declarations, gaps, claimed, .. } = &self.reading;
+        let may_be_told_elsewhere = |declaration: &Declaration| {
+            declaration.chart.lineage == Lineage::Unknown
+                || matches!(declaration.identity.form, Form::Umbrella | Form::Values)
+                || declaration.gaps.iter().any(|gap| is_open(gap.kind))
+        };
+        let is_told_elsewhere = gaps.iter().any(|gap| is_open(gap.kind)) || declarations.iter().any(may_be_told_elsewhere);
+        self.scope.is_a_part() && (is_told_elsewhere || self.has_unused_yaml(declarations, claimed))
+    }
+
+    /// Whether a YAML file of the scope that mentions Milvus, or any one of a small scope, belongs to no release: values need not mention it.
+    fn has_unused_yaml(&self, declarations: &[Declaration], claimed: &[Arc<str>]) -> bool {
+        let used: HashSet<&str> = declarations.iter().flat_map(files_of_declaration).chain(claimed).map(|file| &**file).collect();
+        let all = self.walked.tree.paths();
+        let named =
+            all.iter().filter(|path| all.len() <= SMALL_SCOPE || self.scope.files.binary_search_by(|file| (**file).cmp(path)).is_ok()).map(|path| &**path);
+        let mentioning = self.walked.candidates.iter().map(|file| &*file.path).filter(|path| *path != STDIN);
+        named.chain(mentioning).any(|path| content::kind_of(walk::file_name(path)) == NameKind::Yaml && !used.contains(path))
     }
 }
 

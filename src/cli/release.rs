@@ -17,7 +17,7 @@ pub(crate) const MAX_FILE_BYTES: u64 = 10 << 20;
 /// When it cannot be read, or declares several releases, or none of this name.
 pub(crate) fn find(path: &Path, release: Option<&str>) -> anyhow::Result<(Inputs, Option<Declaration>)> {
     let inputs = Inputs::read(Named { paths: &[path.to_owned()], values: &[], limit_bytes: MAX_FILE_BYTES })?;
-    let mut found: Vec<Declaration> = inputs.reading.declarations.iter().filter(|declaration| inputs.holds(&declaration.path)).cloned().collect();
+    let mut found: Vec<Declaration> = inputs.reading.declarations.iter().filter(|declaration| inputs.concerns(declaration)).cloned().collect();
     if let Some(name) = release {
         found.retain(|declaration| declaration.identity.name.as_deref() == Some(name));
         if found.is_empty() {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fs::{File, Metadata};
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
@@ -38,6 +39,18 @@ pub(crate) struct Walked {
 
 /// Walks the scope and reads what can matter.
 pub(crate) fn walk(scope: &Scope, limit_bytes: u64) -> Walked {
+    walk_while(scope, limit_bytes, usize::MAX).0
+}
+
+/// As [`walk`]; nothing where there are more files and folders than this.
+pub(crate) fn walk_at_most(scope: &Scope, limit_bytes: u64, entries: usize) -> Option<Walked> {
+    let (walked, is_complete) = walk_while(scope, limit_bytes, entries);
+    is_complete.then_some(walked)
+}
+
+/// Walks until there are too many entries; and whether there were not.
+fn walk_while(scope: &Scope, limit_bytes: u64, entries: usize) -> (Walked, bool) {
+    let seen = AtomicUsize::new(0);
     let mut found = Found::default();
     let mut looker = Looker { root: &scope.root, limit_bytes, buffer: Vec::new(), found: Found::default() };
     for file in &scope.files {
@@ -52,10 +65,10 @@ pub(crate) fn walk(scope: &Scope, limit_bytes: u64) -> Walked {
         }
         builder.hidden(false).ignore(false).git_global(false).follow_links(false);
         builder.filter_entry(|entry| !NOT_OF_THE_TREE.iter().any(|name| entry.depth() > 0 && entry.file_name() == *name));
-        builder.build_parallel().visit(&mut Lookers { root: &scope.root, limit_bytes, all: &all });
+        builder.build_parallel().visit(&mut Lookers { root: &scope.root, limit_bytes, all: &all, seen: &seen, most: entries });
         found.extend(all.into_inner().unwrap_or_else(PoisonError::into_inner));
     }
-    found.finish(scope.root.clone(), limit_bytes)
+    (found.finish(scope.root.clone(), limit_bytes), seen.into_inner() <= entries)
 }
 
 impl Walked {
@@ -160,22 +173,30 @@ struct Lookers<'a> {
     root: &'a Path,
     limit_bytes: u64,
     all: &'a Mutex<Found>,
+    /// Entries so far, of all threads.
+    seen: &'a AtomicUsize,
+    most: usize,
 }
 
 impl<'a> ParallelVisitorBuilder<'a> for Lookers<'a> {
     fn build(&mut self) -> Box<dyn ParallelVisitor + 'a> {
         let looker = Looker { root: self.root, limit_bytes: self.limit_bytes, buffer: Vec::new(), found: Found::default() };
-        Box::new(Visitor { looker, all: self.all })
+        Box::new(Visitor { looker, all: self.all, seen: self.seen, most: self.most })
     }
 }
 
 struct Visitor<'a> {
     looker: Looker<'a>,
     all: &'a Mutex<Found>,
+    seen: &'a AtomicUsize,
+    most: usize,
 }
 
 impl ParallelVisitor for Visitor<'_> {
     fn visit(&mut self, entry: Result<DirEntry, ignore::Error>) -> WalkState {
+        if self.seen.fetch_add(1, Ordering::Relaxed) >= self.most {
+            return WalkState::Quit;
+        }
         match entry {
             Ok(entry) => self.looker.entry(&entry),
             Err(error) => self.looker.failed(&error),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::declaration::{Layer, SetKind};
+use crate::model::declaration::{Declaration, Layer, SetKind};
 use crate::model::place::{Origin, Place};
 use crate::model::value::{Entry, Lookup, Node, Table, Value, escape_key};
 
@@ -166,6 +166,14 @@ pub fn files_of(layers: &[Layer]) -> impl Iterator<Item = &Arc<str>> {
         Layer::Table { values, .. } => of_node(values),
         Layer::Set { .. } | Layer::Unseen { .. } => None,
     })
+}
+
+/// The files that a declaration is made of: its own, its chart's, the lock, and those of its values.
+pub fn files_of_declaration(declaration: &Declaration) -> impl Iterator<Item = &Arc<str>> {
+    let chart = &declaration.chart;
+    let lock = declaration.lock.as_ref().and_then(|lock| lock.version.place());
+    let places = [Some(&declaration.place), chart.name.place(), chart.version.place(), chart.repository.place(), lock, declaration.image.place()];
+    std::iter::once(&declaration.path).chain(places.into_iter().flatten().map(|place| &place.file)).chain(files_of(&declaration.layers))
 }
 
 #[cfg(test)]
