@@ -15,6 +15,10 @@ use milvus_guard::source::{self, SourceFile, pair};
 #[allow(dead_code, reason = "the tree itself is used by the other benchmark")]
 mod tree;
 
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const DOCUMENTS: usize = 2_000;
 const ROUNDS: usize = 11;
 
