@@ -4,6 +4,7 @@ pub mod catalogue;
 pub mod change;
 pub mod coalesce;
 pub mod declaration;
+pub mod entries;
 pub mod finding;
 pub mod helm;
 pub mod json;

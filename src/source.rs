@@ -150,11 +150,20 @@ pub struct Reading {
 impl Reading {
     /// Adds another reading.
     pub fn extend(&mut self, other: Self) {
-        self.declarations.extend(other.declarations);
-        self.gaps.extend(other.gaps);
-        self.evidence.extend(other.evidence);
-        self.claimed.extend(other.claimed);
-        self.idle.extend(other.idle);
+        add(&mut self.declarations, other.declarations);
+        add(&mut self.gaps, other.gaps);
+        add(&mut self.evidence, other.evidence);
+        add(&mut self.claimed, other.claimed);
+        add(&mut self.idle, other.idle);
+    }
+}
+
+/// Adds items; into an empty list they are not moved.
+fn add<T>(all: &mut Vec<T>, mut more: Vec<T>) {
+    if all.is_empty() {
+        *all = more;
+    } else {
+        all.append(&mut more);
     }
 }
 
@@ -203,8 +212,9 @@ fn read_files(context: &Context<'_>) -> Reading {
         reading
     };
     let readings: Vec<Reading> = context.files.par_iter().map(read).collect();
-    let mut all = Reading::default();
-    for reading in readings {
+    let mut all = Reading { declarations: Vec::with_capacity(readings.iter().map(|reading| reading.declarations.len()).sum()), ..Reading::default() };
+    for mut reading in readings {
+        all.declarations.append(&mut reading.declarations);
         all.extend(reading);
     }
     all

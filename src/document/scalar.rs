@@ -2,7 +2,9 @@
 //!
 //! The rules are those of `resolve.go` and `decode.go` in go.yaml.in/yaml/v2 v2.4.4, and of `convertToJSONableObject` in sigs.k8s.io/yaml v1.6.0.
 
-use super::yaml::{Kind, Node, Style};
+use std::sync::Arc;
+
+use super::yaml::{Kind, Style};
 
 /// A scalar with its type.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,10 +57,13 @@ fn typed<'t>(text: &'t str, style: Style, tag: Option<&str>) -> Result<Scalar<'t
 ///
 /// # Errors
 /// In words, where Helm refuses the whole file: a key that is null, a collection, or a number beyond `i64`.
-pub fn key_of(key: &Node) -> Result<String, String> {
-    match &key.kind {
-        Kind::Scalar { text, templated: true, .. } => Ok(text.to_string()),
-        Kind::Scalar { text, style, tag, .. } => key_text(typed(text, *style, tag.as_deref())?),
+pub fn key_of(key: &Kind) -> Result<Arc<str>, String> {
+    match key {
+        Kind::Scalar { text, templated: true, .. } => Ok(Arc::clone(text)),
+        Kind::Scalar { text, style, tag, .. } => match typed(text, *style, tag.as_deref())? {
+            Scalar::Text(_) => Ok(Arc::clone(text)),
+            other => key_text(other).map(Into::into),
+        },
         Kind::Sequence(_) | Kind::Mapping(_) => Err("a key is a collection".into()),
     }
 }

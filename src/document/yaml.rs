@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span as ParserSpan};
 
@@ -76,8 +77,8 @@ pub struct Node {
 pub enum Kind {
     /// A scalar: its text after YAML's escapes, not yet typed.
     Scalar {
-        /// The text. Where `templated`, the source text between its ends.
-        text: Box<str>,
+        /// The text, shared by all that is made of it. Where `templated`, the source text between its ends.
+        text: Arc<str>,
         /// How it is written.
         style: Style,
         /// The core-schema suffix of an explicit tag (`str`, `int`, ...), or the tag as written.
@@ -111,6 +112,33 @@ pub struct Broken {
     pub bytes: Range<usize>,
     /// Whether a bound was exceeded (not an error of the author's YAML).
     pub limit: bool,
+}
+
+/// What a node is, however it keeps its parts.
+#[derive(Debug)]
+pub enum Shape<'n, N> {
+    /// A scalar; always [`Kind::Scalar`].
+    Scalar(&'n Kind),
+    /// A sequence.
+    Sequence(&'n [N]),
+    /// A mapping, in source order.
+    Mapping(&'n [(N, N)]),
+}
+
+/// A node of YAML: one of a document, or one that knows its file.
+pub trait Shaped: Sized {
+    /// What it is.
+    fn shape(&self) -> Shape<'_, Self>;
+}
+
+impl Shaped for Node {
+    fn shape(&self) -> Shape<'_, Self> {
+        match &self.kind {
+            scalar @ Kind::Scalar { .. } => Shape::Scalar(scalar),
+            Kind::Sequence(items) => Shape::Sequence(items),
+            Kind::Mapping(entries) => Shape::Mapping(entries),
+        }
+    }
 }
 
 impl Node {
@@ -289,8 +317,18 @@ fn document_ranges(text: &str) -> Vec<(Range<usize>, u32)> {
 
 fn parse_document(source: &str, masked: &Masked<'_>, bytes: Range<usize>, first_line: u32, column_shift: u32, limits: &Limits) -> Result<Document, Broken> {
     let text = masked.text.get(bytes.clone()).unwrap_or_default();
-    let mut builder =
-        Builder { source, masked, offset: bytes.start, first_line, column_shift, anchors: HashMap::new(), nodes_left: limits.nodes, end: Point::default() };
+    let mut builder = Builder {
+        source,
+        masked,
+        offset: bytes.start,
+        first_line,
+        column_shift,
+        anchors: HashMap::new(),
+        nodes_left: limits.nodes,
+        end: Point::default(),
+        open_entries: Vec::new(),
+        open_items: Vec::new(),
+    };
     // Comments are no nodes. Another crate of a build may switch the parser's feature for them on.
     let options = granit_parser::options! { block_nesting_limit: BLOCK_DEPTH, flow_nesting_limit: FLOW_DEPTH, emit_comments: false };
     let mut parser = Parser::new_from_str_with_options(text, options);
@@ -315,6 +353,9 @@ struct Builder<'s, 'm> {
     anchors: HashMap<usize, (Node, usize)>,
     nodes_left: usize,
     end: Point,
+    /// Entries and items of collections that are still open, the outer ones first: each collection is made once, of the right size.
+    open_entries: Vec<(Node, Node)>,
+    open_items: Vec<Node>,
 }
 
 type Events<'i> = Parser<'i, granit_parser::StrInput<'i>>;
@@ -357,7 +398,7 @@ impl Builder<'_, '_> {
             Event::Scalar(text, style, anchor, tag) => {
                 let bytes = start.start.byte..start.end.byte;
                 let templated = self.masked.touches(&bytes);
-                let text: Box<str> = if templated { self.source.get(bytes).unwrap_or_default().trim_end().into() } else { text.into() };
+                let text: Arc<str> = if templated { self.source.get(bytes).unwrap_or_default().trim_end().into() } else { text.into() };
                 let node = Node {
                     span: start,
                     kind: Kind::Scalar {
@@ -376,20 +417,22 @@ impl Builder<'_, '_> {
                 Ok(node)
             }
             Event::SequenceStart(_, anchor, _) => {
-                let mut items = Vec::new();
+                let first = self.open_items.len();
                 let end = loop {
                     let (event, span) = self.next(parser)?;
                     if matches!(event, Event::SequenceEnd) {
                         break self.span(span);
                     }
-                    items.push(self.node(parser, event, span)?);
+                    let item = self.node(parser, event, span)?;
+                    self.open_items.push(item);
                 };
+                let items: Vec<Node> = self.open_items.drain(first..).collect();
                 let node = Node { span: self.collection_span(start, items.last().map(|n| n.span), end), kind: Kind::Sequence(items) };
                 self.remember(anchor, &node, before - self.nodes_left + 1);
                 Ok(node)
             }
             Event::MappingStart(_, anchor, _) => {
-                let mut entries: Vec<(Node, Node)> = Vec::new();
+                let first = self.open_entries.len();
                 let mut last = None;
                 let end = loop {
                     let (event, span) = self.next(parser)?;
@@ -401,11 +444,12 @@ impl Builder<'_, '_> {
                     let value = self.node(parser, event, span)?;
                     last = Some(value.span);
                     if is_merge_key(&key) && !value.is_templated() {
-                        self.merge(&mut entries, value)?;
+                        self.merge(value)?;
                     } else {
-                        entries.push((key, value));
+                        self.open_entries.push((key, value));
                     }
                 };
+                let entries = self.open_entries.drain(first..).collect();
                 let node = Node { span: self.collection_span(start, last, end), kind: Kind::Mapping(dedupe(entries)) };
                 self.remember(anchor, &node, before - self.nodes_left + 1);
                 Ok(node)
@@ -424,7 +468,7 @@ impl Builder<'_, '_> {
 
     /// Entries of a merge key (`<<`) stand where the merge key stands, as go-yaml v2 (and so Helm, Flux and Kubernetes) reads them: they lose to what
     /// the mapping says after them and win over what it says before. The first of several sources wins.
-    fn merge(&mut self, entries: &mut Vec<(Node, Node)>, merged: Node) -> Result<(), Failure> {
+    fn merge(&mut self, merged: Node) -> Result<(), Failure> {
         let at = merged.span.start;
         let sources = match merged.kind {
             Kind::Sequence(items) => items,
@@ -435,7 +479,7 @@ impl Builder<'_, '_> {
                 return Err(Failure { reason: "a merge key needs a mapping, or a sequence of mappings".into(), at, limit: false });
             };
             self.take(inherited.len(), at)?;
-            entries.extend(inherited);
+            self.open_entries.extend(inherited);
         }
         Ok(())
     }
@@ -505,11 +549,13 @@ fn dedupe(mut entries: Vec<(Node, Node)>) -> Vec<(Node, Node)> {
             .map(|(_, e)| e)
             .collect();
     }
-    let said_later: Vec<bool> = entries
-        .iter()
-        .enumerate()
-        .map(|(i, (key, value))| key.text().is_some_and(|text| entries.iter().skip(i + 1).any(|(later, _)| later.text() == Some(text))) && !is_refused(value))
-        .collect();
+    let is_said_later = |(i, (key, value)): (usize, &(Node, Node))| {
+        key.text().is_some_and(|text| entries.iter().skip(i + 1).any(|(later, _)| later.text() == Some(text))) && !is_refused(value)
+    };
+    if !entries.iter().enumerate().any(is_said_later) {
+        return entries;
+    }
+    let said_later: Vec<bool> = entries.iter().enumerate().map(is_said_later).collect();
     let mut said_later = said_later.into_iter();
     entries.retain(|_| !said_later.next().unwrap_or_default());
     entries
@@ -517,11 +563,12 @@ fn dedupe(mut entries: Vec<(Node, Node)>) -> Vec<(Node, Node)> {
 
 /// Whether Helm's decoder refuses what is in a node, also where a later entry takes its place.
 #[must_use]
-pub fn is_refused(node: &Node) -> bool {
-    match &node.kind {
-        Kind::Scalar { text, style, tag, templated } => !templated && scalar::is_misfit(text, *style, tag.as_deref()),
-        Kind::Sequence(items) => items.iter().any(is_refused),
-        Kind::Mapping(entries) => entries.iter().any(|(key, value)| !matches!(key.kind, Kind::Scalar { .. }) || is_refused(key) || is_refused(value)),
+pub fn is_refused<N: Shaped>(node: &N) -> bool {
+    match node.shape() {
+        Shape::Scalar(Kind::Scalar { text, style, tag, templated }) => !templated && scalar::is_misfit(text, *style, tag.as_deref()),
+        Shape::Scalar(_) => false,
+        Shape::Sequence(items) => items.iter().any(is_refused),
+        Shape::Mapping(entries) => entries.iter().any(|(key, value)| !matches!(key.shape(), Shape::Scalar(_)) || is_refused(key) || is_refused(value)),
     }
 }
 

@@ -6,7 +6,7 @@ mod timeline;
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock, OnceLock};
 
-use self::timeline::Timeline;
+use self::timeline::{Spot, Timeline};
 use super::coalesce::{self, ChartValues};
 use super::place::Origin;
 use super::range::VersionRange;
@@ -95,6 +95,33 @@ impl Dependency {
     #[must_use]
     pub fn condition(&self) -> String {
         format!("{}.enabled", self.key())
+    }
+}
+
+/// A path among those that charts since 2.0.0 ever knew.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'c> {
+    reads: Spot<'c>,
+    defaults: Spot<'c>,
+}
+
+impl Known<'_> {
+    /// One key further down.
+    #[must_use]
+    pub fn below(self, key: &str) -> Self {
+        Self { reads: self.reads.below(key, &FIRST_MILVUS_2_CHART), defaults: self.defaults.below(key, &FIRST_MILVUS_2_CHART) }
+    }
+
+    /// Whether the path is known: it, something below it, or a part of it as a whole.
+    #[must_use]
+    pub fn is_known(self) -> bool {
+        self.reads.is_there(&FIRST_MILVUS_2_CHART) || self.defaults.is_there(&FIRST_MILVUS_2_CHART)
+    }
+
+    /// Whether everything below is known too.
+    #[must_use]
+    pub fn is_whole(self) -> bool {
+        matches!(self.reads, Spot::Whole) || matches!(self.defaults, Spot::Whole)
     }
 }
 
@@ -230,8 +257,13 @@ impl Catalogue {
     /// Whether any chart since 2.0.0 has a default at a path or reads it.
     #[must_use]
     pub fn ever_known(&self, path: &str) -> bool {
-        let keys = split_path(path);
-        self.reads.ever_covers(&keys, &FIRST_MILVUS_2_CHART) || self.defaults.ever_covers(&keys, &FIRST_MILVUS_2_CHART)
+        split_path(path).iter().fold(self.known(), |known, key| known.below(key)).is_known()
+    }
+
+    /// All paths at which any chart since 2.0.0 has a default or which it reads, to go down from the top.
+    #[must_use]
+    pub fn known(&self) -> Known<'_> {
+        Known { reads: Spot::Within(&self.reads), defaults: Spot::Within(&self.defaults) }
     }
 
     /// Whether a top-level key holds the values of a subchart in any version.

@@ -188,7 +188,7 @@ enum Path<'p> {
 impl Path<'_> {
     fn write(&self, key: &str) -> String {
         match self {
-            Self::Root => super::value::escape_key(key),
+            Self::Root => super::value::escape_key(key).into_owned(),
             Self::Key(parent, own) => format!("{}.{}", parent.write(own), super::value::escape_key(key)),
         }
     }

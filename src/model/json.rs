@@ -1,8 +1,8 @@
 //! JSON as Go's decoder takes it from the head of a text (`--set-json`): one value, then whatever follows.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::entries::Entries;
 use super::place::Origin;
 use super::value::{Entry, Node, Table, Value};
 
@@ -101,7 +101,7 @@ impl Reader<'_> {
 
     fn object(&mut self, depth: usize) -> Result<Value, JsonError> {
         self.at += 1;
-        let mut table = Table { entries: BTreeMap::new(), rest_unknown: None };
+        let mut table = Table { entries: Entries::new(), rest_unknown: None };
         self.blanks();
         if self.peek() == Some(b'}') {
             self.at += 1;

@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use super::declaration::SetKind;
+use super::entries::Entries;
 use super::helm::HelmMajor;
 use super::json;
 use super::merge::merge_over;
@@ -235,7 +236,7 @@ impl<'a> Parser<'a> {
     /// `key.` was read: goes on inside its table.
     fn inner_table(&mut self, table: &mut Table, key: &str, start: usize, key_end: usize, names: usize, lists: usize) -> Result<Flow, SetError> {
         let origin = self.origin(start, key_end);
-        let mut fresh = Arc::new(Table { entries: std::collections::BTreeMap::new(), rest_unknown: table.rest_unknown.clone() });
+        let mut fresh = Arc::new(Table { entries: Entries::new(), rest_unknown: table.rest_unknown.clone() });
         let inner = match table.entries.get_mut(key) {
             None => &mut fresh,
             Some(Entry { node, .. }) => {

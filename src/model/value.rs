@@ -1,8 +1,9 @@
 //! Helm values as a tree in which each node keeps its origin; tables and lists are shared, so that a merge copies only what it touches.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::entries::Entries;
 pub use super::path::split_path;
 use super::place::Origin;
 
@@ -49,7 +50,7 @@ pub struct Entry {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Table {
     /// The entries.
-    pub entries: BTreeMap<Arc<str>, Entry>,
+    pub entries: Entries,
     /// Why keys that are not listed may be set all the same (a layer of values that cannot be seen), if so.
     pub rest_unknown: Option<Arc<str>>,
 }
@@ -130,6 +131,16 @@ impl Node {
         }
     }
 
+    /// Whether a value that is not known stands anywhere in it, lists left out.
+    #[must_use]
+    pub fn has_unknown(&self) -> bool {
+        match &self.value {
+            Value::Unknown(_) => true,
+            Value::Table(table) => table.entries.values().any(|entry| entry.node.has_unknown()),
+            _ => false,
+        }
+    }
+
     /// Calls `visit` for every leaf with its path (keys with dots escaped as `\.`), depth first; empty tables and lists are leaves.
     pub fn for_each_leaf(&self, visit: &mut dyn FnMut(&str, &Entry)) {
         fn walk(table: &Table, prefix: &mut String, visit: &mut dyn FnMut(&str, &Entry)) {
@@ -206,6 +217,6 @@ impl Value {
 
 /// A key as it stands in a dotted path.
 #[must_use]
-pub fn escape_key(key: &str) -> String {
-    key.replace('.', "\\.")
+pub fn escape_key(key: &str) -> Cow<'_, str> {
+    if key.contains('.') { key.replace('.', "\\.").into() } else { key.into() }
 }

@@ -141,7 +141,7 @@ impl State<'_> {
             serde_json::Value::Array(items) => Value::List(Arc::new(items.iter().map(|item| self.node(item, path)).collect())),
             serde_json::Value::Object(table) => {
                 let entries = table.iter().map(|(key, value)| {
-                    let inner = if path.is_empty() { escape_key(key) } else { format!("{path}.{}", escape_key(key)) };
+                    let inner = if path.is_empty() { escape_key(key).into_owned() } else { format!("{path}.{}", escape_key(key)) };
                     (key.as_str().into(), Entry { key: Origin::At(self.place(&inner, 1)), node: self.node(value, &inner) })
                 });
                 Value::Table(Arc::new(Table { entries: entries.collect(), rest_unknown: None }))

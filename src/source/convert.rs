@@ -1,11 +1,11 @@
 //! From YAML nodes to Helm values: types as Helm's decoder gives them, every node with its place, templates as unknown.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::document::scalar::{self, Scalar};
 use crate::document::template::{is_bare_variable, is_variable, nothing_sets};
-use crate::document::yaml::{self, Broken, Document, Kind, Limits, Node as YamlNode, Span, Style, parse_verbatim};
+use crate::document::yaml::{self, Broken, Document, Kind, Limits, Node as YamlNode, Shape, Shaped, Span, Style, parse_verbatim};
+use crate::model::entries::Entries;
 use crate::model::helm::HelmMajor;
 use crate::model::merge::merge_over;
 use crate::model::place::{Origin, Place, Position};
@@ -31,9 +31,21 @@ pub fn place(file: &Arc<str>, span: &Span) -> Place {
     }
 }
 
+/// A node whose place in its file is known.
+pub trait Written: Shaped {
+    /// Where it stands; `file` is the file of nodes that do not know it themselves.
+    fn place(&self, file: &Arc<str>) -> Place;
+}
+
+impl Written for YamlNode {
+    fn place(&self, file: &Arc<str>) -> Place {
+        place(file, &self.span)
+    }
+}
+
 /// A YAML node as a value. What Helm would refuse is unknown.
 #[must_use]
-pub fn to_value(file: &Arc<str>, node: &YamlNode) -> Node {
+pub fn to_value<N: Written>(file: &Arc<str>, node: &N) -> Node {
     Converter { file, refused: None, verbatim: false }.node(node)
 }
 
@@ -137,22 +149,28 @@ struct Converter<'f> {
 }
 
 impl Converter<'_> {
-    fn node(&mut self, node: &YamlNode) -> Node {
-        let value = match &node.kind {
-            Kind::Scalar { templated: true, text, .. } if is_bare_variable(text) => Value::Unknown(nothing_sets(shorten(text)).into()),
-            Kind::Scalar { templated: true, text, .. } => Value::Unknown(format!("`{}` is a template expression", shorten(text)).into()),
-            Kind::Scalar { text, style, tag, .. } => self.scalar(node, text, *style, tag.as_deref()),
-            Kind::Sequence(items) => Value::List(Arc::new(items.iter().map(|item| self.node(item)).collect())),
-            Kind::Mapping(entries) => Value::Table(Arc::new(self.table(entries))),
+    fn node<N: Written>(&mut self, node: &N) -> Node {
+        let value = match node.shape() {
+            Shape::Scalar(scalar) => self.scalar(node, scalar),
+            Shape::Sequence(items) => Value::List(Arc::new(items.iter().map(|item| self.node(item)).collect())),
+            Shape::Mapping(entries) => Value::Table(Arc::new(self.table(entries))),
         };
         Node { value, origin: self.origin(node) }
     }
 
-    fn scalar(&mut self, node: &YamlNode, text: &str, style: Style, tag: Option<&str>) -> Value {
+    fn scalar<N: Written>(&mut self, node: &N, scalar: &Kind) -> Value {
+        let Kind::Scalar { text, style, tag, templated } = scalar else { return Value::Null };
+        if *templated && is_bare_variable(text) {
+            return Value::Unknown(nothing_sets(shorten(text)).into());
+        }
+        if *templated {
+            return Value::Unknown(format!("`{}` is a template expression", shorten(text)).into());
+        }
         if !self.verbatim && is_variable(text) {
             return Value::Unknown(nothing_sets(shorten(text)).into());
         }
-        match scalar::resolve(text, style, tag) {
+        match scalar::resolve(text, *style, tag.as_deref()) {
+            Ok(Scalar::Text(_)) => Value::String(Arc::clone(text)),
             Ok(scalar) => to_model(scalar),
             Err(reason) => {
                 self.refuse(node, reason.clone());
@@ -161,18 +179,22 @@ impl Converter<'_> {
         }
     }
 
-    fn table(&mut self, entries: &[(YamlNode, YamlNode)]) -> Table {
-        let mut table = Table { entries: BTreeMap::new(), rest_unknown: None };
+    fn table<N: Written>(&mut self, entries: &[(N, N)]) -> Table {
+        let mut table = Table { entries: Entries::with_capacity(entries.len()), rest_unknown: None };
         // From the end, since the last of several equal keys stands: the others are only looked at for what the decoder refuses anyhow.
         for (key, value) in entries.iter().rev() {
-            if key.is_templated() || (value.is_templated() && matches!(&key.kind, Kind::Scalar { text, style: Style::Plain, .. } if &**text == "<<")) {
-                table.rest_unknown = Some("a key is a template expression".into());
-                continue;
-            }
-            match scalar::key_of(key) {
-                Ok(text) if !table.entries.contains_key(text.as_str()) => {
+            let name = match key.shape() {
+                Shape::Scalar(name) if is_templated(name) || (is_merge_key(name) && matches!(value.shape(), Shape::Scalar(value) if is_templated(value))) => {
+                    table.rest_unknown = Some("a key is a template expression".into());
+                    continue;
+                }
+                Shape::Scalar(name) => scalar::key_of(name),
+                Shape::Sequence(_) | Shape::Mapping(_) => Err("a key is a collection".into()),
+            };
+            match name {
+                Ok(text) if !table.entries.contains_key(&text) => {
                     let entry = Entry { key: self.origin(key), node: self.node(value) };
-                    table.entries.insert(text.into(), entry);
+                    table.entries.insert(text, entry);
                 }
                 Ok(_) if yaml::is_refused(value) => self.refuse(value, "what stands here cannot be what its tag says, or has a collection as a key".into()),
                 Ok(_) => {}
@@ -182,16 +204,24 @@ impl Converter<'_> {
         table
     }
 
-    fn origin(&self, node: &YamlNode) -> Origin {
-        Origin::At(place(self.file, &node.span))
+    fn origin<N: Written>(&self, node: &N) -> Origin {
+        Origin::At(node.place(self.file))
     }
 
-    fn refuse(&mut self, node: &YamlNode, reason: String) {
-        let place = place(self.file, &node.span);
+    fn refuse<N: Written>(&mut self, node: &N, reason: String) {
+        let place = node.place(self.file);
         if self.refused.as_ref().is_none_or(|first| place < first.place) {
             self.refused = Some(Refused { place, reason });
         }
     }
+}
+
+fn is_templated(scalar: &Kind) -> bool {
+    matches!(scalar, Kind::Scalar { templated: true, .. })
+}
+
+fn is_merge_key(scalar: &Kind) -> bool {
+    matches!(scalar, Kind::Scalar { text, style: Style::Plain, .. } if &**text == "<<")
 }
 
 /// Numbers of files pass through a double, as all of JSON does in Go.

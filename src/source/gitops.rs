@@ -44,8 +44,8 @@ pub fn renderings<'g>(object: &Object<'_>, context: &'g Context<'_>) -> Vec<Rend
     let several = environments.len() > 1;
     let root = |e: &Environment<'_>| e.layers.last().map_or_else(|| object.file.folder().to_owned(), |layer| layer.folder.clone());
     let roots: Vec<String> = environments.iter().map(root).collect();
-    let render = |(environment, own): (Environment<'g>, &String)| {
-        let (item, gaps) = apply::render(item.clone(), &environment, graph, context);
+    let render = |((environment, own), item): ((Environment<'g>, &String), Item)| {
+        let (item, gaps) = apply::render(item, &environment, graph, context);
         let shared = roots.iter().filter(|root| *root == own).count() > 1;
         let scope = match environment.flux.filter(|_| shared) {
             Some(flux) => format!("{own} {}", flux.path),
@@ -54,7 +54,8 @@ pub fn renderings<'g>(object: &Object<'_>, context: &'g Context<'_>) -> Vec<Rend
         let path = environment.layers.last().filter(|_| several).map_or_else(|| object.file.path.clone(), |layer| layer.path.clone());
         Rendering { item, gaps, environment, scope, path }
     };
-    environments.into_iter().zip(&roots).map(render).collect()
+    let items = std::iter::repeat_n(item, roots.len());
+    environments.into_iter().zip(&roots).zip(items).map(render).collect()
 }
 
 /// A chart version as written, read as Helm reads it; a variable is unknown.

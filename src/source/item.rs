@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::SourceFile;
-use super::convert::to_value;
+use super::convert::{Written, to_value};
 use crate::document::template::{is_bare_variable, nothing_sets};
-use crate::document::yaml::{self, Kind, Limits, Span, Style};
+use crate::document::yaml::{self, Kind, Limits, Shape, Shaped, Span, Style};
 use crate::model::declaration::{NotChecked, NotCheckedKind};
 use crate::model::place::{Fact, Origin, Place, Position};
-use crate::model::value::{Entry, Node, Table, Value};
+use crate::model::value::Node;
 
 /// A file's path and text, shared by all of its nodes.
 #[derive(Debug)]
@@ -41,10 +41,21 @@ pub enum Body {
     Mapping(Vec<(Item, Item)>),
 }
 
-const PLACEHOLDER: yaml::Node = {
-    let start = yaml::Point { byte: 0, line: 1, column: 1 };
-    yaml::Node { span: Span { start, end: start }, kind: Kind::Sequence(Vec::new()) }
-};
+impl Shaped for Item {
+    fn shape(&self) -> Shape<'_, Self> {
+        match &self.body {
+            Body::Scalar(scalar) => Shape::Scalar(scalar),
+            Body::Sequence(items) => Shape::Sequence(items),
+            Body::Mapping(entries) => Shape::Mapping(entries),
+        }
+    }
+}
+
+impl Written for Item {
+    fn place(&self, _: &Arc<str>) -> Place {
+        self.place()
+    }
+}
 
 /// Replaces template expressions by what they stand for.
 pub trait Expander {
@@ -321,37 +332,7 @@ impl Item {
     /// The node as Helm values; places in several files are kept.
     #[must_use]
     pub fn to_value(&self) -> Node {
-        if self.is_of_one_file(&self.source) {
-            return to_value(&self.source.path, &self.to_yaml());
-        }
-        let origin = Origin::At(self.place());
-        let value = match &self.body {
-            Body::Scalar(_) => return to_value(&self.source.path, &self.to_yaml()),
-            Body::Sequence(items) => Value::List(Arc::new(items.iter().map(Self::to_value).collect())),
-            Body::Mapping(entries) => {
-                let mut table = Table::default();
-                for (key, value) in entries {
-                    let alone = yaml::Node { span: key.span, kind: Kind::Mapping(vec![(key.to_yaml(), PLACEHOLDER)]) };
-                    if let Value::Table(one) = to_value(&key.source.path, &alone).value {
-                        table.rest_unknown = table.rest_unknown.or_else(|| one.rest_unknown.clone());
-                        for (text, entry) in &one.entries {
-                            table.entries.insert(text.clone(), Entry { key: entry.key.clone(), node: value.to_value() });
-                        }
-                    }
-                }
-                Value::Table(Arc::new(table))
-            }
-        };
-        Node { value, origin }
-    }
-
-    fn is_of_one_file(&self, source: &Arc<Text>) -> bool {
-        Arc::ptr_eq(&self.source, source)
-            && match &self.body {
-                Body::Scalar(_) => true,
-                Body::Sequence(items) => items.iter().all(|item| item.is_of_one_file(source)),
-                Body::Mapping(entries) => entries.iter().all(|(key, value)| key.is_of_one_file(source) && value.is_of_one_file(source)),
-            }
+        to_value(&self.source.path, self)
     }
 
     /// A gap at this place.

@@ -1,9 +1,9 @@
 //! Takes the values of a dependency out of the values of the chart that holds it: below its name or alias, with `global` handed on.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::declaration::{Declaration, Layer, SetKind};
+use crate::model::entries::Entries;
 use crate::model::place::{Origin, Place};
 use crate::model::value::{Entry, Lookup, Node, Table, Value, escape_key};
 
@@ -56,7 +56,7 @@ fn global(values: &Node, what: &Arc<str>) -> Option<Layer> {
     if entry.node.table().is_none_or(|table| table.entries.is_empty()) {
         return None;
     }
-    let table = Table { entries: BTreeMap::from([(Arc::from("global"), Entry::clone(entry))]), rest_unknown: None };
+    let table = Table { entries: Entries::from([(Arc::from("global"), Entry::clone(entry))]), rest_unknown: None };
     Some(Layer::Table { values: Node { value: Value::Table(Arc::new(table)), origin: entry.node.origin.clone() }, what: what.clone() })
 }
 

@@ -30,7 +30,9 @@ pub(crate) fn tell(declaration: &mut Declaration) {
     }
     let mut found = Vec::new();
     for layer in &declaration.layers {
-        if let Layer::Table { values, .. } = layer {
+        if let Layer::Table { values, .. } = layer
+            && values.has_unknown()
+        {
             values.for_each_leaf(&mut |path, entry| {
                 // What comes from a Secret has no place, and is told of by its reader.
                 if let (Value::Unknown(_), Some(place)) = (&entry.node.value, entry.node.origin.place())

@@ -20,7 +20,44 @@ struct Key {
     below: Timeline,
 }
 
+/// A path that is gone down, in what was there at any version since a first one.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Spot<'t> {
+    /// A part of it was there as a whole, so that all below it was.
+    Whole,
+    /// These are the keys below.
+    Within(&'t Timeline),
+    /// Nothing.
+    Nowhere,
+}
+
+impl Spot<'_> {
+    pub(super) fn below(self, key: &str, since: &ChartVersion) -> Self {
+        match self {
+            Self::Within(timeline) => match timeline.child(key) {
+                Some(child) if child.was_there(since) => Self::Whole,
+                Some(child) => Self::Within(&child.below),
+                None => Self::Nowhere,
+            },
+            other => other,
+        }
+    }
+
+    pub(super) fn is_there(self, since: &ChartVersion) -> bool {
+        match self {
+            Self::Whole => true,
+            Self::Within(timeline) => timeline.any(&|key| key.was_there(since)),
+            Self::Nowhere => false,
+        }
+    }
+}
+
 impl Key {
+    /// Whether the path was there at any version since `since`.
+    fn was_there(&self, since: &ChartVersion) -> bool {
+        self.at(since).is_some() || self.changes.iter().any(|(version, value)| version >= since && value.is_some())
+    }
+
     fn at(&self, version: &ChartVersion) -> Option<&Value> {
         let after = self.changes.partition_point(|(since, _)| since <= version);
         self.changes.get(after.checked_sub(1)?)?.1.as_ref()
@@ -91,11 +128,6 @@ impl Timeline {
     /// Whether a path is there at a version: itself, as part of a path that is there as a whole, or as the beginning of one.
     pub(super) fn covers(&self, keys: &[String], version: &ChartVersion) -> bool {
         self.covered(keys, &|key| key.at(version).is_some())
-    }
-
-    /// Whether a path was there at any version since `since`.
-    pub(super) fn ever_covers(&self, keys: &[String], since: &ChartVersion) -> bool {
-        self.covered(keys, &|key| key.at(since).is_some() || key.changes.iter().any(|(version, value)| version >= since && value.is_some()))
     }
 
     fn covered(&self, keys: &[String], is_there: &dyn Fn(&Key) -> bool) -> bool {

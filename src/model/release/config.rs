@@ -1,10 +1,10 @@
 //! Milvus's own configuration as the user gives it: the YAML text of `extraConfigFiles."user.yaml"`, read with places as far as they can be kept.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span};
 
+use crate::model::entries::Entries;
 use crate::model::place::{Origin, Place, Position};
 use crate::model::value::{Entry, Lookup, Node, Table, Value};
 use crate::model::version::ChartVersion;
@@ -100,7 +100,7 @@ impl<'a> Places<'a> {
 /// A collection that is not complete yet.
 enum Open {
     List(Vec<Node>, Origin),
-    Table { entries: BTreeMap<Arc<str>, Entry>, key: Option<(Arc<str>, Origin)>, origin: Origin },
+    Table { entries: Entries, key: Option<(Arc<str>, Origin)>, origin: Origin },
 }
 
 /// Reads the first document. Anchors are not followed: what an alias stands for is unknown.
@@ -120,7 +120,7 @@ fn build(text: &str, places: &Places<'_>) -> Result<Option<Value>, String> {
                 continue;
             }
             Event::MappingStart(..) => {
-                open.push(Open::Table { entries: BTreeMap::new(), key: None, origin });
+                open.push(Open::Table { entries: Entries::new(), key: None, origin });
                 continue;
             }
             Event::SequenceEnd | Event::MappingEnd => match open.pop() {

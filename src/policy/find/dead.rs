@@ -1,7 +1,7 @@
 //! Find kind `dead_values`: user values that no chart version since 2.0 reads.
 
 use super::{Hit, MAX_HITS};
-use crate::model::catalogue::Catalogue;
+use crate::model::catalogue::{Catalogue, Known};
 use crate::model::release::Release;
 use crate::model::value::{Entry, Value, escape_key};
 use crate::policy::facts::Facts;
@@ -17,21 +17,33 @@ pub(crate) fn dead_values(facts: &Facts<'_>) -> Vec<Hit> {
         if ["global", "enabled"].contains(&&**key) || catalogue.is_dependency_key(key) {
             continue;
         }
-        walk(escape_key(key), entry, catalogue, after, &mut hits);
+        Search { catalogue, after, hits: &mut hits }.walk(&mut escape_key(key).into_owned(), catalogue.known().below(key), entry);
     }
     hits
 }
 
-fn walk(path: String, entry: &Entry, catalogue: &Catalogue, after: &Release, hits: &mut Vec<Hit>) {
-    if hits.len() >= MAX_HITS {
-        return;
-    }
-    if !catalogue.ever_known(&path) {
-        let place = entry.key.place().or_else(|| entry.node.origin.place());
-        hits.push(Hit::at_path(&path).with("hint", hint(&path, catalogue, after)).placed(place));
-    } else if let Value::Table(inner) = &entry.node.value {
-        for (key, entry) in &inner.entries {
-            walk(format!("{path}.{}", escape_key(key)), entry, catalogue, after, hits);
+struct Search<'s> {
+    catalogue: &'s Catalogue,
+    after: &'s Release,
+    hits: &'s mut Vec<Hit>,
+}
+
+impl Search<'_> {
+    fn walk(&mut self, path: &mut String, known: Known<'_>, entry: &Entry) {
+        if self.hits.len() >= MAX_HITS || known.is_whole() {
+            return;
+        }
+        if !known.is_known() {
+            let place = entry.key.place().or_else(|| entry.node.origin.place());
+            self.hits.push(Hit::at_path(path).with("hint", hint(path, self.catalogue, self.after)).placed(place));
+        } else if let Value::Table(inner) = &entry.node.value {
+            for (key, entry) in &inner.entries {
+                let above = path.len();
+                path.push('.');
+                path.push_str(&escape_key(key));
+                self.walk(path, known.below(key), entry);
+                path.truncate(above);
+            }
         }
     }
 }
