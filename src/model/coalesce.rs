@@ -305,7 +305,7 @@ impl<'c> Run<'c> {
 
     /// The values of a dependency in those of its parent; nothing where they are not known, or no table, which Helm refuses.
     fn dependency_table(&mut self, dependency: &Loaded<'_>, values: &Table, path: &Path<'_>) -> Option<Arc<Table>> {
-        match values.entries.get(&*dependency.key).map(|entry| &entry.node.value) {
+        match values.entries.get(&dependency.key).map(|entry| &entry.node.value) {
             None => values.rest_unknown.is_none().then(Arc::default),
             Some(Value::Table(table)) => Some(Arc::clone(table)),
             Some(Value::Unknown(_)) => None,

@@ -53,10 +53,11 @@ fn read_object(object: &Object<'_>, context: &Context<'_>, reading: &mut Reading
     for rendering in renderings {
         let substitution = Substitution::of(&rendering.environment, may_guess, context);
         let evidence = of_rendering(object, &rendering, context);
-        for mut declaration in declare(rendering, &substitution, context, &mut reading.claimed).unwrap_or_default() {
+        let mut declarations = declare(rendering, &substitution, context, &mut reading.claimed).unwrap_or_default();
+        for declaration in &mut declarations {
             declaration.evidence.extend(evidence.iter().cloned());
-            reading.declarations.push(declaration);
         }
+        reading.extend(Reading { declarations, ..Reading::default() });
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::model::entries::Entries;
 use crate::model::place::Origin;
 use crate::model::value::{Entry, Node, Table, Value};
 use crate::model::version::ChartVersion;
@@ -104,7 +105,7 @@ impl Timeline {
 
     /// The tree of values at a version.
     pub(super) fn build(&self, version: &ChartVersion) -> Table {
-        let entries = self
+        let entries: Entries = self
             .children
             .iter()
             .filter_map(|key| {
@@ -122,7 +123,7 @@ impl Timeline {
                 Some((Arc::clone(&key.name), Entry { key: Origin::ChartDefault, node }))
             })
             .collect();
-        Table { entries, rest_unknown: None }
+        Table { entries: entries.shared(), rest_unknown: None }
     }
 
     /// Whether a path is there at a version: itself, as part of a path that is there as a whole, or as the beginning of one.

@@ -58,6 +58,9 @@ fn custom(values: &Node) -> Option<Node> {
 
 /// Reads a configuration text. What is not a table of YAML is unknown.
 fn read(text: &str, origin: &Origin) -> Node {
+    if text.lines().all(|line| line.starts_with('#') || line.bytes().all(|byte| byte == b' ')) {
+        return Node::empty_table(origin.clone());
+    }
     let places = Places::new(text, origin);
     match build(text, &places) {
         Ok(Some(Value::Table(table))) => Node { value: Value::Table(table), origin: origin.clone() },
