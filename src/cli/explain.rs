@@ -9,6 +9,7 @@ use milvus_guard::policy::case::Expect;
 use milvus_guard::policy::text::{Piece, Template};
 use milvus_guard::policy::{self, Needs, Policies, Rule, Scope};
 use milvus_guard::report::RuleInfo;
+use milvus_guard::report::wrap::hang;
 
 use super::output;
 
@@ -26,7 +27,7 @@ enum Markup {
 pub(crate) fn run(id_or_name: &str) -> anyhow::Result<()> {
     let rule = Policies::embedded().rule(id_or_name).and_then(|rule| policy::page(&rule.id));
     let rule = rule.with_context(|| format!("there is no rule `{id_or_name}`; `milvus-lint rules list` prints all"))?;
-    output::to_stdout(page(&rule, Markup::Text).as_bytes())
+    output::to_stdout(page(&rule, Markup::Text, output::prose_width()).as_bytes())
 }
 
 /// What reports tell about some rules.
@@ -35,8 +36,8 @@ pub(crate) fn infos<'r>(ids: impl Iterator<Item = &'r str>) -> Vec<RuleInfo> {
         .map(|rule| RuleInfo {
             summary: shown(&rule.summary),
             description: rule.why.trim().to_owned(),
-            help_text: page(&rule, Markup::Text),
-            help_markdown: page(&rule, Markup::Markdown),
+            help_text: page(&rule, Markup::Text, output::PROSE_WIDTH),
+            help_markdown: page(&rule, Markup::Markdown, output::PROSE_WIDTH),
             severity: rule.severity,
             help_uri: None,
             id: rule.id,
@@ -45,7 +46,8 @@ pub(crate) fn infos<'r>(ids: impl Iterator<Item = &'r str>) -> Vec<RuleInfo> {
         .collect()
 }
 
-fn page(rule: &Rule, markup: Markup) -> String {
+/// The page, as text in lines of at most `width` characters where that is possible.
+fn page(rule: &Rule, markup: Markup, width: usize) -> String {
     let mut out = String::new();
     let needs = match rule.needs {
         Needs::After => "the state after",
@@ -60,7 +62,11 @@ fn page(rule: &Rule, markup: Markup) -> String {
         Markup::Markdown => format!("\n## {title}\n\n"),
     };
     let block = |text: &str| match markup {
-        Markup::Text => text.trim().lines().map(|line| if line.is_empty() { "\n".to_owned() } else { format!("  {line}\n") }).collect::<String>(),
+        Markup::Text => text
+            .trim()
+            .lines()
+            .map(|line| format!("{}\n", hang(line, width, "  ", if line.starts_with("- ") { "    " } else { "  " }).trim_end()))
+            .collect::<String>(),
         Markup::Markdown => format!("{}\n", text.trim()),
     };
     let fenced = |text: &str| match markup {
@@ -69,9 +75,9 @@ fn page(rule: &Rule, markup: Markup) -> String {
     };
     let title = format!("{} {} ({})", rule.id, rule.name, severity(rule.severity));
     let _ = writeln!(out, "{}{title}\n", if markup == Markup::Markdown { "# " } else { "" });
-    out.push_str(&format!("{}\n", shown(&rule.summary)));
+    out.push_str(&format!("{}\n", if markup == Markup::Text { hang(&shown(&rule.summary), width, "", "") } else { shown(&rule.summary) }));
     out.push_str(&heading("Why"));
-    out.push_str(&block(&wrapped(&rule.why, 110)));
+    out.push_str(&block(&paragraphs(&rule.why)));
     out.push_str(&heading("What to do"));
     out.push_str(&fenced(&shown(&rule.remedy)));
     out.push_str(&heading("Scope"));
@@ -91,26 +97,9 @@ fn page(rule: &Rule, markup: Markup) -> String {
     out
 }
 
-/// Lines of at most so many characters; paragraphs stay apart.
-fn wrapped(text: &str, width: usize) -> String {
-    let mut out = String::new();
-    for paragraph in text.trim().split("\n\n") {
-        let mut length = 0;
-        for word in paragraph.split_whitespace() {
-            let word_length = word.chars().count();
-            if length > 0 && length + 1 + word_length > width {
-                out.push('\n');
-                length = 0;
-            } else if length > 0 {
-                out.push(' ');
-                length += 1;
-            }
-            out.push_str(word);
-            length += word_length;
-        }
-        out.push_str("\n\n");
-    }
-    out
+/// Paragraphs of a YAML text, each on one line.
+fn paragraphs(text: &str) -> String {
+    text.trim().split("\n\n").map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>().join("\n\n")
 }
 
 fn expected(expect: Expect) -> &'static str {
@@ -147,14 +136,24 @@ mod tests {
         for rule in Policies::embedded().rules() {
             let rule = policy::page(&rule.id).unwrap();
             for markup in [Markup::Text, Markup::Markdown] {
-                let page = page(&rule, markup);
+                let page = page(&rule, markup, 80);
                 assert!(["Why", "What to do", "Cases", "Sources"].iter().all(|title| page.contains(title)), "{page}");
             }
         }
     }
 
     #[test]
-    fn paragraphs_are_wrapped_and_kept_apart() {
-        assert_eq!(wrapped("a b\nc\n\nd", 3), "a b\nc\n\nd\n\n");
+    fn prose_of_a_page_keeps_to_its_width() {
+        for rule in Policies::embedded().rules() {
+            let page = page(&policy::page(&rule.id).unwrap(), Markup::Text, 80);
+            let long: Vec<&str> =
+                page.lines().filter(|line| line.chars().count() > 80 && !line.starts_with("   ") && !line.contains("http") && !line.contains('`')).collect();
+            assert!(long.is_empty(), "{}: {long:#?}", rule.id);
+        }
+    }
+
+    #[test]
+    fn paragraphs_are_filled_and_kept_apart() {
+        assert_eq!(paragraphs("a b\nc\n\nd"), "a b c\n\nd");
     }
 }

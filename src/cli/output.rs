@@ -16,6 +16,9 @@ use super::inputs::is_stdin;
 /// Width of the terminal where it cannot be told, in characters.
 const DEFAULT_WIDTH: usize = 140;
 
+/// Width of prose where nothing is a terminal, and the most that is filled on one, in characters.
+pub(crate) const PROSE_WIDTH: usize = 100;
+
 /// Writes all reports that were asked for; files first, so that a reader of standard output finds them complete.
 ///
 /// # Errors
@@ -72,6 +75,14 @@ fn terminal_style() -> report::text::Style {
     let wrap = std::io::stdout().is_terminal();
     let width = terminal_size::terminal_size_of(std::io::stdout()).map_or(DEFAULT_WIDTH, |(width, _)| usize::from(width.0));
     report::text::Style { color, width, wrap }
+}
+
+/// Width of prose on standard output, in characters: that of the terminal, but no more than can be read; without a terminal always the same, so that what is written to a file
+/// or compared by a test does not depend on where it is made.
+pub(crate) fn prose_width() -> usize {
+    let is_terminal = std::io::stdout().is_terminal();
+    let terminal = terminal_size::terminal_size().filter(|_| is_terminal).map(|(width, _)| usize::from(width.0));
+    terminal.map_or(PROSE_WIDTH, |width| width.clamp(40, PROSE_WIDTH))
 }
 
 fn render(format: Format, report: &Report, sources: &dyn Sources, style: report::text::Style) -> anyhow::Result<Vec<u8>> {

@@ -1,8 +1,11 @@
 //! `plan`: the safe way from one Milvus version to another, as commands and as edits of the user's own files.
 
+mod draft;
 mod edit;
 mod flags;
 mod hops;
+mod object;
+mod tool;
 
 use std::process::ExitCode;
 
@@ -10,14 +13,15 @@ use anyhow::{Context as _, anyhow, bail};
 
 use milvus_guard::model::catalogue::Catalogue;
 use milvus_guard::model::change::Environment;
-use milvus_guard::model::declaration::{Declaration, Layer};
+use milvus_guard::model::declaration::{Declaration, Form, Layer};
 use milvus_guard::model::helm::HelmMajor;
 use milvus_guard::model::merge;
 use milvus_guard::model::release::Release;
 use milvus_guard::model::version::{ChartVersion, EffectiveVersion, MilvusVersion};
 use milvus_guard::policy::Policies;
-use milvus_guard::policy::plan::{Request, Topology, plan, version_of};
+use milvus_guard::policy::plan::{Declared, Request, Topology, plan, version_of};
 use milvus_guard::report::{plan_json, plan_markdown, plan_text};
+use milvus_guard::source::Tree as _;
 
 use super::args::{PlanArguments, PlanFormat, TopologyName};
 use super::inputs::Inputs;
@@ -28,23 +32,21 @@ use super::{exit, known, output, release, values};
 /// # Errors
 /// When a version is not known, or a file cannot be read or says too little.
 pub(crate) fn run(arguments: &PlanArguments) -> anyhow::Result<ExitCode> {
-    if arguments.for_path.is_some() && arguments.format == PlanFormat::Json {
-        bail!("--for shows edits to people; use it with the formats text and markdown");
-    }
     let declared = declared(arguments)?;
     let resolved = declared.as_ref().map(|(_, declaration)| Release::resolve(declaration.clone().into(), None, &Environment::default(), Catalogue::embedded()));
-    let request = request(arguments, resolved.as_ref())?;
-    let plan = plan(&request, Policies::embedded(), Catalogue::embedded());
+    let file = declared.as_ref().filter(|(_, declaration)| is_edited(declaration)).map(|(inputs, declaration)| of_file(inputs, declaration));
+    let request = Request { declared: file, ..request(arguments, resolved.as_ref())? };
+    let mut plan = plan(&request, Policies::embedded(), Catalogue::embedded());
+    if let Some((inputs, declaration)) = declared.filter(|(_, declaration)| is_edited(declaration)) {
+        hops::add_edits(&mut plan, &inputs, declaration);
+    }
     let mut out = Vec::new();
     match arguments.format {
-        PlanFormat::Text => plan_text::write(&mut out, &plan),
+        PlanFormat::Text => plan_text::write(&mut out, &plan, output::prose_width()),
         PlanFormat::Json => plan_json::write(&mut out, &plan),
         PlanFormat::Markdown => plan_markdown::write(&mut out, &plan),
     }
     .context("cannot put the plan together")?;
-    if let Some((inputs, declaration)) = declared {
-        out.extend(hops::edits(&plan, &inputs, declaration, arguments.format).into_bytes());
-    }
     output::to_stdout(&out)?;
     Ok(if plan.refused.is_some() { ExitCode::from(exit::FINDINGS) } else { ExitCode::SUCCESS })
 }
@@ -57,6 +59,17 @@ fn declared(arguments: &PlanArguments) -> anyhow::Result<Option<(Inputs, Declara
         Some(declaration) => Ok(Some((inputs, declaration))),
         None => bail!("`{}` declares no Milvus release that can be read{}; name a file that does", path.display(), release::why_none(&inputs)),
     }
+}
+
+/// Whether people edit the file: what is rendered or stored is made from something else.
+fn is_edited(declaration: &Declaration) -> bool {
+    !matches!(declaration.identity.form, Form::Manifest | Form::HelmRelease)
+}
+
+/// The release as its file declares it, with the object that does.
+fn of_file(inputs: &Inputs, declaration: &Declaration) -> Declared {
+    let text = inputs.walked.tree.read(&declaration.place.file).unwrap_or_default();
+    Declared { declaration: declaration.clone(), object: object::name(&text, &declaration.place) }
 }
 
 /// Tells what a chart version installs, where one was given in place of a Milvus version.
@@ -99,6 +112,7 @@ fn request(arguments: &PlanArguments, declared: Option<&Release>) -> anyhow::Res
         values: user_values(arguments, declared)?,
         name: or_default(&arguments.release, identity.and_then(|identity| identity.name.as_deref()), "my-release"),
         namespace: or_default(&arguments.namespace, identity.and_then(|identity| identity.namespace.as_deref()), "milvus"),
+        declared: None,
     })
 }
 

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::words::FlagKind;
+
 /// The answer of `plan`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Plan {
@@ -43,6 +45,8 @@ pub struct Hop {
     pub rollback: String,
     /// Downtime class.
     pub downtime: Downtime,
+    /// What is away meanwhile, and for how long, in words.
+    pub interruption: String,
     /// Whether a backup is demanded before.
     pub backup: bool,
     /// The commands of all actions, in order.
@@ -60,8 +64,40 @@ pub struct Action {
     pub text: String,
     /// Exact command, where there is one.
     pub command: Option<String>,
-    /// Values to set (dotted path to value), where it sets some.
+    /// Values to set (dotted path to value), where it sets some; null takes a value of the user's away.
     pub values: serde_json::Map<String, serde_json::Value>,
+    /// The edit of the user's own files as a unified diff, where a file was named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub diff: Option<String>,
+    /// Settings of the applying tool that this step changes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tool: Vec<ToolChange>,
+}
+
+impl Action {
+    /// A step in words.
+    #[must_use]
+    pub fn new(kind: ActionKind, text: impl Into<String>) -> Self {
+        Self { kind, text: text.into(), command: None, values: serde_json::Map::new(), diff: None, tool: Vec::new() }
+    }
+
+    /// With its exact command.
+    #[must_use]
+    pub fn with_command(self, command: impl Into<String>) -> Self {
+        Self { command: Some(command.into()), ..self }
+    }
+}
+
+/// A setting of the applying tool that a plan changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ToolChange {
+    /// It must not be there: `{"off": "atomic"}`.
+    Off(FlagKind),
+    /// The tool waits for thirty minutes.
+    Timeout,
+    /// The command says `--reset-then-reuse-values`.
+    ResetThenReuse,
 }
 
 /// Kinds of steps.
@@ -72,6 +108,8 @@ pub enum ActionKind {
     Backup,
     /// Look at something before.
     Check,
+    /// Change a value or a setting of one's own: in the edit of the hop, or by hand.
+    Prepare,
     /// Answer for a risk: the text to write, with a reference.
     Acknowledge,
     /// Migrate metadata.

@@ -3,12 +3,16 @@
 mod actions;
 mod command;
 mod hop;
+mod route;
 mod state;
 mod stops;
+mod tool;
+mod values;
 
 use std::sync::Arc;
 
 use crate::model::catalogue::Catalogue;
+use crate::model::declaration::Declaration;
 use crate::model::finding::Finding;
 use crate::model::plan::{Plan, Refusal};
 use crate::model::value::Node;
@@ -36,6 +40,17 @@ pub struct Request {
     pub name: Arc<str>,
     /// Namespace in commands.
     pub namespace: Arc<str>,
+    /// What declares the release, where a file does: the plan is then one of edits of it.
+    pub declared: Option<Declared>,
+}
+
+/// A file that declares the release.
+#[derive(Debug, Clone)]
+pub struct Declared {
+    /// What it says.
+    pub declaration: Declaration,
+    /// Name and namespace of the object that declares it (`HelmRelease`, `Application`), where an object does.
+    pub object: Option<(Arc<str>, Option<Arc<str>>)>,
 }
 
 /// The version that a text such as `2.6.15`, `v2.6.15`, `2.6` or `3.0` asks for: of a line the release to plan with.
@@ -80,7 +95,7 @@ fn hops(request: &Request, policies: &Policies, catalogue: &Catalogue) -> Result
         for stop in stops::preparation(&state, &stop, policies.gates()).into_iter().chain([stop]) {
             let (hop, after) = hop::hop(&state, &stop, hops.is_empty(), request, policies, catalogue)?;
             // Where no chart can prepare what comes, there is nothing to do before it.
-            if after.declaration != state.declaration {
+            if (&after.chart, &after.declaration.layers) != (&state.chart, &state.declaration.layers) {
                 hops.push(hop);
                 state = after;
             }
@@ -123,8 +138,16 @@ mod tests {
     fn plan_of(from: &str, to: &str, topology: Option<Topology>) -> Plan {
         let (policies, catalogue) = (Policies::embedded(), Catalogue::embedded());
         let version = |text| version_of(text, policies, catalogue).unwrap();
-        let request =
-            Request { from: version(from), to: version(to), from_chart: None, topology, values: None, name: "my-release".into(), namespace: "milvus".into() };
+        let request = Request {
+            from: version(from),
+            to: version(to),
+            from_chart: None,
+            topology,
+            values: None,
+            name: "my-release".into(),
+            namespace: "milvus".into(),
+            declared: None,
+        };
         plan(&request, policies, catalogue)
     }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bound::{Chart, Milvus};
 use super::condition::{Condition, ValuePath};
-use super::words::{Mode, Severity};
+use super::words::{FlagKind, Mode, Severity};
 
 /// A value that a chart line read once (`removed-values.yaml`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -167,6 +167,18 @@ pub struct Planning {
     pub settings: Vec<Setting>,
     /// Values that go on as they are where the chart's default moves.
     pub keep: Vec<Keep>,
+    /// Values that have no effect any more where they stand, and move.
+    #[serde(default)]
+    pub moves: Vec<Move>,
+    /// Settings of the applying tool that a plan switches off, with the reason.
+    #[serde(default)]
+    pub tool: Vec<ToolRow>,
+    /// Rules whose errors the user mends by a change of the release's own values: a step of the plan, no refusal.
+    #[serde(default)]
+    pub by_hand: Vec<String>,
+    /// What is away in a hop; the first that holds.
+    #[serde(default)]
+    pub interruptions: Vec<Interruption>,
     /// Warnings that a person has to answer for.
     pub acknowledge: Vec<Acknowledge>,
 }
@@ -227,6 +239,50 @@ pub struct Keep {
     pub sources: Vec<String>,
 }
 
+/// Values that move to another table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Move {
+    /// What must hold.
+    pub when: Vec<Condition>,
+    /// The tables that nothing reads any more.
+    pub from: Vec<ValuePath>,
+    /// The table that is read instead.
+    pub to: ValuePath,
+    /// Keys that stay where they are.
+    pub stay: Vec<String>,
+    /// Keys that move by themselves where all tables that have them agree; others are left to the user.
+    pub keys: Vec<String>,
+    /// Why, as a sentence; `{list}` is what moves.
+    pub reason: String,
+    /// What the user has to decide for keys that do not move by themselves, as a sentence; `{list}` is those.
+    pub ask: String,
+}
+
+/// A setting of the applying tool that a plan changes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ToolRow {
+    /// The setting.
+    pub flag: FlagKind,
+    /// What is done and why, as a sentence or two.
+    pub text: String,
+}
+
+/// What is away in a hop.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Interruption {
+    /// Only in the hop that does this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needs: Option<GateNeed>,
+    /// What must hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub when: Vec<Condition>,
+    /// What, and for how long: sentences.
+    pub text: String,
+}
+
 /// A warning that a person has to answer for before a hop.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -237,6 +293,19 @@ pub struct Acknowledge {
     pub kind: AcknowledgeKind,
     /// What to do, in words.
     pub text: String,
+    /// What to write as reference: `where the backup lies`.
+    pub reference: String,
+    /// The severity up to which it may be answered for.
+    #[serde(default = "warning", skip_serializing_if = "is_warning")]
+    pub up_to: Severity,
+}
+
+fn warning() -> Severity {
+    Severity::Warning
+}
+
+fn is_warning(severity: &Severity) -> bool {
+    *severity == Severity::Warning
 }
 
 /// Kinds of acknowledgements.

@@ -134,17 +134,16 @@ pub(super) fn plan() -> Plan {
             image_tag: Some("v2.2.16".into()),
             reason: "2.2 reads metadata of its own layout only".into(),
             actions: vec![
-                Action { kind: ActionKind::Backup, text: "back up etcd".into(), command: None, values: serde_json::Map::new() },
+                Action::new(ActionKind::Backup, "Back up etcd. Then note it: `guard.milvus-guard.dev/ack: MV210 <where the backup lies>`."),
                 Action {
-                    kind: ActionKind::HelmUpgrade,
-                    text: "upgrade the release".into(),
-                    command: Some(upgrade.into()),
                     values: serde_json::Map::from_iter([("image.all.tag".to_owned(), "v2.2.16".into())]),
+                    ..Action::new(ActionKind::HelmUpgrade, "upgrade the release").with_command(upgrade)
                 },
             ],
             one_way_door: true,
             rollback: "Restore the backup.".into(),
             downtime: Downtime::Migration,
+            interruption: "Milvus is stopped.".into(),
             backup: true,
             commands: vec![upgrade.into()],
             sources: vec!["https://example.com/migrate".into()],

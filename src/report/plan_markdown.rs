@@ -29,6 +29,7 @@ fn write_hop(out: &mut dyn io::Write, number: usize, hop: &Hop) -> io::Result<()
     let yes = |value: bool| if value { "yes" } else { "no" };
     let backup = if hop.backup { "needed before" } else { "not needed" };
     writeln!(out, "| {} | {backup} | {} | {} |", plan_text::downtime(hop.downtime), yes(hop.one_way_door), cell(&hop.rollback))?;
+    writeln!(out, "\n{}", inline(&hop.interruption))?;
     for (number, action) in (1..).zip(&hop.actions) {
         write_action(out, number, action)?;
     }
@@ -40,28 +41,51 @@ fn write_hop(out: &mut dyn io::Write, number: usize, hop: &Hop) -> io::Result<()
 }
 
 fn write_action(out: &mut dyn io::Write, number: usize, action: &Action) -> io::Result<()> {
-    writeln!(out, "\n{number}. **{}**: {}", plan_text::action_name(action.kind), inline(&action.text))?;
-    if !action.values.is_empty() {
+    let mut lines = action.text.trim_end().lines();
+    writeln!(out, "\n{number}. **{}**: {}", plan_text::action_name(action.kind), inline(lines.next().unwrap_or_default()))?;
+    let mut was_item = false;
+    for line in lines {
+        let is_item = line.starts_with("- ");
+        // A list begins and ends with an empty line.
+        writeln!(out, "{}   {}", if is_item == was_item { "" } else { "\n" }, inline(line))?;
+        was_item = is_item;
+    }
+    if let Some(diff) = &action.diff {
+        fenced(out, "diff", diff)?;
+    } else if !action.values.is_empty() {
         writeln!(out)?;
         for (path, value) in &action.values {
-            writeln!(out, "   - {}: {}", code(path), code(&value.to_string()))?;
+            match value {
+                serde_json::Value::Null => writeln!(out, "   - {}: unset", code(path))?,
+                value => writeln!(out, "   - {}: {}", code(path), code(&value.to_string()))?,
+            }
         }
     }
     if let Some(command) = &action.command {
-        let command = clean::block(command.trim_end());
-        let fence = "`".repeat(longest_run(&command, '`').max(2) + 1);
-        writeln!(out, "\n   {fence}sh")?;
-        for line in command.lines() {
-            writeln!(out, "   {line}")?;
-        }
-        writeln!(out, "   {fence}")?;
+        fenced(out, "sh", command)?;
     }
     Ok(())
 }
 
-/// Text on one line that cannot become a tag; code spans that it holds stay.
+fn fenced(out: &mut dyn io::Write, language: &str, text: &str) -> io::Result<()> {
+    let text = clean::block(text.trim_end());
+    let fence = "`".repeat(longest_run(&text, '`').max(2) + 1);
+    writeln!(out, "\n   {fence}{language}")?;
+    for line in text.lines() {
+        writeln!(out, "{}", format!("   {line}").trim_end())?;
+    }
+    writeln!(out, "   {fence}")
+}
+
+/// Text on one line that cannot become a tag. Code spans stay as they are: nothing in them is a tag, and an escape would be shown as it is written.
 fn inline(text: &str) -> String {
-    clean::line(text).replace('<', "&lt;")
+    let text = clean::line(text);
+    // A lone tick opens no code span.
+    let ticks = text.matches('`').count();
+    let spans = ticks - ticks % 2;
+    let parts: Vec<String> =
+        text.split('`').enumerate().map(|(number, part)| if number % 2 == 1 && number < spans { part.to_owned() } else { part.replace('<', "&lt;") }).collect();
+    parts.join("`")
 }
 
 fn cell(text: &str) -> String {
@@ -110,7 +134,9 @@ mod tests {
         |---|---|---|---|
         | stopped for a migration | needed before | yes | Restore the backup. |
 
-        1. **back up**: back up etcd
+        Milvus is stopped.
+
+        1. **back up**: Back up etcd. Then note it: `guard.milvus-guard.dev/ack: MV210 <where the backup lies>`.
 
         2. **upgrade**: upgrade the release
 
@@ -138,11 +164,11 @@ mod tests {
     fn nothing_in_a_command_ends_its_fence_and_no_text_becomes_a_tag() {
         let mut plan = fixtures::plan();
         let hop = &mut plan.hops[0];
-        hop.reason = "<img src=x> `code`".into();
+        hop.reason = "<img src=x> `<code>` `<b>".into();
         hop.actions[1].command = Some("echo '\n```\n'\u{1b}".into());
         hop.actions[1].values = serde_json::Map::from_iter([("a`b".to_owned(), "``".into())]);
         let text = written(&plan);
         assert!(text.contains("````sh\n   echo '\n   ```\n   '␛\n   ````"), "{text}");
-        assert!(text.contains("&lt;img src=x> `code`") && text.contains("``a`b``: ```\"``\"```"), "{text}");
+        assert!(text.contains("&lt;img src=x> `<code>` `&lt;b>") && text.contains("``a`b``: ```\"``\"```"), "{text}");
     }
 }

@@ -3,17 +3,23 @@
 use std::io;
 
 use super::clean;
+use super::wrap::hang;
 use crate::model::plan::{Action, ActionKind, Downtime, Hop, Plan};
 
-/// Writes a plan. Give it a buffered writer.
+/// Columns from which the text of a hop begins.
+const INDENT: &str = "     ";
+/// Columns from which the text of what a hop is begins.
+const HEAD: &str = "              ";
+
+/// Writes a plan, prose in lines of at most `width` characters; commands and diffs are never broken. Give it a buffered writer.
 ///
 /// # Errors
 /// When the writer fails.
-pub fn write(out: &mut dyn io::Write, plan: &Plan) -> io::Result<()> {
+pub fn write(out: &mut dyn io::Write, plan: &Plan, width: usize) -> io::Result<()> {
     let (from, to) = (clean::line(&plan.from), clean::line(&plan.to));
     if let Some(refusal) = &plan.refused {
         writeln!(out, "no safe path from Milvus {from} to {to} [{}]", clean::line(&refusal.rule))?;
-        return writeln!(out, "{}", indented(&refusal.reason, "  "));
+        return writeln!(out, "{}", prose(&refusal.reason, width, "  ", "  "));
     }
     if plan.hops.is_empty() {
         return writeln!(out, "nothing to do from Milvus {from} to {to}");
@@ -21,20 +27,21 @@ pub fn write(out: &mut dyn io::Write, plan: &Plan) -> io::Result<()> {
     writeln!(out, "Milvus {from} to {to} in {}", hops(plan.hops.len()))?;
     for (number, hop) in (1..).zip(&plan.hops) {
         writeln!(out)?;
-        write_hop(out, number, hop)?;
+        write_hop(out, number, hop, width)?;
     }
     Ok(())
 }
 
-fn write_hop(out: &mut dyn io::Write, number: usize, hop: &Hop) -> io::Result<()> {
+fn write_hop(out: &mut dyn io::Write, number: usize, hop: &Hop, width: usize) -> io::Result<()> {
     writeln!(out, "{number}. {}", clean::line(&title(hop)))?;
-    writeln!(out, "   why:       {}", clean::line(&hop.reason))?;
-    writeln!(out, "   downtime:  {}", downtime(hop.downtime))?;
-    writeln!(out, "   backup:    {}", if hop.backup { "needed before" } else { "not needed for this hop" })?;
-    writeln!(out, "   rollback:  {}{}", if hop.one_way_door { "one-way door. " } else { "" }, clean::line(&hop.rollback))?;
+    let mut head = |name: &str, text: &str| writeln!(out, "{}", prose(text, width, &format!("   {name:<11}"), HEAD));
+    head("why:", &hop.reason)?;
+    head("downtime:", &format!("{}. {}", downtime(hop.downtime), hop.interruption))?;
+    head("backup:", if hop.backup { "needed before" } else { "not needed for this hop" })?;
+    head("way back:", &format!("{}{}", if hop.one_way_door { "one-way door. " } else { "" }, hop.rollback))?;
     for action in &hop.actions {
         writeln!(out)?;
-        write_action(out, action)?;
+        write_action(out, action, width)?;
     }
     if !hop.sources.is_empty() {
         writeln!(out)?;
@@ -45,15 +52,27 @@ fn write_hop(out: &mut dyn io::Write, number: usize, hop: &Hop) -> io::Result<()
     Ok(())
 }
 
-fn write_action(out: &mut dyn io::Write, action: &Action) -> io::Result<()> {
-    writeln!(out, "   - {}: {}", action_name(action.kind), indented(&action.text, "     ").trim_start())?;
-    for (path, value) in &action.values {
-        writeln!(out, "     set {}: {}", clean::line(path), clean::line(&value.to_string()))?;
+fn write_action(out: &mut dyn io::Write, action: &Action, width: usize) -> io::Result<()> {
+    writeln!(out, "{}", prose(&action.text, width, &format!("   - {}: ", action_name(action.kind)), INDENT))?;
+    if let Some(diff) = &action.diff {
+        writeln!(out, "\n{}\n", clean::block(diff.trim_end()))?;
+    } else {
+        for (path, value) in &action.values {
+            match value {
+                serde_json::Value::Null => writeln!(out, "{INDENT}unset {}", clean::line(path))?,
+                value => writeln!(out, "{INDENT}set {}: {}", clean::line(path), clean::line(&value.to_string()))?,
+            }
+        }
     }
     if let Some(command) = &action.command {
         writeln!(out, "{}", indented(command, "       ").replacen("       ", "     $ ", 1))?;
     }
     Ok(())
+}
+
+/// Prose in lines, harmless on a terminal.
+fn prose(text: &str, width: usize, first: &str, indent: &str) -> String {
+    hang(&clean::block(text.trim_end()), width, first, indent)
 }
 
 /// Each line of a text behind an indent.
@@ -88,6 +107,7 @@ pub(super) fn action_name(kind: ActionKind) -> &'static str {
     match kind {
         ActionKind::Backup => "back up",
         ActionKind::Check => "check",
+        ActionKind::Prepare => "prepare",
         ActionKind::Acknowledge => "answer for",
         ActionKind::Migrate => "migrate",
         ActionKind::Uninstall => "uninstall",
@@ -104,7 +124,7 @@ mod tests {
 
     fn written(plan: &Plan) -> String {
         let mut out = Vec::new();
-        write(&mut out, plan).unwrap();
+        write(&mut out, plan, 100).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -115,11 +135,12 @@ mod tests {
 
         1. Milvus 2.2.16 on chart 4.0.34 with image tag v2.2.16
            why:       2.2 reads metadata of its own layout only
-           downtime:  stopped for a migration
+           downtime:  stopped for a migration. Milvus is stopped.
            backup:    needed before
-           rollback:  one-way door. Restore the backup.
+           way back:  one-way door. Restore the backup.
 
-           - back up: back up etcd
+           - back up: Back up etcd. Then note it:
+             `guard.milvus-guard.dev/ack: MV210 <where the backup lies>`.
 
            - upgrade: upgrade the release
              set image.all.tag: "v2.2.16"

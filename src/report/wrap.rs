@@ -25,6 +25,32 @@ pub fn wrap(text: &str, width: usize) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// Lines of at most `width` characters (at least one word each), the first behind `first`, the others behind `indent`. Line breaks of the text stay; items of a list (`- `)
+/// hang; indented lines are code and stay as they are.
+#[must_use]
+pub fn hang(text: &str, width: usize, first: &str, indent: &str) -> String {
+    let mut out = String::new();
+    for (number, line) in text.trim_end().lines().enumerate() {
+        let start = if number == 0 { first } else { indent };
+        let (item, inner) = line.strip_prefix("- ").map_or((None, line), |item| (Some("- "), item));
+        let indent = format!("{indent}{}", item.map_or("", |_| "  "));
+        let start = format!("{start}{}", item.unwrap_or_default());
+        let room = width.saturating_sub(indent.chars().count().max(start.chars().count()));
+        let mut filled = String::new();
+        if inner.starts_with(' ') {
+            filled.push_str(inner);
+        } else {
+            paragraph(inner, room, &mut filled);
+        }
+        for (number, line) in filled.split('\n').enumerate() {
+            out.push_str(format!("{}{line}", if number == 0 { &start } else { &indent }).trim_end());
+            out.push('\n');
+        }
+    }
+    out.truncate(out.trim_end().len());
+    out
+}
+
 fn paragraph(line: &str, width: usize, out: &mut String) {
     let mut used = 0;
     for word in words(line) {
@@ -61,6 +87,21 @@ mod tests {
             wrap(text, 40),
             "Go to Milvus 2.5.16 or later first, then\nset `a.b: long enough to be broken` and\ngo on:\n  helm upgrade vectors zilliztech/milvus --version 4.2.58 --reset-then-reuse-values\nend"
         );
+    }
+
+    #[test]
+    fn prose_hangs_behind_what_it_belongs_to() {
+        insta::assert_snapshot!(hang("one two three `four five six seven` eight\nnext line that is long enough to break\n- an item of a list that hangs\n  kept: as it is, however long it may be", 20, "- ", "  "), @r"
+        - one two three
+          `four five six seven`
+          eight
+          next line that is
+          long enough to
+          break
+          - an item of a
+            list that hangs
+            kept: as it is, however long it may be
+        ");
     }
 
     #[test]

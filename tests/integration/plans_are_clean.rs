@@ -109,7 +109,7 @@ fn request(from: MilvusVersion, first: &Standing) -> Request {
         other => panic!("values are read: {other:?}"),
     };
     let from_chart = first.chart.parse().ok();
-    Request { from, to: from, from_chart, topology: None, values: Some(values), name: "my-release".into(), namespace: "milvus".into() }
+    Request { from, to: from, from_chart, topology: None, values: Some(values), name: "my-release".into(), namespace: "milvus".into(), declared: None }
 }
 
 fn script_before(standing: &Standing) -> String {
@@ -137,8 +137,14 @@ fn acknowledged(hop: &Hop) -> Vec<String> {
     texts.filter_map(|action| action.text.split('`').find(|part| part.starts_with("guard.milvus-guard.dev/ack: "))).map(str::to_owned).collect()
 }
 
+/// An acknowledgement with a reference of one's own in place of what the plan leaves to fill in.
+pub(crate) fn referenced(text: &str) -> String {
+    let (said, _) = text.split_once('<').unwrap_or_else(|| panic!("nothing to fill in: {text}"));
+    format!("{said}CHG-1234")
+}
+
 fn replay(before: &Standing, hop: &Hop) -> Replay {
-    let comments: String = acknowledged(hop).iter().map(|text| format!("# {}\n", text.replace("<reference>", "CHG-1"))).collect();
+    let comments: String = acknowledged(hop).iter().map(|text| format!("# {}\n", referenced(text))).collect();
     let mut script = String::new();
     for command in &hop.commands {
         if command.starts_with("helm upgrade ") {

@@ -1,9 +1,9 @@
 //! Machine formats against their schemas: ours, and the official one of SARIF.
 
-use milvus_guard::model::declaration::{Applier, Form, NotCheckedKind};
+use milvus_guard::model::declaration::{Applier, FlagKind, Form, NotCheckedKind};
 use milvus_guard::model::finding::{Baseline, EvidenceNote, Finding, Fix, Gap, Label, ReleaseSummary, Report, Severity, Summary};
 use milvus_guard::model::place::{Place, Position};
-use milvus_guard::model::plan::{Action, ActionKind, Downtime, Hop, Plan, Refusal};
+use milvus_guard::model::plan::{Action, ActionKind, Downtime, Hop, Plan, Refusal, ToolChange};
 use milvus_guard::report::{RuleInfo, Tool, json, plan_json, sarif, schema};
 use serde_json::Value;
 
@@ -100,6 +100,7 @@ fn plan() -> Plan {
     let kinds = [
         ActionKind::Backup,
         ActionKind::Check,
+        ActionKind::Prepare,
         ActionKind::Acknowledge,
         ActionKind::Migrate,
         ActionKind::Uninstall,
@@ -116,15 +117,17 @@ fn plan() -> Plan {
         actions: kinds
             .into_iter()
             .map(|kind| Action {
-                kind,
-                text: "do".into(),
                 command: (kind == ActionKind::HelmUpgrade).then(|| "helm upgrade".into()),
                 values: serde_json::Map::from_iter([("a.b".to_owned(), Value::Null)]),
+                diff: (kind == ActionKind::HelmUpgrade).then(|| "--- a/x\n".into()),
+                tool: if kind == ActionKind::Prepare { vec![ToolChange::Off(FlagKind::Atomic), ToolChange::Timeout] } else { Vec::new() },
+                ..Action::new(kind, "do")
             })
             .collect(),
         one_way_door: true,
         rollback: "none".into(),
         downtime,
+        interruption: "all".into(),
         backup: true,
         commands: vec!["helm upgrade".into()],
         sources: vec!["https://example.com".into()],

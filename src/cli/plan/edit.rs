@@ -1,6 +1,7 @@
 //! Edits of a text that keep everything else as it is, and their unified diff.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use milvus_guard::model::place::Place;
 
@@ -14,6 +15,8 @@ pub(super) struct Edits {
     inserted: BTreeMap<usize, Vec<String>>,
     /// Parts of a 1-based line (columns from and to, 1-based, in code points) and what takes their place.
     replaced: BTreeMap<usize, Vec<(usize, usize, String)>>,
+    /// 1-based lines that go away.
+    removed: BTreeSet<usize>,
 }
 
 impl Edits {
@@ -37,8 +40,19 @@ impl Edits {
         self.replaced.entry(line as usize).or_default().push((column as usize, column as usize, text.to_owned()));
     }
 
+    /// Takes lines away, from the first to the last.
+    pub(super) fn remove(&mut self, lines: RangeInclusive<usize>) {
+        self.removed.extend(lines);
+    }
+
+    /// Whether a 1-based line is edited.
+    pub(super) fn touches(&self, line: u32) -> bool {
+        let line = line as usize;
+        self.replaced.contains_key(&line) || self.removed.contains(&line) || self.inserted.contains_key(&line)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
-        self.inserted.is_empty() && self.replaced.is_empty()
+        self.inserted.is_empty() && self.replaced.is_empty() && self.removed.is_empty()
     }
 
     /// The text after the edits, and the unified diff that leads to it.
@@ -53,6 +67,10 @@ impl Edits {
                 steps.push(Step::Added(new.clone()));
             }
             let bare = line.trim_end_matches(['\r', '\n']);
+            if self.removed.contains(&number) {
+                steps.push(Step::Removed(bare.to_owned()));
+                continue;
+            }
             match self.replaced.get(&number).map(|parts| spliced(bare, parts)) {
                 Some(new) if new != bare => {
                     after.push_str(&line.replacen(bare, &new, 1));
@@ -73,6 +91,34 @@ enum Step {
     Kept(String),
     Removed(String),
     Added(String),
+}
+
+/// The lines of a block entry whose key stands alone on its line: up to the next line that is not deeper, without blank lines and comments behind it. Nothing where something
+/// else stands before the key.
+pub(super) fn entry_lines(text: &str, key: &Place) -> Option<RangeInclusive<usize>> {
+    let lines: Vec<&str> = text.lines().collect();
+    let first = (key.start.line as usize).checked_sub(1)?;
+    let indent = (key.start.column as usize).checked_sub(1)?;
+    let before: String = lines.get(first)?.chars().take(indent).collect();
+    if !before.trim().is_empty() {
+        return None;
+    }
+    let depth = |line: &str| line.chars().take_while(|c| *c == ' ').count();
+    let mut last = first;
+    for (number, line) in lines.iter().enumerate().skip(first + 1) {
+        let bare = line.trim();
+        // Items of a list may stand as far out as the key of the list.
+        let is_item = depth(line) == indent && (bare == "-" || bare.starts_with("- "));
+        match bare {
+            "" => continue,
+            _ if depth(line) > indent || is_item => {}
+            _ => break,
+        }
+        if !bare.starts_with('#') {
+            last = number;
+        }
+    }
+    Some(first + 1..=last + 1)
 }
 
 /// A line with parts replaced, from the last to the first so that columns stay true.
@@ -173,6 +219,18 @@ mod tests {
         -c: [x, y]
         +c: [long, z]
         ");
+    }
+
+    #[test]
+    fn an_entry_goes_with_all_that_is_deeper() {
+        let text = "a:\n  b:\n    c: 1\n\n    # of d\n    d: |\n      x\n  # of e\n  e:\n  - 1\n  -\n    f: 2\n  g: {h: 1}\n";
+        let lines = |line, column| entry_lines(text, &place(line, column, column + 1));
+        assert_eq!((lines(2, 3), lines(3, 5), lines(9, 3), lines(13, 3), lines(1, 1)), (Some(2..=7), Some(3..=3), Some(9..=12), Some(13..=13), Some(1..=13)));
+        assert_eq!(lines(13, 7), None);
+        let mut edits = Edits::default();
+        edits.remove(2..=7);
+        edits.insert(2, ["  z: 0".to_owned()]);
+        assert_eq!(edits.apply("a.yaml", text).0, "a:\n  z: 0\n  # of e\n  e:\n  - 1\n  -\n    f: 2\n  g: {h: 1}\n");
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Commands of a plan, quoted for a POSIX shell.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value as Json;
 
-use super::Request;
 use super::state::State;
+use super::tool::WAIT;
+use super::values::Set;
+use super::{Request, route};
 use crate::model::version::{ChartVersion, MilvusVersion};
 
 /// Where the upstream migration script lies.
@@ -23,22 +23,31 @@ pub(super) fn pods(request: &Request) -> String {
     format!(
         "kubectl get pods --namespace {} --selector {} \\\n  -o custom-columns='POD:.metadata.name,READY:.status.containerStatuses[*].ready,IMAGE:.spec.containers[*].image'",
         word(&request.namespace),
-        word(&format!("app.kubernetes.io/instance={},app.kubernetes.io/name=milvus", request.name))
+        word(&format!("app.kubernetes.io/instance={},app.kubernetes.io/name=milvus,component!=attu", request.name))
     )
 }
 
-/// Saves the values of the release, and a snapshot of its own etcd.
-pub(super) fn backup(before: &State, request: &Request) -> String {
+/// Saves the values of the release, and a snapshot of its etcd. Argo CD and kustomize keep no values in the cluster.
+pub(super) fn backup(before: &State, request: &Request) -> Option<String> {
     let (name, namespace) = (word(&request.name), word(&request.namespace));
     let file = |end: &str| word(&format!("{}-{}{end}", request.name, before.milvus));
-    let mut commands = vec![format!("helm get values {name} --namespace {namespace} --all --output yaml > {}", file("-values.yaml"))];
-    let own_etcd = before.release.metadata.known().is_some_and(|store| store.external_endpoints.is_empty() && !store.mysql);
-    if own_etcd {
-        let pod = word(&format!("{}-etcd-0", request.name));
-        commands.push(format!("kubectl exec --namespace {namespace} {pod} -- etcdctl snapshot save /tmp/before.db"));
-        commands.push(format!("kubectl exec --namespace {namespace} {pod} -- cat /tmp/before.db > {}", file("-etcd.db")));
+    let mut commands = Vec::new();
+    if !route::is_without_release(request) {
+        commands.push(format!("helm get values {name} --namespace {namespace} --all --output yaml > {}", file("-values.yaml")));
     }
-    commands.join("\n")
+    match before.release.metadata.known() {
+        Some(store) if !store.mysql && store.external_endpoints.is_empty() => {
+            let pod = word(&format!("{}-etcd-0", request.name));
+            commands.push(format!("kubectl exec --namespace {namespace} {pod} -- etcdctl snapshot save /tmp/before.db"));
+            commands.push(format!("kubectl exec --namespace {namespace} {pod} -- cat /tmp/before.db > {}", file("-etcd.db")));
+        }
+        Some(store) if !store.mysql => {
+            let endpoint = store.external_endpoints.first().map(|endpoint| endpoint.rsplit_once('@').map_or(&**endpoint, |(_, host)| host)).unwrap_or_default();
+            commands.push(format!("etcdctl --endpoints {} snapshot save {}", word(endpoint), file("-etcd.db")));
+        }
+        _ => {}
+    }
+    (!commands.is_empty()).then(|| commands.join("\n"))
 }
 
 /// The metadata migration with the upstream script.
@@ -59,12 +68,22 @@ pub(super) fn migrate(before: &State, to: MilvusVersion, request: &Request) -> S
 }
 
 /// The upgrade.
-pub(super) fn upgrade(chart: &ChartVersion, set: &BTreeMap<String, Json>, request: &Request) -> String {
+pub(super) fn upgrade(chart: &ChartVersion, set: &Set, request: &Request) -> String {
     let sets: String = set.iter().map(|(path, value)| format!(" \\\n  {}", flag(path, value))).collect();
     format!(
-        "helm upgrade {} zilliztech/milvus --namespace {} --version {chart} \\\n  --reset-then-reuse-values{sets} \\\n  --wait --timeout 30m",
+        "helm upgrade {} zilliztech/milvus --namespace {} --version {chart} \\\n  --reset-then-reuse-values{sets} \\\n  --wait --timeout {WAIT}",
         word(&request.name),
         word(&request.namespace)
+    )
+}
+
+/// The upgrade with a values file that says all.
+pub(super) fn upgrade_with_file(chart: &ChartVersion, file: &str, request: &Request) -> String {
+    format!(
+        "helm upgrade {} zilliztech/milvus --namespace {} --version {chart} \\\n  --reset-values --values {} \\\n  --wait --timeout {WAIT}",
+        word(&request.name),
+        word(&request.namespace),
+        word(file)
     )
 }
 
@@ -75,13 +94,13 @@ fn flag(path: &str, value: &Json) -> String {
     match value {
         Json::String(text) if is_plain(text) && is_typed(text) => format!("--set-string {}", word(&format!("{path}={text}"))),
         Json::String(text) if is_plain(text) => format!("--set {}", word(&format!("{path}={text}"))),
-        Json::Bool(_) | Json::Number(_) => format!("--set {}", word(&format!("{path}={value}"))),
+        Json::Bool(_) | Json::Number(_) | Json::Null => format!("--set {}", word(&format!("{path}={value}"))),
         _ => format!("--set-json {}", word(&format!("{path}={value}"))),
     }
 }
 
 /// One word of a shell command, quoted where it has to be.
-fn word(text: &str) -> String {
+pub(super) fn word(text: &str) -> String {
     let is_plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._:/@%+-=,".contains(&b));
     if is_plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
@@ -104,7 +123,7 @@ mod tests {
             (json!("it's 50 Gi"), "--set-json 'a.b=\"it'\\''s 50 Gi\"'"),
             (json!(""), "--set-json 'a.b=\"\"'"),
             (json!(["x"]), "--set-json 'a.b=[\"x\"]'"),
-            (json!(null), "--set-json a.b=null"),
+            (json!(null), "--set a.b=null"),
         ];
         for (value, expected) in cases {
             assert_eq!(flag("a.b", &value), expected);

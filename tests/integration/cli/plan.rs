@@ -1,6 +1,6 @@
 //! `plan`: paths, refusals, and hops as edits of the user's own file.
 
-use super::{Sandbox, helm_release};
+use super::{Outcome, Sandbox, helm_release};
 
 #[test]
 fn a_path_is_printed_in_every_format() {
@@ -62,15 +62,15 @@ fn versions_that_nobody_published_are_not_taken_without_a_word() {
 fn hops_are_shown_as_edits_that_lead_from_one_to_the_next() {
     let sandbox = Sandbox::new();
     sandbox.write("milvus.yaml", helm_release("4.2.48").replace("    cluster:\n", "    image: {all: {tag: v2.5.11}} # pinned\n    cluster:\n"));
-    let outcome = sandbox.run(&["plan", "--to", "2.6.15", "--for", "milvus.yaml"]);
-    assert_eq!(outcome.code, 0, "{}", outcome.shown());
-    let diffs = outcome.stdout.split_once("\nEdit for hop 1").unwrap().1;
-    insta::assert_snapshot!(diffs, @r"
-    , Milvus 2.5.22 on chart 4.2.58:
-
+    let hops = diffs(&sandbox.run(&["plan", "--to", "2.6.15", "--for", "milvus.yaml", "--format", "json"]));
+    insta::assert_snapshot!(hops.join("\n"), @r"
     --- a/milvus.yaml
     +++ b/milvus.yaml
-    @@ -7,12 +7,22 @@
+    @@ -4,15 +4,26 @@
+       name: vectors
+       namespace: prod
+     spec:
+    +  timeout: 30m
        chart:
          spec:
            chart: milvus
@@ -96,11 +96,9 @@ fn hops_are_shown_as_edits_that_lead_from_one_to_the_next() {
            enabled: true
      ---
 
-    Edit for hop 2, Milvus 2.6.15 on chart 5.0.19:
-
     --- a/milvus.yaml
     +++ b/milvus.yaml
-    @@ -7,11 +7,15 @@
+    @@ -8,11 +8,15 @@
        chart:
          spec:
            chart: milvus
@@ -117,7 +115,7 @@ fn hops_are_shown_as_edits_that_lead_from_one_to_the_next() {
          dataCoordinator:
            enabled: false
          indexCoordinator:
-    @@ -22,7 +26,7 @@
+    @@ -23,7 +27,7 @@
            enabled: false
          rootCoordinator:
            enabled: false
@@ -129,14 +127,27 @@ fn hops_are_shown_as_edits_that_lead_from_one_to_the_next() {
     ");
     // The diffs apply one after the other, and what they lead to says the version that was wanted.
     sandbox.git("", &["init", "-q"]);
-    let patch: String = diffs.lines().filter(|line| line.starts_with(['-', '+', '@', ' '])).map(|line| format!("{line}\n")).collect();
-    let hops: Vec<String> = patch.split("--- a/").filter(|hop| !hop.is_empty()).map(|hop| format!("--- a/{hop}")).collect();
     for hop in &hops {
         sandbox.write("hop.patch", hop);
         sandbox.git("", &["apply", "hop.patch"]);
     }
     let values = sandbox.run(&["values", "milvus.yaml", "--format", "json"]).json();
     assert_eq!((hops.len(), &values["image"]["all"]["tag"], &values["streaming"]["enabled"]), (2, &"v2.6.15".into(), &true.into()));
+}
+
+/// The edits of a plan, in order.
+fn diffs(outcome: &Outcome) -> Vec<String> {
+    assert_eq!(outcome.code, 0, "{}", outcome.shown());
+    let plan = outcome.json();
+    let actions = plan["hops"].as_array().unwrap().iter().flat_map(|hop| hop["actions"].as_array().unwrap());
+    actions.filter_map(|action| action["diff"].as_str()).map(str::to_owned).collect()
+}
+
+/// The words of the upgrade of a plan with one hop.
+fn upgrade(outcome: &Outcome) -> String {
+    let plan = outcome.json();
+    let actions = plan["hops"][0]["actions"].as_array().unwrap();
+    actions.iter().find(|action| action["kind"] == "helm-upgrade").unwrap()["text"].as_str().unwrap().to_owned()
 }
 
 /// The hops of a plan in short: version, chart, downtime, way back, and what is set or done besides.
@@ -221,7 +232,7 @@ fn well_known_paths_are_these() {
     2.6.15 on 5.0.19: partial, one-way door, [backup, backup, acknowledge]
       image.all.tag=v2.6.15 indexNode.enabled=false streaming.enabled=true
     ");
-    insta::assert_snapshot!(told(&["--from", "2.6.0-rc1", "--to", "2.6.15"]), @r"1 refused by MV107: Milvus 2.6.0-rc1 is a candidate from which no upgrade is supported. Set up a new release and copy the data, or follow the repair described in milvus-io/milvus#43538 with a backup at hand.");
+    insta::assert_snapshot!(told(&["--from", "2.6.0-rc1", "--to", "2.6.15"]), @"1 refused by MV107: The hop from Milvus 2.6.0-rc1 to 2.6.15 on chart 5.0.19 cannot be made: Milvus 2.6.0-rc1 is a candidate from which no upgrade is supported. Set up a new release and copy the data, or follow the repair described in milvus-io/milvus#43538 with a backup at hand.");
     insta::assert_snapshot!(told(&["--from", "2.6.15", "--to", "3.0"]), @r"
     2.6.20 on 5.0.22: partial, []
       image.all.tag=v2.6.20
@@ -234,10 +245,8 @@ fn well_known_paths_are_these() {
 fn a_command_is_edited_by_its_flags() {
     let sandbox = Sandbox::new();
     sandbox.write("up.sh", "helm upgrade milvus zilliztech/milvus -n vec --version 4.2.58 --reset-then-reuse-values \\\n  --set image.all.tag=v2.5.16 --set cluster.enabled=false\n");
-    let outcome = sandbox.run(&["plan", "--to", "2.6.15", "--for", "up.sh"]);
-    insta::assert_snapshot!(outcome.stdout.split_once("\nEdit for hop 1").unwrap().1, @r"
-    , Milvus 2.6.15 on chart 5.0.19:
-
+    let outcome = sandbox.run(&["plan", "--to", "2.6.15", "--for", "up.sh", "--format", "json"]);
+    insta::assert_snapshot!(diffs(&outcome).concat(), @r"
     --- a/up.sh
     +++ b/up.sh
     @@ -1,2 +1,2 @@
@@ -258,15 +267,18 @@ fn what_no_edit_reaches_is_left_to_the_hand() {
         "up.sh",
         "helm upgrade milvus zilliztech/milvus -n vec --version 4.2.58 --reset-then-reuse-values -f prod.yaml --set image.all.tag=v2.5.16,proxy.replicas=2\n",
     );
-    let outcome = sandbox.run(&["plan", "--to", "2.6.15", "--for", "up.sh"]);
-    insta::assert_snapshot!(outcome.stdout.split_once("\nEdit for hop 1").unwrap().1, @r"
-    , Milvus 2.6.15 on chart 5.0.19:
-
-    no edit of the file leads there for certain; set by hand, then plan again:
-    by hand: chart version: 5.0.19
-    by hand: image.all.tag: v2.6.15
-    by hand: pulsar.enabled: false
-    by hand: pulsarv3.enabled: false
-    by hand: standalone.messageQueue: rocksmq
+    let outcome = sandbox.run(&["plan", "--to", "2.6.15", "--for", "up.sh", "--format", "json"]);
+    assert!(diffs(&outcome).is_empty(), "{}", outcome.shown());
+    insta::assert_snapshot!(upgrade(&outcome), @r"
+    Edit the file to chart 5.0.19 with Milvus 2.6.15, and run it (or the pipeline that holds it). Where it waits and fails, read the pods before you run it again.
+    The values beside the tag:
+    - `pulsar.enabled`, `pulsarv3.enabled`: installs no Pulsar beside the queue in use.
+    - `standalone.messageQueue`: keeps RocksMQ, which holds the data; chart 5 would make it Woodpecker.
+    No edit of the file leads there for certain. Write it by hand, then plan again from the file as it is then:
+    - chart version: 5.0.19
+    - image.all.tag: v2.6.15
+    - pulsar.enabled: false
+    - pulsarv3.enabled: false
+    - standalone.messageQueue: rocksmq
     ");
 }
