@@ -41,10 +41,8 @@ pub(super) fn key(release: &StoredRelease, chart_name: &str) -> Vec<Arc<str>> {
 /// The keys to a table of this name below wrappers of wrappers.
 fn search(node: &Node, name: &str, levels: usize) -> Option<Vec<Arc<str>>> {
     let table = node.table()?;
-    if let Some((key, entry)) = table.entries.get_key_value(name)
-        && entry.node.table().is_some()
-    {
-        return Some(vec![Arc::clone(key)]);
+    if table.entries.get(name).is_some_and(|entry| entry.node.table().is_some()) {
+        return Some(vec![name.into()]);
     }
     let deeper = levels.checked_sub(1)?;
     table.entries.iter().find_map(|(key, entry)| {
