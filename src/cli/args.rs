@@ -179,7 +179,7 @@ Examples:
   milvus-lint values clusters/prod/milvus.yaml --release search --format json")]
 pub(crate) struct ValuesArguments {
     /// A file that declares a release.
-    #[arg(value_name = "PATH", value_hint = ValueHint::FilePath, required_unless_present = "chart")]
+    #[arg(value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(crate) path: Option<PathBuf>,
     /// The chart version; with PATH, in place of the one that is declared there.
     #[arg(long, value_name = "VERSION")]

@@ -11,7 +11,7 @@ use milvus_guard::model::value::{Node, Value};
 use milvus_guard::model::version::ChartVersion;
 
 use super::args::{CatalogueCommand, TableFormat};
-use super::{emit, output, table};
+use super::{emit, known, output, table};
 
 /// Runs a subcommand of `catalogue`.
 ///
@@ -30,8 +30,9 @@ pub(crate) fn run(command: &CatalogueCommand) -> anyhow::Result<()> {
 fn find<'c>(catalogue: &'c Catalogue, text: &str) -> anyhow::Result<&'c ChartEntry> {
     let version: ChartVersion = text.parse()?;
     catalogue.get(&version).ok_or_else(|| {
-        let newest = catalogue.newest().map_or_else(String::new, |chart| format!("; the newest version known here is {}", chart.version));
-        anyhow!("chart {version} is not known{newest} (`milvus-lint catalogue list` prints all)")
+        let hint = known::carriers(text)
+            .unwrap_or_else(|| catalogue.newest().map_or_else(String::new, |chart| format!("; the newest version known here is {}", chart.version)));
+        anyhow!("chart {version} is not known{hint} (`milvus-lint catalogue list` prints all)")
     })
 }
 

@@ -24,6 +24,9 @@ use super::inputs::{Inputs, Named, is_stdin};
 use super::walk::Walked;
 use super::{baseline, exit, gaps, output};
 
+/// Files that are named one by one in a remark; a hook names all that changed.
+const MAX_NAMED: usize = 3;
+
 /// Runs `check`.
 ///
 /// # Errors
@@ -49,6 +52,9 @@ pub(crate) fn run(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
     let texts = Texts { after: &inputs.walked, before: base.map(|(_, base)| base), given: &given };
     let report = judge(arguments, &given, &inputs, base, &texts);
     output::write(arguments, &report, &texts)?;
+    if report.summary.releases == 0 && report.summary.not_checked == 0 && !arguments.require_milvus {
+        tell_of_nothing(arguments);
+    }
     Ok(exit_code(arguments, &report))
 }
 
@@ -133,6 +139,14 @@ fn is_change(pair: &Pair) -> bool {
 fn count_releases(pairs: &[Pair]) -> usize {
     let is_release = |declaration: &&Declaration| !matches!(declaration.operation, Operation::Pull | Operation::RepoAdd);
     pairs.iter().filter_map(|pair| pair.after.as_ref()).filter(is_release).map(|declaration| &declaration.identity).collect::<BTreeSet<_>>().len()
+}
+
+/// Says on standard error that files which were named hold no release: a clean report would look like a verdict on them.
+fn tell_of_nothing(arguments: &CheckArguments) {
+    let named: Vec<String> = arguments.paths.iter().filter(|path| is_stdin(path) || path.is_file()).map(|path| format!("`{}`", path.display())).collect();
+    if !named.is_empty() && named.len() <= MAX_NAMED {
+        output::warn(&format!("no Milvus release was found in {}; values of the Milvus chart are named with --values FILE", named.join(", ")));
+    }
 }
 
 /// The exit code that a report calls for.

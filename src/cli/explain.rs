@@ -6,6 +6,7 @@ use anyhow::Context as _;
 
 use milvus_guard::model::finding::Severity;
 use milvus_guard::policy::case::Expect;
+use milvus_guard::policy::condition::EvidenceWord;
 use milvus_guard::policy::text::{Piece, Template};
 use milvus_guard::policy::{self, Needs, Policies, Rule, Scope};
 use milvus_guard::report::RuleInfo;
@@ -25,7 +26,8 @@ enum Markup {
 /// # Errors
 /// When there is no such rule, or standard output cannot be written.
 pub(crate) fn run(id_or_name: &str) -> anyhow::Result<()> {
-    let rule = Policies::embedded().rule(id_or_name).and_then(|rule| policy::page(&rule.id));
+    let all = Policies::embedded();
+    let rule = all.rule(id_or_name).or_else(|| all.rule(&format!("MV{id_or_name}"))).and_then(|rule| policy::page(&rule.id));
     let rule = rule.with_context(|| format!("there is no rule `{id_or_name}`; `milvus-lint rules list` prints all"))?;
     output::to_stdout(page(&rule, Markup::Text, output::prose_width()).as_bytes())
 }
@@ -83,8 +85,8 @@ fn page(rule: &Rule, markup: Markup, width: usize) -> String {
     out.push_str(&heading("Scope"));
     out.push_str(&block(&format!("It looks at {needs}, and speaks about {scope}.")));
     if let Some(door) = &rule.door {
-        let words: Vec<String> = door.evidence.iter().filter_map(|word| serde_json::to_value(word).ok()?.as_str().map(str::to_owned)).collect();
-        out.push_str(&block(&format!("With evidence ({}) the finding is information only.", words.join(", "))));
+        out.push_str(&block("The finding is information only with one of:"));
+        out.push_str(&block(&door.evidence.iter().map(|word| format!("- {}\n", evidence(*word, &rule.id))).collect::<String>()));
     }
     if !rule.tests.is_empty() {
         out.push_str(&heading("Cases"));
@@ -95,6 +97,15 @@ fn page(rule: &Rule, markup: Markup, width: usize) -> String {
         out.push_str(&block(&rule.sources.iter().map(|source| format!("- {source}\n")).collect::<String>()));
     }
     out
+}
+
+/// What a rule takes as evidence, and how it is written.
+fn evidence(word: EvidenceWord, rule: &str) -> String {
+    match word {
+        EvidenceWord::Acknowledged => format!("an annotation or comment of this change beside the release, `guard.milvus-guard.dev/ack: {rule} <reference>`"),
+        EvidenceWord::GuardedUpgrade => "a GuardedUpgrade in the tree that is named as the release and leads to the version after".to_owned(),
+        EvidenceWord::MigrateCall => "a call of the migration script to that version, before the upgrade in the same script".to_owned(),
+    }
 }
 
 /// Paragraphs of a YAML text, each on one line.

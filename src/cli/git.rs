@@ -35,6 +35,8 @@ pub(crate) enum GitError {
     Shallow { revision: String, fetch: String },
     #[error("`{0}` and HEAD have no common history; name a revision that the branch started from")]
     Unrelated(String),
+    #[error("git does not trust `{0}`, since it belongs to another user; allow it:\n    git config --global --add safe.directory {0}")]
+    NotTrusted(String),
     #[error("`git {what}` failed in `{root}`: {reason}\n  run it there to see more; `git fsck` tells whether the repository is sound")]
     Failed { what: String, root: String, reason: String },
 }
@@ -420,9 +422,7 @@ impl Git<'_> {
     fn line(&self, arguments: &[&str]) -> Result<Option<String>, GitError> {
         match self.output(arguments) {
             Ok(output) => Ok(String::from_utf8_lossy(&output).lines().next().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty())),
-            Err(GitError::Failed { root, reason, .. }) if reason.contains("dubious ownership") => {
-                Err(GitError::Failed { what: "rev-parse".to_owned(), root, reason })
-            }
+            Err(GitError::Failed { root, reason, .. }) if reason.contains("dubious ownership") => Err(GitError::NotTrusted(root)),
             Err(GitError::Failed { .. }) => Ok(None),
             Err(error) => Err(error),
         }

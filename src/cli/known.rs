@@ -75,6 +75,15 @@ fn is_newer(version: &ChartVersion) -> bool {
     Catalogue::embedded().newest().is_some_and(|newest| *version > newest.version && version.major() == newest.version.major())
 }
 
+/// For what is no chart version but a Milvus version: the charts that carry it, in words that go on after what was said.
+pub(crate) fn carriers(text: &str) -> Option<String> {
+    let milvus: MilvusVersion = text.parse().ok()?;
+    let mut charts = Catalogue::embedded().charts_of(milvus);
+    let (first, last) = (charts.next()?, charts.next_back());
+    let to = last.map_or_else(String::new, |last| format!(" to {}", last.version));
+    Some(format!("; {milvus} is a version of Milvus, which chart {}{to} installs by default", first.version))
+}
+
 /// The published charts below and above a version, in words.
 pub(crate) fn nearest_charts(version: &ChartVersion) -> String {
     let catalogue = Catalogue::embedded();
@@ -96,6 +105,12 @@ mod tests {
         insta::assert_snapshot!(refused("9.9.9").unwrap(), @"--chart: no chart 9.9.9 is known (`milvus-lint catalogue list` prints all); nearest published: 5.0.19");
         insta::assert_snapshot!(refused("4.1.99").unwrap(), @"--chart: no chart 4.1.99 is known (`milvus-lint catalogue list` prints all); nearest published: 4.1.36 and 4.2.0");
         insta::assert_snapshot!(refused("5.0.18").unwrap(), @"--chart: chart 5.0.18 was never published, and its default values are not known; nearest published: 5.0.17 and 5.0.19");
+    }
+
+    #[test]
+    fn a_milvus_version_is_told_from_a_chart_version() {
+        insta::assert_snapshot!(carriers("2.5.16").unwrap(), @"; 2.5.16 is a version of Milvus, which chart 4.2.58 installs by default");
+        assert_eq!(carriers("9.9.9"), None);
     }
 
     #[test]

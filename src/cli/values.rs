@@ -79,7 +79,7 @@ fn chart_version(arguments: &ValuesArguments, declaration: Option<&Declaration>)
             let version = declaration.chart.version.known().cloned();
             version.ok_or_else(|| anyhow!("the file does not say the chart version, or not in a way that can be read here; give {what} with --chart"))?
         }
-        (None, None) => bail!("give {what} with --chart"),
+        (None, None) => bail!("name a file that declares a release, or give {what} with --chart"),
     };
     match spec {
         VersionSpec::Exact(version) => Ok(version),
@@ -97,10 +97,8 @@ fn chart_version(arguments: &ValuesArguments, declaration: Option<&Declaration>)
 fn chart_values(version: &ChartVersion) -> anyhow::Result<ChartValues> {
     let catalogue = Catalogue::embedded();
     let Some(chart) = catalogue.chart_values(version) else {
-        bail!(
-            "the default values of chart {version} are not known; nearest published: {} (`milvus-lint catalogue list` prints all)",
-            known::nearest_charts(version)
-        );
+        let hint = known::carriers(&version.to_string()).unwrap_or_else(|| format!("; nearest published: {}", known::nearest_charts(version)));
+        bail!("the default values of chart {version} are not known{hint} (`milvus-lint catalogue list` prints all)");
     };
     known::chart(version, "the values printed are those of a chart that cannot be had")?;
     Ok(chart)

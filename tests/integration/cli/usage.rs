@@ -144,3 +144,25 @@ fn one_report_goes_to_standard_output() {
     ");
     assert_eq!(sandbox.run(&["check", "--output", "json=-", "--output", "sarif=-"]).code, 2);
 }
+
+#[test]
+fn named_files_without_a_release_are_told() {
+    let sandbox = Sandbox::new();
+    sandbox.write("redis.yaml", "name: redis\n");
+    insta::assert_snapshot!(sandbox.run(&["check", "redis.yaml"]).shown(), @r"
+    exit code 0
+    --- stdout
+    checked 1 file, 0 releases, 0 changes: no findings; 0 not checked
+    --- stderr
+    warning: no Milvus release was found in `redis.yaml`; values of the Milvus chart are named with --values FILE
+    ");
+    assert_eq!(sandbox.run(&["check"]).stderr, "");
+}
+
+#[test]
+fn a_milvus_version_is_no_chart_version() {
+    let sandbox = Sandbox::new();
+    insta::assert_snapshot!(sandbox.run(&["catalogue", "show", "2.5.16"]).stderr, @"error: chart 2.5.16 is not known; 2.5.16 is a version of Milvus, which chart 4.2.58 installs by default (`milvus-lint catalogue list` prints all)");
+    insta::assert_snapshot!(sandbox.run(&["values", "--chart", "2.5.16"]).stderr, @"error: the default values of chart 2.5.16 are not known; 2.5.16 is a version of Milvus, which chart 4.2.58 installs by default (`milvus-lint catalogue list` prints all)");
+    insta::assert_snapshot!(sandbox.run(&["values"]).stderr, @"error: name a file that declares a release, or give a chart version such as 4.2.58 with --chart");
+}

@@ -112,7 +112,7 @@ fn mistakes_are_told_with_their_place() {
     error: the default values of chart 9.9.9 are not known; nearest published: 5.0.19 (`milvus-lint catalogue list` prints all)
     error: `newest` is no chart version; give a chart version such as 4.2.58 with --chart
     error: `redis.yaml` declares no Milvus release that can be read; name a file that does, or give a chart version with --chart
-    error: the following required arguments were not provided:
+    error: name a file that declares a release, or give a chart version such as 4.2.58 with --chart
     ");
 }
 
