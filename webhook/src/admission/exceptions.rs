@@ -32,9 +32,9 @@ pub enum Mode {
     /// Errors are refused, changes are held.
     #[default]
     Enforce,
-    /// Everything passes; errors are warnings, changes are held.
+    /// Everything passes; what would be refused or held is a warning.
     Warn,
-    /// Everything passes unsaid; the audit log has it. Nothing is held or patched.
+    /// Everything passes unsaid; the audit log has it.
     Audit,
 }
 

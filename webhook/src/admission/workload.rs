@@ -1,8 +1,35 @@
-//! Gate 3: workloads of a Milvus release.
+//! Gate 3: workloads of a Milvus release. Holds and never refuses: a refusal in the middle of an apply would leave half a change.
+//!
+//! Doubt: a Deployment whose template moves is held, everything else passes.
+
+mod path;
+mod stateful;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::Answer;
+use super::exceptions::{Exceptions, Mode};
+use super::guard::Guard;
+use super::hold::{
+    BLOCKED_ANNOTATION, CHANGE_ANNOTATION, HOLD_ANNOTATION, Identity, MARKS_ANNOTATION, STOPPED_ANNOTATION, Surroundings, change_id, is_held, reason,
+    same_template,
+};
+use super::judge::Doubt;
+use super::patch::Patching;
+use super::request::{Operation, Request};
+use crate::api;
+use crate::cluster::running::{Serving, serving, serving_of};
+use crate::cluster::{Cluster, Kind, annotation, label, text};
 
 /// The chart's `component` labels of Milvus itself.
 pub const COMPONENTS: &[&str] =
     &["standalone", "proxy", "rootcoord", "querycoord", "indexcoord", "datacoord", "mixcoord", "querynode", "datanode", "indexnode", "streamingnode", "cdc"];
+
+/// What keeps Helm from deleting an object.
+const KEEP: (&str, &str) = ("helm.sh/resource-policy", "keep");
 
 /// Whether a `component` label names a component of Milvus.
 #[must_use]
@@ -10,28 +37,271 @@ pub fn is_component(name: &str) -> bool {
     COMPONENTS.contains(&name)
 }
 
-use serde_json::Value;
-
-use super::Answer;
-use super::guard::Guard;
-use super::judge::Doubt;
-use super::request::Request;
-use crate::cluster::{Cluster, label};
-
 /// Whether the Milvus operator owns or manages an object.
 #[must_use]
 pub fn is_operated(object: &Value) -> bool {
     let owners = object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
-    let is_operators = |owner: &Value| crate::cluster::text(owner, "/apiVersion").is_some_and(|version| version.starts_with("milvus.io/"));
+    let is_operators = |owner: &Value| text(owner, "/apiVersion").is_some_and(|version| version.starts_with("milvus.io/"));
     label(object, "app.kubernetes.io/managed-by") == Some("milvus-operator") || owners.into_iter().flatten().any(is_operators)
 }
 
 /// Judges a request of gate 3.
-pub(super) fn judge<C: Cluster>(_guard: &Guard<C>, _request: &Request) -> Answer {
-    Answer::admitted()
+pub(super) fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
+    if !matches!(request.operation, Operation::Create | Operation::Update) || request.user_info.username == guard.configuration.controller {
+        return Answer::admitted();
+    }
+    if is_operated(&request.object) || is_operated(&request.old_object) {
+        return operated(request);
+    }
+    match (request.kind.kind.as_str(), request.sub_resource.as_deref()) {
+        ("Deployment", None) => deployment(guard, request),
+        ("Scale", _) | (_, Some("scale")) => scale(guard, request),
+        ("StatefulSet", None) => stateful::judge(guard, request),
+        ("PersistentVolumeClaim", None) => claim(guard, request),
+        _ => Answer::admitted(),
+    }
 }
 
-/// The answer without a verdict.
-pub(super) fn in_doubt<C: Cluster>(_guard: &Guard<C>, _request: &Request, _doubt: Doubt) -> Answer {
-    Answer::admitted()
+/// What the operator runs is its own; Helm or a person that touches it is told so.
+fn operated(request: &Request) -> Answer {
+    let mut answer = Answer::admitted();
+    let by_helm = annotation(&request.object, "meta.helm.sh/release-name").is_some();
+    if by_helm && request.object.get("spec") != request.old_object.get("spec") {
+        answer.warnings.push(format!("MV708: {} {} belongs to the Milvus operator, which will undo this change", request.kind.kind, request.name));
+        answer.audit.insert("rules".into(), "MV708".into());
+    }
+    answer
 }
+
+/// The old object; nothing on CREATE.
+fn old(request: &Request) -> Option<&Value> {
+    (!request.old_object.is_null()).then_some(&request.old_object)
+}
+
+fn deployment<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
+    let Some(identity) = Identity::of(&request.object) else { return Answer::admitted() };
+    let namespace = request.namespace.as_str();
+    let own = own_serving(guard, request, &identity);
+    let release: Vec<Serving> = serving(&*guard.cluster, namespace, identity.release).into_iter().filter(|other| *other.label == *identity.label).collect();
+    let upgrade = guard.cluster.object(Kind::GuardedUpgrade, namespace, identity.release);
+    let around = Surroundings {
+        own: &own,
+        release: &release,
+        is_open: is_open(guard, request, &identity, upgrade.as_deref()),
+        has_old_claims: has_old_claims(guard, namespace, identity.release),
+    };
+    let why = reason(&request.object, old(request), &identity, &around);
+    let mut patching = Patching::new(&request.object);
+    let mut answer = Answer::admitted();
+    let exceptions = exceptions(guard, request, upgrade.as_deref());
+    match why {
+        Some(why) if may_stop(guard, request, &exceptions, &mut answer, &why.sentence()) => {
+            let blocked = path::blocked(guard, request, &identity, &around, &why, &exceptions);
+            hold(request, &identity, &why.sentence(), blocked.as_deref(), &mut patching, &mut answer);
+        }
+        _ => release_hold(request, &mut patching),
+    }
+    if guard.mode(namespace) != Mode::Audit {
+        stay_stopped(request, &mut patching, &mut answer);
+        if around.is_open {
+            put_marks_back(request, &mut patching, &mut answer);
+        }
+        answer.patch = patching.finish();
+    }
+    answer
+}
+
+/// What serves of this Deployment: its ReplicaSets, or where none is known, the template that was there before, if that was not itself held.
+fn own_serving<C: Cluster>(guard: &Guard<C>, request: &Request, identity: &Identity<'_>) -> Vec<Serving> {
+    let name = text(&request.object, "/metadata/name").unwrap_or(&request.name);
+    let own = serving_of(&*guard.cluster, &request.namespace, name);
+    match old(request) {
+        Some(before) if own.is_empty() && !is_held(before) => {
+            let pods = before.pointer("/status/replicas").and_then(Value::as_u64).unwrap_or_default();
+            vec![Serving {
+                deployment: name.into(),
+                component: identity.component.into(),
+                label: identity.label.into(),
+                pods,
+                object: Arc::new(before.clone()),
+            }]
+        }
+        _ => own,
+    }
+}
+
+/// Whether an upgrade of the release is open: declared and begun, or another object of it is held.
+fn is_open<C: Cluster>(guard: &Guard<C>, request: &Request, identity: &Identity<'_>, upgrade: Option<&Value>) -> bool {
+    let is_sibling = |object: &&Arc<Value>| Identity::of(object).is_some_and(|other| other.release == identity.release && other.label == identity.label);
+    upgrade.is_some_and(api::is_open)
+        || is_held(&request.old_object)
+        || guard
+            .cluster
+            .objects(Kind::Deployment, &request.namespace)
+            .iter()
+            .filter(is_sibling)
+            .any(|object| is_held(object) && text(object, "/metadata/name") != Some(&request.name))
+}
+
+/// Whether anything of a release is held, or its upgrade was begun.
+fn is_open_release<C: Cluster>(guard: &Guard<C>, namespace: &str, release: &str) -> bool {
+    let is_held_sibling = |object: &Arc<Value>| is_held(object) && Identity::of(object).is_some_and(|identity| identity.release == release);
+    guard.cluster.object(Kind::GuardedUpgrade, namespace, release).as_deref().is_some_and(api::is_open)
+        || guard.cluster.objects(Kind::Deployment, namespace).iter().any(is_held_sibling)
+}
+
+/// Claims that were there before this install: those of StatefulSets, which no install writes before its Deployments. A receipt knows what wrote them.
+fn has_old_claims<C: Cluster>(guard: &Guard<C>, namespace: &str, release: &str) -> bool {
+    let is_of = |object: &Arc<Value>| label(object, "app.kubernetes.io/instance") == Some(release) || label(object, "release") == Some(release);
+    let is_of_a_set = |object: &Arc<Value>| {
+        let last = text(object, "/metadata/name").and_then(|name| name.rsplit_once('-'));
+        last.is_some_and(|(_, ordinal)| !ordinal.is_empty() && ordinal.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let is_known = |receipt: &Arc<Value>| text(receipt, "/spec/release") == Some(release);
+    guard.cluster.objects(Kind::Claim, namespace).iter().any(|object| is_of(object) && is_of_a_set(object))
+        && !guard.cluster.objects(Kind::UpgradeReceipt, namespace).iter().any(is_known)
+}
+
+fn exceptions<C: Cluster>(guard: &Guard<C>, request: &Request, upgrade: Option<&Value>) -> Exceptions {
+    let namespace = guard.namespace(&request.namespace);
+    Exceptions::read([Some(&request.object), upgrade, namespace.as_deref()].into_iter().flatten(), Timestamp::now())
+}
+
+/// Whether a hold is put on: not in the modes that stop nothing, and not where glass is broken. What would have been held is told.
+fn may_stop<C: Cluster>(guard: &Guard<C>, request: &Request, exceptions: &Exceptions, answer: &mut Answer, why: &str) -> bool {
+    let mode = guard.mode(&request.namespace);
+    if let Some(glass) = &exceptions.break_glass {
+        answer.audit.insert("break-glass".into(), format!("{}: {} (until {})", request.user_info.username, glass.reason, glass.until));
+        answer.warnings.push(format!("break-glass lets this run at once ({}): {why}", glass.reason));
+        return false;
+    }
+    if mode == Mode::Enforce {
+        return true;
+    }
+    answer.audit.insert("would-hold".into(), why.to_owned());
+    if mode == Mode::Warn {
+        answer.warnings.push(format!("{} {} would be held: {why}", request.kind.kind, request.name));
+    }
+    false
+}
+
+/// Pauses and annotates.
+fn hold(request: &Request, identity: &Identity<'_>, why: &str, blocked: Option<&str>, patching: &mut Patching<'_>, answer: &mut Answer) {
+    let namespace = request.namespace.as_str();
+    let template = request.object.pointer("/spec/template").unwrap_or(&Value::Null);
+    let name = text(&request.object, "/metadata/name").unwrap_or(&request.name);
+    let id = change_id(namespace, identity.release, name, template);
+    patching.set("/spec/paused", json!(true));
+    annotate(patching, why, &id, blocked, namespace, identity.release);
+    answer.audit.insert("held".into(), id.clone());
+    let told = blocked.map_or_else(String::new, |blocked| format!("; not released before it is resolved: {blocked}"));
+    answer.warnings.push(format!("{name} is held ({why}); its pods stay as they are until milvus-guard releases change {id}{told}"));
+}
+
+fn annotate(patching: &mut Patching<'_>, why: &str, id: &str, blocked: Option<&str>, namespace: &str, release: &str) {
+    patching.annotate(HOLD_ANNOTATION, &format!("{why}; to undo without milvus-guard: milvus-guard cleanup -n {namespace} {release}"));
+    patching.annotate(CHANGE_ANNOTATION, id);
+    match blocked {
+        Some(blocked) => patching.annotate(BLOCKED_ANNOTATION, blocked),
+        None => patching.unannotate(BLOCKED_ANNOTATION),
+    }
+}
+
+/// Takes our hold off an object that is what serves: a rollback over a hold leaves nothing held. A pause of somebody else's stays.
+fn release_hold(request: &Request, patching: &mut Patching<'_>) {
+    if !is_held(&request.object) && !is_held(&request.old_object) {
+        return;
+    }
+    patching.remove("/spec/paused");
+    for name in [HOLD_ANNOTATION, CHANGE_ANNOTATION, BLOCKED_ANNOTATION] {
+        patching.unannotate(name);
+    }
+}
+
+/// A workload that was stopped for a migration stays at zero; what is wanted is remembered.
+fn stay_stopped(request: &Request, patching: &mut Patching<'_>, answer: &mut Answer) {
+    if annotation(&request.old_object, STOPPED_ANNOTATION).is_none() {
+        return;
+    }
+    let remembered = annotation(&request.old_object, STOPPED_ANNOTATION).unwrap_or("1").to_owned();
+    let wanted = request.object.pointer("/spec/replicas").and_then(Value::as_u64);
+    match wanted {
+        Some(wanted) if wanted > 0 => {
+            patching.set("/spec/replicas", json!(0));
+            patching.annotate(STOPPED_ANNOTATION, &wanted.to_string());
+            answer.warnings.push(format!("{} is stopped for a migration and stays at 0 replicas; {wanted} are remembered", request.name));
+        }
+        _ => patching.annotate(STOPPED_ANNOTATION, &remembered),
+    }
+}
+
+/// Marks of ours that a write drops while an upgrade is open.
+fn put_marks_back(request: &Request, patching: &mut Patching<'_>, answer: &mut Answer) {
+    let Some(marks) = annotation(&request.old_object, MARKS_ANNOTATION) else { return };
+    let mut restored = Vec::new();
+    for mark in marks.split(',').map(str::trim) {
+        if let Some(value) = annotation(&request.old_object, mark)
+            && annotation(&request.object, mark) != Some(value)
+        {
+            patching.annotate(mark, value);
+            restored.push(mark);
+        }
+    }
+    patching.annotate(MARKS_ANNOTATION, marks);
+    if !restored.is_empty() {
+        answer.warnings.push(format!("{} keeps {} while an upgrade is open", request.name, restored.join(", ")));
+    }
+}
+
+/// `deployments/scale`: only a workload that was stopped is kept from growing.
+fn scale<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
+    let mut answer = Answer::admitted();
+    let deployment = guard.cluster.object(Kind::Deployment, &request.namespace, &request.name);
+    let is_stopped = deployment.as_deref().is_some_and(|deployment| annotation(deployment, STOPPED_ANNOTATION).is_some());
+    let wanted = request.object.pointer("/spec/replicas").and_then(Value::as_u64).unwrap_or_default();
+    if is_stopped && wanted > 0 && guard.mode(&request.namespace) == Mode::Enforce {
+        let mut patching = Patching::new(&request.object);
+        patching.set("/spec/replicas", json!(0));
+        answer.patch = patching.finish();
+        answer.warnings.push(format!("{} is stopped for a migration and stays at 0 replicas", request.name));
+    }
+    answer
+}
+
+/// Claims of a release whose upgrade is open are not deleted by Helm.
+fn claim<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
+    let mut answer = Answer::admitted();
+    let release = label(&request.object, "app.kubernetes.io/instance").or_else(|| label(&request.object, "release"));
+    let Some(release) = release.filter(|_| guard.mode(&request.namespace) == Mode::Enforce) else { return answer };
+    if is_open_release(guard, &request.namespace, release) && annotation(&request.object, KEEP.0) != Some(KEEP.1) {
+        let mut patching = Patching::new(&request.object);
+        patching.annotate(KEEP.0, KEEP.1);
+        patching.annotate(MARKS_ANNOTATION, KEEP.0);
+        answer.patch = patching.finish();
+        answer.warnings.push(format!("claim {} is kept while an upgrade of {release} is open", request.name));
+    }
+    answer
+}
+
+/// The answer without a verdict: what moves is held.
+pub(super) fn in_doubt<C: Cluster>(guard: &Guard<C>, request: &Request, doubt: Doubt) -> Answer {
+    let mut answer = Answer::admitted();
+    answer.audit.insert("doubt".into(), doubt.name().into());
+    let template = |object: &Value| object.pointer("/spec/template").cloned().unwrap_or(Value::Null);
+    let moves = old(request).is_some_and(|old| is_held(old) || !same_template(&template(old), &template(&request.object)));
+    let Some(identity) = Identity::of(&request.object) else { return answer };
+    if request.kind.kind == "Deployment"
+        && request.sub_resource.is_none()
+        && moves
+        && guard.mode(&request.namespace) == Mode::Enforce
+        && request.user_info.username != guard.configuration.controller
+    {
+        let mut patching = Patching::new(&request.object);
+        hold(request, &identity, "it could not be judged in time", None, &mut patching, &mut answer);
+        answer.patch = patching.finish();
+    }
+    answer
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,256 @@
+//! The hold as a state: whether an object may run what it says, from what serves. Pure; says nothing about how it was written.
+
+use milvus_guard::model::version::ImageTag;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use crate::cluster::running::{Serving, image};
+use crate::cluster::text;
+
+/// The annotation of a held object: why, in words.
+pub const HOLD_ANNOTATION: &str = "guard.milvus-guard.dev/hold";
+
+/// The annotation of a held object: which change it is, a hash of release and template.
+pub const CHANGE_ANNOTATION: &str = "guard.milvus-guard.dev/change";
+
+/// The annotation of a held object that the controller must not release: the rule and why.
+pub const BLOCKED_ANNOTATION: &str = "guard.milvus-guard.dev/blocked";
+
+/// The annotation of a held StatefulSet: the hash of the template that serves.
+pub const SERVING_ANNOTATION: &str = "guard.milvus-guard.dev/serving";
+
+/// The annotation of a held StatefulSet: its partition before.
+pub const PARTITION_ANNOTATION: &str = "guard.milvus-guard.dev/partition";
+
+/// The annotation of a workload that was stopped for a migration: the replicas that are wanted.
+pub const STOPPED_ANNOTATION: &str = "guard.milvus-guard.dev/stopped";
+
+/// The annotation that lists the marks that we put on an object, parted by commas.
+pub const MARKS_ANNOTATION: &str = "guard.milvus-guard.dev/marks";
+
+/// Where the message queue of a standalone is told, since chart 5.
+const QUEUE_ANNOTATION: &str = "milvus.io/message-queue";
+
+/// Whether an object is held by us.
+#[must_use]
+pub fn is_held(object: &Value) -> bool {
+    crate::cluster::annotation(object, HOLD_ANNOTATION).is_some()
+}
+
+/// A workload of a Milvus release, by what selects its pods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity<'o> {
+    /// The release.
+    pub release: &'o str,
+    /// Which Milvus of the release.
+    pub label: &'o str,
+    /// The component.
+    pub component: &'o str,
+}
+
+impl<'o> Identity<'o> {
+    /// Read from `spec.selector.matchLabels`, which cannot change; else from the labels of the pods.
+    #[must_use]
+    pub fn of(object: &'o Value) -> Option<Self> {
+        let by = |pointer: &str| {
+            let labels = object.pointer(pointer)?;
+            let label = |name: &str| labels.get(name).and_then(Value::as_str);
+            let component = label("component").filter(|component| super::workload::is_component(component))?;
+            Some(Self { release: label("app.kubernetes.io/instance")?, label: label("app.kubernetes.io/name").unwrap_or("milvus"), component })
+        };
+        by("/spec/selector/matchLabels").or_else(|| by("/spec/template/metadata/labels"))
+    }
+}
+
+/// What is known around a workload.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Surroundings<'s> {
+    /// What serves of the same Deployment.
+    pub own: &'s [Serving],
+    /// What serves of the same Milvus.
+    pub release: &'s [Serving],
+    /// Another object of the release is held, or an upgrade of it is open.
+    pub is_open: bool,
+    /// Claims that an earlier release of this name left, where nothing runs.
+    pub has_old_claims: bool,
+}
+
+/// Why a workload is held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// Another image than the one that serves.
+    Image {
+        /// What serves.
+        serving: String,
+        /// What is wanted.
+        wanted: String,
+    },
+    /// Another message queue or another claim.
+    Identity(&'static str),
+    /// A component that the running release does not have.
+    NewComponent,
+    /// Some other change while an upgrade is open.
+    WhileOpen,
+    /// Nothing runs, and old data lies there: nobody knows which version wrote it.
+    OldData,
+}
+
+impl Reason {
+    /// In words.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::Image { serving, wanted } => format!("image {serving} serves, {wanted} waits"),
+            Self::Identity(what) => format!("{what} differs from what serves"),
+            Self::NewComponent => "the running release has no such component yet".to_owned(),
+            Self::WhileOpen => "an upgrade of the release is open".to_owned(),
+            Self::OldData => "MV704: claims of an earlier release are there, and the version that wrote them is not known".to_owned(),
+        }
+    }
+}
+
+/// Whether a Deployment must wait, by its state alone.
+#[must_use]
+pub fn reason(object: &Value, old: Option<&Value>, identity: &Identity<'_>, around: &Surroundings<'_>) -> Option<Reason> {
+    let template = object.pointer("/spec/template")?;
+    let wanted = image(template, identity.component);
+    if around.own.is_empty() {
+        return reason_of_new(identity, wanted, around);
+    }
+    let same_image = |serving: &&Serving| serving.image() == wanted;
+    let Some(serving) = around.own.iter().find(same_image) else {
+        let serving = around.own.first().and_then(Serving::image).unwrap_or("(none)").to_owned();
+        return Some(Reason::Image { serving, wanted: wanted.unwrap_or("(none)").to_owned() });
+    };
+    if around.own.iter().filter(same_image).all(|serving| claims(serving.template()) != claims(template)) {
+        return Some(Reason::Identity("the claim"));
+    }
+    if let (Some(before), Some(after)) = (old.and_then(queue), queue(object))
+        && before != after
+    {
+        return Some(Reason::Identity("the message queue"));
+    }
+    (around.is_open && !around.own.iter().any(|serving| same_template(serving.template(), template)) && serving.pods > 0).then_some(Reason::WhileOpen)
+}
+
+/// A Deployment that runs nothing yet.
+fn reason_of_new(identity: &Identity<'_>, wanted: Option<&str>, around: &Surroundings<'_>) -> Option<Reason> {
+    let mut serving = around.release.iter().filter(|serving| serving.pods > 0).peekable();
+    if serving.peek().is_none() {
+        return around.has_old_claims.then_some(Reason::OldData);
+    }
+    let running: Vec<&Serving> = serving.collect();
+    if !running.iter().any(|serving| serving.image() == wanted) {
+        let serving = running.first().and_then(|serving| serving.image()).unwrap_or("(none)").to_owned();
+        return Some(Reason::Image { serving, wanted: wanted.unwrap_or("(none)").to_owned() });
+    }
+    let is_known = running.iter().any(|serving| *serving.component == *identity.component);
+    if around.is_open && !is_known {
+        return Some(Reason::NewComponent);
+    }
+    (!is_known && is_complete(&running)).then_some(Reason::NewComponent)
+}
+
+/// Whether a release runs: all that Milvus needs is there and something is ready. While the first install arrives, object by object, it is not.
+fn is_complete(running: &[&Serving]) -> bool {
+    let has = |component: &str| running.iter().any(|serving| *serving.component == *component);
+    let is_ready = running.iter().any(|serving| serving.object.pointer("/status/readyReplicas").and_then(Value::as_u64).is_some_and(|ready| ready > 0));
+    let coordinated = has("mixcoord") || ["rootcoord", "querycoord", "datacoord"].iter().all(|component| has(component));
+    // From 2.6 on a cluster has streaming nodes, and they arrive last.
+    let image = running.first().and_then(|serving| serving.image()).and_then(super::milvus::tag_of);
+    let streams = ImageTag::parse(image.unwrap_or_default()).version().is_none_or(|version| version.line() >= (2, 6));
+    is_ready && (has("standalone") || (coordinated && has("proxy") && has("querynode") && has("datanode") && (has("streamingnode") || !streams)))
+}
+
+fn queue(object: &Value) -> Option<&str> {
+    crate::cluster::annotation(object, QUEUE_ANNOTATION)
+}
+
+/// The claims that a pod mounts: where a standalone keeps its data.
+fn claims(template: &Value) -> Vec<&str> {
+    let volumes = template.pointer("/spec/volumes").and_then(Value::as_array);
+    let mut names: Vec<&str> = volumes.into_iter().flatten().filter_map(|volume| text(volume, "/persistentVolumeClaim/claimName")).collect();
+    names.sort_unstable();
+    names
+}
+
+/// Whether two templates make the same pods.
+#[must_use]
+pub fn same_template(a: &Value, b: &Value) -> bool {
+    digest(a) == digest(b)
+}
+
+/// A hash of a pod template, whatever the order of its keys; the label that Kubernetes adds does not count.
+#[must_use]
+pub fn digest(template: &Value) -> String {
+    let mut hash = Sha256::new();
+    feed(template, &mut hash);
+    hex(&hash)
+}
+
+/// Identifies a change: the release and a template, nothing of time.
+#[must_use]
+pub fn change_id(namespace: &str, release: &str, name: &str, template: &Value) -> String {
+    let mut hash = Sha256::new();
+    for part in [namespace, release, name] {
+        hash.update(part.as_bytes());
+        hash.update([0]);
+    }
+    feed(template, &mut hash);
+    hex(&hash)
+}
+
+fn hex(hash: &Sha256) -> String {
+    hash.clone().finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn feed(value: &Value, hash: &mut Sha256) {
+    match value {
+        Value::Object(table) => {
+            let mut keys: Vec<&String> = table.keys().filter(|key| *key != "pod-template-hash" && *key != "creationTimestamp").collect();
+            keys.sort_unstable();
+            hash.update(b"{");
+            for key in keys {
+                hash.update(key.as_bytes());
+                hash.update([0]);
+                table.get(key).into_iter().for_each(|value| feed(value, hash));
+            }
+            hash.update(b"}");
+        }
+        Value::Array(items) => {
+            hash.update(b"[");
+            items.iter().for_each(|item| feed(item, hash));
+            hash.update(b"]");
+        }
+        scalar => {
+            hash.update(scalar.to_string().as_bytes());
+            hash.update([0]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_change_is_told_by_release_and_template_alone() {
+        let (a, b) = (
+            json!({"metadata": {"labels": {"a": "1", "pod-template-hash": "x"}}, "spec": [1, 2]}),
+            json!({"spec": [1, 2], "metadata": {"labels": {"a": "1"}}}),
+        );
+        assert!(same_template(&a, &b));
+        assert_eq!(change_id("db", "m", "p", &a), change_id("db", "m", "p", &b));
+        assert_ne!(change_id("db", "m", "p", &a), change_id("db", "n", "p", &a));
+        assert!(!same_template(&a, &json!({"metadata": {"labels": {"a": "1"}}, "spec": [2, 1]})));
+    }
+
+    #[test]
+    fn identity_comes_from_the_selector() {
+        let object = json!({"metadata": {"labels": {"component": "proxy"}}, "spec": {"selector": {"matchLabels": {"app.kubernetes.io/instance": "m", "app.kubernetes.io/name": "vec", "component": "querynode"}}}});
+        assert_eq!(Identity::of(&object), Some(Identity { release: "m", label: "vec", component: "querynode" }));
+        assert_eq!(Identity::of(&json!({"spec": {"selector": {"matchLabels": {"app": "x"}}}})), None);
+    }
+}

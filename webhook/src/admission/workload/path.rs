@@ -1,0 +1,74 @@
+//! Whether a held change may ever be released: its path from what serves, judged by the same rules as everywhere.
+
+use milvus_guard::model::declaration::Declaration;
+use milvus_guard::source::memory::MemoryTree;
+use milvus_guard::source::{Context, SourceFile, manifest};
+use serde_json::{Value, json};
+
+use super::super::exceptions::Exceptions;
+use super::super::guard::Guard;
+use super::super::hold::{Identity, Reason, Surroundings};
+use super::super::request::Request;
+use super::super::verdict::{findings, points};
+use crate::api;
+use crate::cluster::running::Serving;
+use crate::cluster::{Cluster, Kind};
+
+/// The longest that is written into an annotation, in bytes.
+const MAX_BYTES: usize = 400;
+
+/// Why the controller must not release a change, in words that begin with the rule.
+pub(super) fn blocked<C: Cluster>(
+    guard: &Guard<C>,
+    request: &Request,
+    identity: &Identity<'_>,
+    around: &Surroundings<'_>,
+    why: &Reason,
+    exceptions: &Exceptions,
+) -> Option<String> {
+    if *why == Reason::OldData {
+        return Some(why.sentence());
+    }
+    let mut after = declaration(&request.object)?;
+    let serving = around.own.iter().chain(around.release).filter(|serving| serving.pods > 0);
+    let befores: Vec<Declaration> = serving.filter_map(|serving| declaration(&as_deployment(&request.object, serving))).collect();
+    let mut befores: Vec<Declaration> = befores.into_iter().fold(Vec::new(), |mut distinct, before| {
+        if !distinct.iter().any(|known: &Declaration| known.image.known() == before.image.known()) {
+            distinct.push(before);
+        }
+        distinct
+    });
+    befores.iter_mut().for_each(|before| before.rendered.clone_from(&after.rendered));
+    if befores.is_empty() {
+        return None;
+    }
+    let upgrade = guard.cluster.object(Kind::GuardedUpgrade, &request.namespace, identity.release);
+    after.evidence = upgrade.as_deref().map(api::evidence_of_upgrade).unwrap_or_default();
+    let receipts = guard.cluster.objects(Kind::UpgradeReceipt, &request.namespace);
+    after.evidence.extend(receipts.iter().flat_map(|receipt| api::evidence_of_receipt(receipt, identity.release)));
+    let all = points(&findings(&befores, &after, guard.cluster.kubernetes()), &|_| None);
+    let point = all.iter().find(|point| point.refuses() && !exceptions.waivers.contains_key(&point.rule))?;
+    let text = format!("{}: {} {}", point.rule, point.message, point.next);
+    Some(text.get(..text.floor_char_boundary(MAX_BYTES)).unwrap_or(&text).trim_end().to_owned())
+}
+
+/// A Deployment as the linter reads rendered manifests.
+fn declaration(object: &Value) -> Option<Declaration> {
+    let text = object.to_string();
+    let tree = MemoryTree::new([("deployment.yaml", text.as_str())]);
+    let files = [SourceFile::new("deployment.yaml".into(), text.as_str().into())];
+    let context = Context::new(&tree, &files);
+    files.first().and_then(|file| manifest::read(file, &context).declarations.into_iter().next())
+}
+
+/// The object with the template that serves in place of its own.
+fn as_deployment(object: &Value, serving: &Serving) -> Value {
+    let mut before = object.clone();
+    // Another component's image stands for this one where it has none of its own yet.
+    if let (Some(image), Some(containers)) = (serving.image(), before.pointer_mut("/spec/template/spec/containers").and_then(Value::as_array_mut)) {
+        for container in containers {
+            container["image"] = json!(image);
+        }
+    }
+    before
+}

@@ -1,0 +1,90 @@
+//! StatefulSets of a release's etcd, object store and queue: held by the partition of their rolling update.
+
+use serde_json::{Value, json};
+
+use super::super::Answer;
+use super::super::exceptions::Mode;
+use super::super::guard::Guard;
+use super::super::hold::{CHANGE_ANNOTATION, HOLD_ANNOTATION, PARTITION_ANNOTATION, SERVING_ANNOTATION, change_id, digest, is_held};
+use super::super::patch::Patching;
+use super::super::request::{Operation, Request};
+use super::{annotate, exceptions, is_open_release, may_stop, old, put_marks_back};
+use crate::cluster::running::serving;
+use crate::cluster::{Cluster, Kind, annotation, label, text};
+
+const PARTITION: &str = "/spec/updateStrategy/rollingUpdate/partition";
+
+/// Judges a StatefulSet.
+pub(super) fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
+    let mut answer = Answer::admitted();
+    let namespace = request.namespace.as_str();
+    let release = label(&request.object, "app.kubernetes.io/instance").or_else(|| label(&request.object, "release"));
+    let (Some(release), Some(before), Operation::Update) = (release, old(request), request.operation) else { return answer };
+    let (Some(template), Some(template_before)) = (request.object.pointer("/spec/template"), before.pointer("/spec/template")) else { return answer };
+    // Somebody else's StatefulSet, or a release that does not run.
+    if serving(&*guard.cluster, namespace, release).iter().all(|serving| serving.pods == 0) && !is_held(before) {
+        return answer;
+    }
+    let serves = if is_held(before) { annotation(before, SERVING_ANNOTATION).map(str::to_owned) } else { Some(digest(template_before)) };
+    let is_serving = serves.as_deref() == Some(&digest(template));
+    let is_open = is_open_release(guard, namespace, release);
+    let waits = !is_serving && (is_held(before) || images(template) != images(template_before) || is_open);
+    let upgrade = guard.cluster.object(Kind::GuardedUpgrade, namespace, release);
+    let mut patching = Patching::new(&request.object);
+    // The same words at every write: the hold is a state.
+    let why = "it differs from what serves while an upgrade is open";
+    if waits && may_stop(guard, request, &exceptions(guard, request, upgrade.as_deref()), &mut answer, why) {
+        hold(request, before, release, serves.as_deref().unwrap_or_default(), why, &mut patching, &mut answer);
+    } else if is_held(before) || is_held(&request.object) {
+        release_hold(&request.object, before, &mut patching);
+    }
+    if guard.mode(namespace) != Mode::Audit {
+        if is_open {
+            put_marks_back(request, &mut patching, &mut answer);
+        }
+        answer.patch = patching.finish();
+    }
+    answer
+}
+
+fn hold(request: &Request, before: &Value, release: &str, serves: &str, why: &str, patching: &mut Patching<'_>, answer: &mut Answer) {
+    let object = &request.object;
+    if text(object, "/spec/updateStrategy/type") == Some("OnDelete") {
+        return;
+    }
+    let id = change_id(&request.namespace, release, &request.name, object.pointer("/spec/template").unwrap_or(&Value::Null));
+    let replicas = object.pointer("/spec/replicas").and_then(Value::as_u64).unwrap_or(1).max(1);
+    let partition = json!(replicas);
+    if object.pointer("/spec/updateStrategy/rollingUpdate").is_some() {
+        patching.set(PARTITION, partition);
+    } else if object.pointer("/spec/updateStrategy").is_some() {
+        patching.set("/spec/updateStrategy/rollingUpdate", json!({"partition": partition}));
+    } else {
+        patching.set("/spec/updateStrategy", json!({"type": "RollingUpdate", "rollingUpdate": {"partition": partition}}));
+    }
+    let remembered = annotation(before, PARTITION_ANNOTATION)
+        .map(str::to_owned)
+        .unwrap_or_else(|| before.pointer(PARTITION).and_then(Value::as_u64).unwrap_or_default().to_string());
+    patching.annotate(PARTITION_ANNOTATION, &remembered);
+    patching.annotate(SERVING_ANNOTATION, serves);
+    annotate(patching, why, &id, None, &request.namespace, release);
+    answer.audit.insert("held".into(), id.clone());
+    answer.warnings.push(format!("{} is held ({why}); its pods stay as they are until milvus-guard releases change {id}", request.name));
+}
+
+/// Puts the partition back to what it was.
+fn release_hold(object: &Value, before: &Value, patching: &mut Patching<'_>) {
+    let remembered = annotation(before, PARTITION_ANNOTATION).and_then(|partition| partition.parse::<u64>().ok()).unwrap_or_default();
+    if object.pointer(PARTITION).is_some() {
+        patching.set(PARTITION, json!(remembered));
+    }
+    for name in [HOLD_ANNOTATION, CHANGE_ANNOTATION, SERVING_ANNOTATION, PARTITION_ANNOTATION] {
+        patching.unannotate(name);
+    }
+}
+
+/// Images of all containers, init containers included.
+fn images(template: &Value) -> Vec<&str> {
+    let of = |pointer: &str| template.pointer(pointer).and_then(Value::as_array).into_iter().flatten().filter_map(|container| text(container, "/image"));
+    of("/spec/initContainers").chain(of("/spec/containers")).collect()
+}

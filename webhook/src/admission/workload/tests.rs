@@ -1,0 +1,263 @@
+use super::super::fixture::Recipe;
+use super::super::guard::Configuration;
+use super::super::hold::{PARTITION_ANNOTATION, SERVING_ANNOTATION};
+use super::super::request::{Kind as ObjectKind, User};
+use super::*;
+use crate::cluster::Snapshot;
+use crate::cluster::running::tests::replica_set;
+
+const KEEP_PULSAR: &str = r#"{"pulsar":{"enabled":true},"pulsarv3":{"enabled":false}}"#;
+
+fn recipe(chart: &'static str) -> Recipe {
+    Recipe::new(chart, 1, serde_json::from_str(KEEP_PULSAR).unwrap())
+}
+
+fn ready(mut set: Value) -> Value {
+    set["status"]["readyReplicas"] = json!(1);
+    set
+}
+
+/// A cluster in which these components of a release run.
+fn running(recipe: &Recipe, components: &[&str]) -> Snapshot {
+    let mut cluster = Snapshot::default();
+    for component in components {
+        let deployment = recipe.deployment(component);
+        cluster.put(ready(replica_set(&deployment, 1, 1)));
+        cluster.put(deployment);
+    }
+    cluster
+}
+
+fn whole(recipe: &Recipe) -> Snapshot {
+    running(recipe, &recipe.components())
+}
+
+fn request(object: Value, old: Value) -> Request {
+    Request {
+        uid: "u".into(),
+        kind: ObjectKind { group: "apps".into(), version: "v1".into(), kind: object["kind"].as_str().unwrap().into() },
+        sub_resource: None,
+        name: object["metadata"]["name"].as_str().unwrap().into(),
+        namespace: "db".into(),
+        operation: if old.is_null() { Operation::Create } else { Operation::Update },
+        user_info: User { username: "ada".into(), groups: vec![] },
+        object,
+        old_object: old,
+        dry_run: None,
+        options: Value::Null,
+    }
+}
+
+fn ask(cluster: &Snapshot, object: &Value, old: &Value) -> Answer {
+    let guard = Guard::new(Arc::new(cluster.clone()), Configuration { controller: "guard".into(), ..Configuration::default() });
+    judge(&guard, &request(object.clone(), old.clone()))
+}
+
+/// The object as it leaves admission.
+fn admitted(cluster: &Snapshot, object: &Value, old: &Value) -> Value {
+    let answer = ask(cluster, object, old);
+    assert!(answer.is_admitted());
+    let mut stored = object.clone();
+    json_patch::patch(&mut stored, &answer.patch).unwrap();
+    stored
+}
+
+fn is_waiting(object: &Value) -> bool {
+    object["spec"]["paused"] == json!(true) && is_held(object) && annotation(object, CHANGE_ANNOTATION).is_some()
+}
+
+#[test]
+fn a_new_image_waits_whatever_is_done_to_the_hold() {
+    let (before, after) = (recipe("4.2.20"), recipe("4.2.58"));
+    let cluster = whole(&before);
+    let (old, new) = (before.deployment("proxy"), after.deployment("proxy"));
+    let held = admitted(&cluster, &new, &old);
+    assert!(is_waiting(&held) && annotation(&held, BLOCKED_ANNOTATION).is_none(), "{held}");
+    assert!(annotation(&held, HOLD_ANNOTATION).unwrap().contains("v2.4.16 serves"));
+    // The same again changes nothing; neither does what a user or a tool does to it.
+    assert!(ask(&cluster, &held, &held).patch.0.is_empty());
+    let mut resumed = held.clone();
+    resumed["spec"]["paused"] = json!(false);
+    let mut unannotated = held.clone();
+    unannotated["metadata"]["annotations"].as_object_mut().unwrap().remove(HOLD_ANNOTATION);
+    for write in [resumed, unannotated, new.clone()] {
+        assert_eq!(admitted(&cluster, &write, &held), held);
+    }
+    // Deleted and created anew.
+    assert!(is_waiting(&admitted(&cluster, &new, &Value::Null)));
+    // kubectl set image.
+    let mut set = old.clone();
+    set["spec"]["template"]["spec"]["containers"][0]["image"] = json!("milvusdb/milvus:v2.4.17");
+    assert!(is_waiting(&admitted(&cluster, &set, &old)));
+    // Put back to what serves.
+    let mut back = held.clone();
+    back["spec"]["template"] = old["spec"]["template"].clone();
+    let back = admitted(&cluster, &back, &held);
+    assert!(back["spec"].get("paused").is_none() && !is_held(&back) && annotation(&back, CHANGE_ANNOTATION).is_none(), "{back}");
+}
+
+#[test]
+fn configuration_replicas_and_restarts_run_outside_an_upgrade_only() {
+    let before = recipe("4.2.20");
+    let mut cluster = whole(&before);
+    let old = before.deployment("querynode");
+    let mut configured = old.clone();
+    configured["spec"]["template"]["metadata"]["annotations"]["checksum/config"] = json!("other");
+    configured["spec"]["replicas"] = json!(5);
+    assert!(ask(&cluster, &configured, &old).patch.0.is_empty());
+    let mut held = recipe("4.2.58").deployment("proxy");
+    held["metadata"]["annotations"][HOLD_ANNOTATION] = json!("x");
+    cluster.put(held);
+    assert!(is_waiting(&admitted(&cluster, &configured, &old)));
+    let mut scaled = old.clone();
+    scaled["spec"]["replicas"] = json!(5);
+    assert!(ask(&cluster, &scaled, &old).patch.0.is_empty());
+}
+
+#[test]
+fn a_first_install_runs_and_a_component_new_to_a_running_release_waits() {
+    for chart in ["4.1.24", "4.2.58", "5.0.19"] {
+        let recipe = recipe(chart);
+        let mut names = recipe.components();
+        names.sort_unstable();
+        for at in 0..names.len() {
+            let cluster = running(&recipe, &names[..at]);
+            assert!(ask(&cluster, &recipe.deployment(names[at]), &Value::Null).patch.0.is_empty(), "{chart} {}", names[at]);
+        }
+    }
+    let recipe = recipe("4.1.24");
+    assert!(is_waiting(&admitted(&whole(&recipe), &recipe.deployment("mixcoord"), &Value::Null)));
+    // Another resource group of a component that runs is none.
+    let mut group = recipe.deployment("querynode");
+    group["metadata"]["name"] = json!("m-milvus-querynode-rg1");
+    assert!(ask(&whole(&recipe), &group, &Value::Null).patch.0.is_empty());
+}
+
+#[test]
+fn an_install_over_old_claims_waits_until_somebody_knows_the_version() {
+    let claim =
+        |name: &str| json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name, "namespace": "db", "labels": {"release": "m"}}});
+    let object = recipe("4.2.58").deployment("datanode");
+    let held = admitted(&Snapshot::new([claim("export-m-minio-0")]), &object, &Value::Null);
+    assert!(is_waiting(&held) && annotation(&held, BLOCKED_ANNOTATION).unwrap().starts_with("MV704"));
+    assert!(ask(&Snapshot::new([claim("m-minio")]), &object, &Value::Null).patch.0.is_empty());
+    let receipt = json!({"apiVersion": api::API_VERSION, "kind": "UpgradeReceipt", "metadata": {"name": "r", "namespace": "db"}, "spec": {"release": "m", "to": "2.5.16"}});
+    assert!(ask(&Snapshot::new([claim("export-m-minio-0"), receipt]), &object, &Value::Null).patch.0.is_empty());
+}
+
+#[test]
+fn an_illegal_path_is_held_with_its_rule() {
+    let (before, after) = (recipe("4.2.20"), recipe("5.0.19"));
+    let mut cluster = whole(&before);
+    let mut held = recipe("4.2.58").deployment("proxy");
+    held = admitted(&cluster, &held, &before.deployment("proxy"));
+    cluster.put(held.clone());
+    let on_top = admitted(&cluster, &after.deployment("proxy"), &held);
+    assert!(is_waiting(&on_top) && annotation(&on_top, BLOCKED_ANNOTATION).unwrap().starts_with("MV205"), "{on_top}");
+    // The newer change that is legal replaces it.
+    let legal = admitted(&cluster, &recipe("4.2.58").deployment("proxy"), &on_top);
+    assert!(annotation(&legal, BLOCKED_ANNOTATION).is_none());
+}
+
+#[test]
+fn a_missing_declaration_is_a_hold_with_that_reason() {
+    let (before, mut after) = (Recipe::new("3.2.18", 1, json!({})), Recipe::new("4.0.34", 1, json!({"image": {"all": {"tag": "v2.2.16"}}})));
+    after.revision = 2;
+    let mut cluster = whole(&before);
+    let (old, new) = (before.deployment("proxy"), after.deployment("proxy"));
+    assert!(annotation(&admitted(&cluster, &new, &old), BLOCKED_ANNOTATION).unwrap().starts_with("MV201"));
+    cluster.put(api::guarded_upgrade("db", "m", "2.2.16"));
+    let declared = admitted(&cluster, &new, &old);
+    assert!(is_waiting(&declared) && annotation(&declared, BLOCKED_ANNOTATION).is_none(), "{declared}");
+}
+
+#[test]
+fn the_operators_objects_and_other_charts_are_untouched() {
+    let (before, after) = (recipe("4.2.20"), recipe("4.2.58"));
+    let cluster = whole(&before);
+    let mut owned = after.deployment("proxy");
+    owned["metadata"]["ownerReferences"] = json!([{"apiVersion": "milvus.io/v1beta1", "kind": "Milvus", "name": "m", "uid": "1"}]);
+    let answer = ask(&cluster, &owned, &before.deployment("proxy"));
+    assert!(answer.patch.0.is_empty() && answer.warnings[0].starts_with("MV708"), "{answer:?}");
+    let mut attu = after.deployment("proxy");
+    attu["spec"]["selector"]["matchLabels"]["component"] = json!("attu");
+    attu["spec"]["template"]["metadata"]["labels"]["component"] = json!("attu");
+    assert!(ask(&cluster, &attu, &Value::Null).patch.0.is_empty());
+}
+
+#[test]
+fn modes_break_glass_and_the_controller_let_run() {
+    let (before, after) = (recipe("4.2.20"), recipe("4.2.58"));
+    let (old, new) = (before.deployment("proxy"), after.deployment("proxy"));
+    for (mode, warnings) in [("warn", 1), ("audit", 0)] {
+        let mut cluster = whole(&before);
+        cluster.put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "db", "labels": {"guard.milvus-guard.dev/mode": mode}}}));
+        let answer = ask(&cluster, &new, &old);
+        assert_eq!((answer.patch.0.len(), answer.warnings.len(), answer.audit.contains_key("would-hold")), (0, warnings, true), "{mode}");
+    }
+    let until = Timestamp::now().checked_add(jiff::SignedDuration::from_hours(1)).unwrap();
+    let mut broken = new.clone();
+    broken["metadata"]["annotations"]["guard.milvus-guard.dev/break-glass"] = json!(format!("reason=\"INC-7\" until={until}"));
+    let answer = ask(&whole(&before), &broken, &old);
+    assert!(answer.patch.0.is_empty() && answer.audit["break-glass"].starts_with("ada: INC-7"), "{answer:?}");
+    let guard = Guard::new(Arc::new(whole(&before)), Configuration { controller: "ada".into(), ..Configuration::default() });
+    assert_eq!(judge(&guard, &request(new, old)), Answer::admitted());
+}
+
+#[test]
+fn a_stopped_workload_stays_at_zero_and_marks_come_back() {
+    let before = recipe("4.2.20");
+    let mut cluster = whole(&before);
+    let mut old = before.deployment("proxy");
+    old["spec"]["replicas"] = json!(0);
+    old["metadata"]["annotations"][STOPPED_ANNOTATION] = json!("1");
+    let mut new = before.deployment("proxy");
+    new["spec"]["replicas"] = json!(3);
+    let stored = admitted(&cluster, &new, &old);
+    assert_eq!((&stored["spec"]["replicas"], annotation(&stored, STOPPED_ANNOTATION)), (&json!(0), Some("3")));
+    cluster.put(old);
+    let scale = json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "m-milvus-proxy", "namespace": "db"}, "spec": {"replicas": 4}});
+    assert_eq!(admitted(&cluster, &scale, &scale)["spec"]["replicas"], json!(0));
+
+    let mut declared = api::guarded_upgrade("db", "m", "2.5.16");
+    declared["status"] = json!({"phase": "Running"});
+    let mut cluster = whole(&before);
+    cluster.put(declared);
+    let mut marked = before.deployment("rootcoord");
+    marked["metadata"]["annotations"]["helm.sh/resource-policy"] = json!("keep");
+    marked["metadata"]["annotations"][MARKS_ANNOTATION] = json!("helm.sh/resource-policy");
+    let stored = admitted(&cluster, &before.deployment("rootcoord"), &marked);
+    assert_eq!(annotation(&stored, "helm.sh/resource-policy"), Some("keep"));
+    let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data-m-etcd-0", "namespace": "db", "labels": {"app.kubernetes.io/instance": "m"}}});
+    assert_eq!(annotation(&admitted(&cluster, &claim, &claim), "helm.sh/resource-policy"), Some("keep"));
+}
+
+fn etcd(image: &str) -> Value {
+    json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "m-etcd", "namespace": "db", "labels": {"app.kubernetes.io/instance": "m", "app.kubernetes.io/name": "etcd"}},
+        "spec": {"replicas": 3, "updateStrategy": {"type": "RollingUpdate"}, "template": {"metadata": {"labels": {"a": "1"}}, "spec": {"containers": [{"name": "etcd", "image": image}]}}}})
+}
+
+#[test]
+fn dependencies_wait_by_partition_and_get_it_back() {
+    let cluster = whole(&recipe("4.2.20"));
+    let (old, new) = (etcd("etcd:3.5.5"), etcd("etcd:3.5.25"));
+    let held = admitted(&cluster, &new, &old);
+    assert_eq!(held["spec"]["updateStrategy"]["rollingUpdate"]["partition"], json!(3));
+    assert!(is_held(&held) && annotation(&held, SERVING_ANNOTATION).is_some() && annotation(&held, PARTITION_ANNOTATION) == Some("0"));
+    assert!(ask(&cluster, &held, &held).patch.0.is_empty());
+    assert_eq!(admitted(&cluster, &new, &held), held);
+    let mut back = held.clone();
+    back["spec"]["template"] = old["spec"]["template"].clone();
+    let back = admitted(&cluster, &back, &held);
+    assert!(back["spec"]["updateStrategy"]["rollingUpdate"]["partition"] == json!(0) && !is_held(&back), "{back}");
+    // No Milvus runs under this name.
+    assert!(ask(&Snapshot::default(), &new, &old).patch.0.is_empty());
+}
+
+#[test]
+fn in_doubt_what_moves_is_held() {
+    let guard = Guard::new(Arc::new(Snapshot::default()), Configuration::default());
+    let (old, new) = (recipe("4.2.20").deployment("proxy"), recipe("4.2.58").deployment("proxy"));
+    assert!(!in_doubt(&guard, &request(new, old.clone()), Doubt::Budget).patch.0.is_empty());
+    assert!(in_doubt(&guard, &request(old.clone(), old), Doubt::Budget).patch.0.is_empty());
+}
