@@ -431,3 +431,47 @@ fn what_is_unknown_is_told_in_words_of_its_own() {
     }
     assert!(bad.is_empty(), "{}", bad.into_iter().collect::<Vec<_>>().join("\n"));
 }
+
+/// The first version that a remedy tells to take, and whether it is one of the chart. `chart 4.1.22 or later` and `below 5.0.0` are bounds, not targets.
+fn first_version(remedy: &str) -> Option<(bool, &str)> {
+    let words: Vec<&str> = remedy.split(|c: char| c.is_whitespace() || "`(),:;=\"'".contains(c)).filter(|word| !word.is_empty()).collect();
+    let numbers = |word: &str| {
+        let parts: Vec<&str> = word.split('-').next().unwrap_or(word).split('.').collect();
+        parts.len() == 3 && parts.iter().all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let at = words.iter().position(|word| numbers(word.trim_end_matches('.').trim_start_matches('v')))?;
+    let above = at.checked_sub(1).map_or("", |above| words[above]);
+    let is_chart = matches!(above, "chart" | "charts" | "Chart" | "--version" | "version");
+    let bound = above == "below" || (is_chart && matches!(words.get(at + 1), Some(&("or" | "on" | "and"))));
+    (!bound).then(|| (is_chart, words[at].trim_end_matches('.').trim_start_matches('v')))
+}
+
+/// A remedy may lead through several versions: the first one must be one step away from what runs.
+#[test]
+fn a_remedy_names_no_version_that_cannot_be_reached_from_what_runs() {
+    let policies = from_folder();
+    let mut bad = BTreeSet::new();
+    for case in policies.rules().iter().flat_map(|rule| &rule.tests) {
+        let Some(runs) = case.before.as_ref().or(case.after.as_ref()) else { continue };
+        let wanted = case.after.clone().unwrap_or_default();
+        if runs.lineage.is_some() || wanted.operation.is_some() {
+            continue;
+        }
+        for finding in check(&fixture::change(case).unwrap(), &policies) {
+            // No step of this release: a new one beside it, a plan of several steps, a version of Helm or of a dependency.
+            let elsewhere = ["MV101", "MV203", "MV514"].contains(&&*finding.rule) || finding.remedy.contains("milvus-lint plan --from");
+            let Some((is_chart, version)) = first_version(&finding.remedy).filter(|_| !elsewhere && finding.severity > Severity::Info) else { continue };
+            let (chart, tag) = if is_chart { (Some(version.to_owned()), wanted.tag.clone()) } else { (wanted.chart.clone(), Some(format!("v{version}"))) };
+            let next = CaseState { chart, tag, mode: wanted.mode.clone(), form: wanted.form, ..CaseState::default() };
+            let before = CaseState { chart: runs.chart.clone(), tag: runs.tag.clone(), mode: runs.mode.clone(), form: runs.form, ..CaseState::default() };
+            let step = Case { before: Some(before), after: Some(next), change: None, ..case.clone() };
+            let path: &[&str] = if is_chart { &["MV110", "MV114"] } else { &["MV202", "MV203", "MV205", "MV208", "MV211"] };
+            for refused in check(&fixture::change(&step).unwrap(), &policies) {
+                if refused.severity == Severity::Error && path.contains(&&*refused.rule) {
+                    bad.insert(format!("{} ({}) says: {}\n      but {}: {}", finding.rule, case.name, finding.remedy, refused.rule, refused.message));
+                }
+            }
+        }
+    }
+    assert!(bad.is_empty(), "{}", bad.into_iter().collect::<Vec<_>>().join("\n"));
+}

@@ -52,6 +52,9 @@ struct Instead<'a> {
 impl Instead<'_> {
     /// The version and the advice: the first without any row if no further gate lies before it, else the first without what this row tells, else the way there.
     fn of(&self, row: &BadVersion) -> (String, String) {
+        if self.from > self.version {
+            return (self.from.to_string(), format!("stay on Milvus {}, or go up from there.", self.from));
+        }
         let mut later: Vec<MilvusVersion> = self.rows.iter().filter_map(|row| row.better.parse().ok()).filter(|better| *better > self.version).collect();
         later.sort_unstable();
         let clean = later.iter().find(|version| self.worst(version).is_none());
