@@ -11,3 +11,5 @@
 )]
 
 mod chart;
+mod fuzz;
+mod judged;
