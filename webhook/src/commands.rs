@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod judge;
+mod review;
 mod webhook;
 
 #[derive(Debug, Parser)]
@@ -18,15 +20,18 @@ struct Arguments {
 enum Command {
     /// Serves the admission webhook
     Webhook(Box<webhook::Webhook>),
+    /// Judges a stored AdmissionReview, without a cluster
+    Review(review::Review),
 }
 
 /// Parses the arguments and runs what they ask for.
 pub(crate) fn run() -> ExitCode {
     let result = match Arguments::parse().command {
-        Command::Webhook(arguments) => webhook::run(*arguments),
+        Command::Webhook(arguments) => webhook::run(*arguments).map(|()| ExitCode::SUCCESS),
+        Command::Review(arguments) => review::run(&arguments),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::from(2)

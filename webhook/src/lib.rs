@@ -3,5 +3,6 @@
 pub mod admission;
 pub mod api;
 pub mod cluster;
+pub mod record;
 pub mod server;
 pub mod telemetry;

@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
 use kube::Client;
-use milvus_guard_webhook::admission::Judge;
-use milvus_guard_webhook::admission::judge::AdmitAll;
+use milvus_guard_webhook::record::Recorder;
 use milvus_guard_webhook::server::certificates::files::Files;
 use milvus_guard_webhook::server::certificates::secret::Kept;
 use milvus_guard_webhook::server::registration::{Probe, Registration, entries};
@@ -18,6 +17,8 @@ use milvus_guard_webhook::server::{Gates, logs};
 use milvus_guard_webhook::telemetry::Telemetry;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+
+use super::judge;
 
 mod arguments;
 
@@ -37,7 +38,7 @@ pub(crate) fn run(arguments: Webhook) -> anyhow::Result<()> {
 async fn start(arguments: Webhook) -> anyhow::Result<()> {
     let client = Client::try_default().await.context("no way to the API server")?;
     let telemetry = Arc::new(Telemetry::default());
-    let judge = Arc::new(judge());
+    let judge = Arc::new(judge::live(&client, &telemetry));
     let health = Arc::new(Health::new(Arc::clone(&judge)));
     let clients = arguments.certificates.client_ca.as_deref().map(|file| authorities(file, &arguments.certificates.client_name)).transpose()?;
     let listen = Listen {
@@ -49,6 +50,8 @@ async fn start(arguments: Webhook) -> anyhow::Result<()> {
         drain_time: arguments.drain_time,
     };
     let gates = Gates::new(judge, Arc::clone(&telemetry), arguments.bounds.limits(), arguments.helm_doubt.into());
+    let recorder = arguments.record.clone().map(Recorder::start).transpose().context("nothing can be recorded")?;
+    let gates = gates.recording(recorder);
 
     let (offer, offered) = watch::channel(None);
     let (wanted_in, wanted) = watch::channel(None);
@@ -74,11 +77,6 @@ async fn start(arguments: Webhook) -> anyhow::Result<()> {
     }
     let channels = Channels { offered, wanted: wanted_in, announced, registers };
     serve(listen, gates.router(), health, telemetry, channels, told_to_end()?).await
-}
-
-/// What judges. The gates take the place of this.
-fn judge() -> impl Judge {
-    AdmitAll
 }
 
 fn authorities(file: &Path, names: &[String]) -> anyhow::Result<Clients> {

@@ -15,6 +15,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::limits::{Limits, Place, Places, nodes_at_most};
 use crate::admission::request::parse;
 use crate::admission::{Answer, Doubt, DoubtPolicy, Gate, Judge, Request};
+use crate::record::Recorder;
 use crate::telemetry::Telemetry;
 
 /// What the router needs to answer.
@@ -25,12 +26,20 @@ pub struct Gates<J> {
     limits: Limits,
     helm_doubt: DoubtPolicy,
     places: Places,
+    recorder: Option<Recorder>,
 }
 
 impl<J: Judge> Gates<J> {
     /// A server's gates, with what gate 1 does in doubt.
     pub fn new(judge: Arc<J>, telemetry: Arc<Telemetry>, limits: Limits, helm_doubt: DoubtPolicy) -> Self {
-        Self { judge, telemetry, limits, helm_doubt, places: Places::new(&limits) }
+        Self { judge, telemetry, limits, helm_doubt, places: Places::new(&limits), recorder: None }
+    }
+
+    /// The same, storing every review.
+    #[must_use]
+    pub fn recording(mut self, recorder: Option<Recorder>) -> Self {
+        self.recorder = recorder;
+        self
     }
 
     /// The routes: one for each gate, and 404 for anything else.
@@ -77,6 +86,9 @@ impl<J: Judge> Gates<J> {
                 return (StatusCode::BAD_REQUEST, error.to_string()).into_response();
             }
         };
+        if let Some(recorder) = &self.recorder {
+            recorder.offer(gate, &body);
+        }
         drop(body);
         let answer = self.ask(gate, &request, place).await;
         let took = begin.elapsed();

@@ -1,0 +1,140 @@
+//! `milvus-guard review`: judges a stored AdmissionReview, as the webhook would, over the objects that it is given.
+#![allow(clippy::disallowed_methods, reason = "reads the files that the arguments name")]
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, ValueEnum};
+use milvus_guard_webhook::admission::request::parse;
+use milvus_guard_webhook::admission::{Answer, Gate, Judge as _, Request};
+use serde::Deserialize as _;
+use serde_json::{Value, json};
+
+use super::judge;
+
+/// Exit code of a refused review.
+const REFUSED: u8 = 1;
+
+/// Arguments of `review`.
+#[derive(Debug, Args)]
+pub(crate) struct Review {
+    /// The AdmissionReview (JSON), or `-`
+    file: PathBuf,
+    /// The gate it came to; default: told by the object
+    #[arg(long, value_name = "GATE")]
+    gate: Option<GateName>,
+    /// Objects of the cluster at that time: YAML or JSON, as `kubectl get -o yaml` prints them; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    cluster: Vec<PathBuf>,
+    /// How the verdict is printed; json is the answer as the API server would get it
+    #[arg(long, default_value = "text", value_name = "FORMAT")]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum GateName {
+    HelmStorage,
+    Gitops,
+    Workload,
+    Own,
+}
+
+impl From<GateName> for Gate {
+    fn from(name: GateName) -> Self {
+        match name {
+            GateName::HelmStorage => Self::HelmStorage,
+            GateName::Gitops => Self::GitOps,
+            GateName::Workload => Self::Workload,
+            GateName::Own => Self::Own,
+        }
+    }
+}
+
+/// Runs it. A refused review ends with 1.
+pub(crate) fn run(arguments: &Review) -> anyhow::Result<ExitCode> {
+    let request = parse(read(&arguments.file)?.as_bytes()).with_context(|| arguments.file.display().to_string())?;
+    let gate = match arguments.gate {
+        Some(name) => name.into(),
+        None => gate_of(&request).context("no gate judges such objects; name one with --gate")?,
+    };
+    let mut objects = Vec::new();
+    for file in &arguments.cluster {
+        let text = read(file)?;
+        for document in serde_yaml::Deserializer::from_str(&text) {
+            let object = Value::deserialize(document).with_context(|| format!("{} is no YAML", file.display()))?;
+            match object.get("items").and_then(Value::as_array) {
+                Some(items) => objects.extend(items.iter().cloned()),
+                None if object.is_object() => objects.push(object),
+                None => {}
+            }
+        }
+    }
+    let request = Arc::new(request);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let answer = runtime.block_on(judge::over(objects).judge(gate, Arc::clone(&request)));
+    match arguments.format {
+        Format::Json => println!("{}", serde_json::to_string_pretty(&json!(answer.review(&request.uid)))?),
+        Format::Text => print!("{}", text(gate, &request, &answer)),
+    }
+    Ok(if answer.is_admitted() { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) })
+}
+
+/// The gate that the chart registers for such an object.
+fn gate_of(request: &Request) -> Option<Gate> {
+    match (request.kind.group.as_str(), request.kind.kind.as_str()) {
+        ("", "Secret" | "ConfigMap") => Some(Gate::HelmStorage),
+        ("helm.toolkit.fluxcd.io" | "argoproj.io" | "helm.cattle.io", _) => Some(Gate::GitOps),
+        ("apps" | "autoscaling", _) | ("", "PersistentVolumeClaim") => Some(Gate::Workload),
+        ("guard.milvus-guard.dev", _) => Some(Gate::Own),
+        _ => None,
+    }
+}
+
+fn text(gate: Gate, request: &Request, answer: &Answer) -> String {
+    let mut text = String::new();
+    let verdict = if !answer.is_admitted() {
+        "refused"
+    } else if answer.patch.0.is_empty() {
+        "admitted"
+    } else {
+        "admitted with a patch"
+    };
+    // Writing to a String does not fail.
+    let _ = writeln!(text, "{verdict}: {:?} {} {}/{} (gate {})", request.operation, request.kind.kind, request.namespace, request.name, gate.name());
+    if let Some(message) = &answer.refused {
+        let _ = writeln!(text, "  {message}");
+    }
+    for cause in &answer.causes {
+        let field = cause.field.as_deref().map_or_else(String::new, |field| format!(" at {field}"));
+        let _ = writeln!(text, "  {}{field}: {}", cause.rule, cause.message);
+    }
+    for warning in &answer.warnings {
+        let _ = writeln!(text, "  warning: {warning}");
+    }
+    for operation in &answer.patch.0 {
+        let _ = writeln!(text, "  patch: {operation}");
+    }
+    for (key, value) in &answer.audit {
+        let _ = writeln!(text, "  audit {key}: {value}");
+    }
+    text
+}
+
+fn read(path: &Path) -> anyhow::Result<String> {
+    if path == Path::new("-") {
+        return Ok(std::io::read_to_string(std::io::stdin())?);
+    }
+    if path.is_dir() {
+        bail!("{} is a folder; name one review", path.display());
+    }
+    std::fs::read_to_string(path).with_context(|| path.display().to_string())
+}
