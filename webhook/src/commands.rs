@@ -4,6 +4,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use milvus_guard_webhook::api;
 
 mod judge;
 mod review;
@@ -22,6 +23,8 @@ enum Command {
     Webhook(Box<webhook::Webhook>),
     /// Judges a stored AdmissionReview, without a cluster
     Review(review::Review),
+    /// Prints the definitions of our own kinds (YAML), for `kubectl apply -f -`
+    Crd,
 }
 
 /// Parses the arguments and runs what they ask for.
@@ -29,6 +32,10 @@ pub(crate) fn run() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Webhook(arguments) => webhook::run(*arguments).map(|()| ExitCode::SUCCESS),
         Command::Review(arguments) => review::run(&arguments),
+        Command::Crd => {
+            print!("{}", crds());
+            Ok(ExitCode::SUCCESS)
+        }
     };
     match result {
         Ok(code) => code,
@@ -37,4 +44,9 @@ pub(crate) fn run() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Both definitions as one YAML stream.
+fn crds() -> String {
+    [api::GUARDED_UPGRADE_CRD, api::UPGRADE_RECEIPT_CRD].map(|definition| format!("---\n{}", definition.trim_start_matches("---\n"))).concat()
 }

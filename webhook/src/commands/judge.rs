@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use kube::Client;
 use milvus_guard_webhook::admission::Judge;
-use milvus_guard_webhook::admission::judge::AdmitAll;
-use milvus_guard_webhook::telemetry::Telemetry;
+use milvus_guard_webhook::admission::guard::{Configuration, Guard};
+use milvus_guard_webhook::cluster::{Snapshot, Watched};
 use serde_json::Value;
 
 /// The gates over a live cluster.
-pub(super) fn live(_client: &Client, _telemetry: &Arc<Telemetry>) -> impl Judge {
-    AdmitAll
+pub(super) fn live(client: &Client, configuration: Configuration) -> impl Judge {
+    Guard::new(Watched::start(client), configuration)
 }
 
 /// The gates over these objects.
-pub(super) fn over(_objects: Vec<Value>) -> impl Judge {
-    AdmitAll
+pub(super) fn over(objects: Vec<Value>) -> impl Judge {
+    Guard::new(Arc::new(Snapshot::new(objects)), Configuration::default())
 }

@@ -160,3 +160,20 @@ fn pods_are_confined_and_rights_are_few() {
     assert!(!narrow.contains_key("ClusterRoleBinding/g-milvus-guard-releases"));
     assert!(narrow.contains_key("RoleBinding/g-milvus-guard-releases"));
 }
+
+#[test]
+fn the_chart_has_the_definitions_that_the_program_prints() {
+    let output = Command::new(env!("CARGO_BIN_EXE_milvus-guard")).arg("crd").output().unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let file = root().join("charts/milvus-guard/files/crds.yaml");
+    let kept = std::fs::read_to_string(&file).unwrap_or_default();
+    assert_eq!(kept, printed, "run: milvus-guard crd > charts/milvus-guard/files/crds.yaml");
+    let Some([three, _]) = helms("the chart's definitions") else { return };
+    let objects = render(&three, &[]);
+    for document in serde_yaml::Deserializer::from_str(&printed) {
+        let definition = Value::deserialize(document).unwrap();
+        let rendered = &objects[&format!("CustomResourceDefinition/{}", definition["metadata"]["name"].as_str().unwrap())];
+        assert_eq!(rendered, &definition);
+        assert_eq!(rendered["metadata"]["annotations"]["helm.sh/resource-policy"], "keep", "an uninstall leaves receipts where they are");
+    }
+}

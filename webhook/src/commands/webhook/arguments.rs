@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use milvus_guard_webhook::admission::DoubtPolicy;
+use milvus_guard_webhook::admission::exceptions::Mode;
+use milvus_guard_webhook::admission::guard::Configuration;
 use milvus_guard_webhook::server::Limits;
 use milvus_guard_webhook::server::certificates::authority::Lifetimes;
 use milvus_guard_webhook::server::logs::Format;
@@ -26,6 +28,12 @@ pub(crate) struct Webhook {
     pub registration: Registration,
     #[command(flatten)]
     pub bounds: Bounds,
+    /// The mode of namespaces that name none with a label
+    #[arg(long, default_value = "enforce", value_name = "MODE")]
+    pub mode: DefaultMode,
+    /// The user that our own controller acts as
+    #[arg(long, default_value = "system:serviceaccount:milvus-guard:milvus-guard", value_name = "USER")]
+    pub controller: String,
     /// What gate 1 does with a release that it cannot judge
     #[arg(long, default_value = "admit", value_name = "POLICY")]
     pub helm_doubt: HelmDoubt,
@@ -44,6 +52,13 @@ pub(crate) struct Webhook {
     /// Store every review here, with secret values replaced by hashes that keep equality
     #[arg(long, value_name = "DIR")]
     pub record: Option<PathBuf>,
+}
+
+impl Webhook {
+    /// What the gates are told.
+    pub(crate) fn configuration(&self) -> Configuration {
+        Configuration { mode: self.mode.into(), controller: self.controller.clone() }
+    }
 }
 
 /// Where the certificate comes from, and who may connect.
@@ -143,6 +158,23 @@ impl From<HelmDoubt> for DoubtPolicy {
         match doubt {
             HelmDoubt::Admit => Self::Admit,
             HelmDoubt::Refuse => Self::Refuse,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum DefaultMode {
+    Enforce,
+    Warn,
+    Audit,
+}
+
+impl From<DefaultMode> for Mode {
+    fn from(mode: DefaultMode) -> Self {
+        match mode {
+            DefaultMode::Enforce => Self::Enforce,
+            DefaultMode::Warn => Self::Warn,
+            DefaultMode::Audit => Self::Audit,
         }
     }
 }
