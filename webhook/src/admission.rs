@@ -4,7 +4,7 @@ pub mod answer;
 pub mod exceptions;
 #[cfg(test)]
 pub(crate) mod fixture;
-mod gitops;
+pub mod gitops;
 pub mod guard;
 mod helm_storage;
 pub mod hold;

@@ -29,11 +29,14 @@ pub enum Kind {
     UpgradeReceipt,
     /// Namespaces, for modes.
     Namespace,
+    /// Flux's `HelmRepository`: where a chart comes from.
+    HelmRepository,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Deployment, Self::ReplicaSet, Self::Claim, Self::GuardedUpgrade, Self::UpgradeReceipt, Self::Namespace];
+    pub const ALL: [Self; 7] =
+        [Self::Deployment, Self::ReplicaSet, Self::Claim, Self::GuardedUpgrade, Self::UpgradeReceipt, Self::Namespace, Self::HelmRepository];
 
     /// API version and kind.
     #[must_use]
@@ -45,6 +48,7 @@ impl Kind {
             Self::GuardedUpgrade => ("guard.milvus-guard.dev/v1alpha1", "GuardedUpgrade"),
             Self::UpgradeReceipt => ("guard.milvus-guard.dev/v1alpha1", "UpgradeReceipt"),
             Self::Namespace => ("v1", "Namespace"),
+            Self::HelmRepository => ("source.toolkit.fluxcd.io/v1", "HelmRepository"),
         }
     }
 }
@@ -70,6 +74,9 @@ pub trait Cluster: Send + Sync + 'static {
 
     /// A `GuardedUpgrade` as the API server has it now: the cache may lag behind a person.
     fn guarded_upgrade<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Value>, ReadError>>;
+
+    /// Whether a Secret of this name is there; nothing of it is kept.
+    fn has_secret<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<bool, ReadError>>;
 
     /// One cached object.
     fn object(&self, kind: Kind, namespace: &str, name: &str) -> Option<Arc<Value>> {

@@ -1,11 +1,260 @@
-//! Gate 2: objects that tell a GitOps tool what to install.
+//! Gate 2: objects that tell a GitOps tool what to install, read by the linter's own readers.
+//!
+//! Doubt: refused; only objects that mention Milvus come here, and their tools try again.
 
+mod fields;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use milvus_guard::model::declaration::{Declaration, FlagKind, Form, Lineage};
+use milvus_guard::model::finding::{Finding, Severity};
+use milvus_guard::model::place::{Fact, Origin};
+use milvus_guard::model::version::VersionSpec;
+use milvus_guard::source::memory::MemoryTree;
+use milvus_guard::source::{SourceFile, read_tree};
+use serde_json::{Value, json};
+
+use self::fields::Fields;
 use super::Answer;
+use super::exceptions::Exceptions;
 use super::guard::Guard;
-use super::request::Request;
-use crate::cluster::Cluster;
+use super::milvus::image_layers;
+use super::patch::Patching;
+use super::request::{Operation, Request};
+use super::verdict::{Point, Terms, answer, findings, points};
+use crate::api;
+use crate::cluster::running::{Serving, serving};
+use crate::cluster::{Cluster, Kind, label, text};
+
+/// The file that stands for the object, for readers.
+const FILE: &str = "object.yaml";
+
+/// The Secret with the values that a release carries from its revisions; the controller writes it.
+#[must_use]
+pub fn carried_values_secret(release: &str) -> String {
+    format!("milvus-guard-carried-{release}")
+}
 
 /// Judges a request of gate 2.
-pub(super) async fn judge<C: Cluster>(_guard: &Guard<C>, _request: &Request) -> Answer {
-    Answer::admitted()
+pub(super) async fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
+    if !matches!(request.operation, Operation::Create | Operation::Update) || request.object.pointer("/metadata/deletionTimestamp").is_some() {
+        return Answer::admitted();
+    }
+    let is_same = |pointer: &str| request.object.pointer(pointer) == request.old_object.pointer(pointer);
+    if request.operation == Operation::Update && is_same("/spec") && is_same("/metadata/annotations") {
+        return Answer::admitted();
+    }
+    let text = request.object.to_string();
+    if !text.to_ascii_lowercase().contains("milvus") {
+        return Answer::admitted();
+    }
+    let mut object = request.object.clone();
+    let (patch, carries) = preserve(guard, request, &object).await;
+    let _applied = json_patch::patch(&mut object, &patch);
+    let read = Reading::of(guard, &object, &request.namespace);
+    let before = if request.old_object.is_null() { Reading::default() } else { Reading::of(guard, &request.old_object, &request.namespace) };
+    let mut all = Vec::new();
+    for declaration in &read.declarations {
+        all.extend(judge_one(guard, request, declaration, &before.declarations, &read.fields).await);
+    }
+    for point in all.iter_mut().filter(|point| &*point.rule == "MV108" && carries != Carries::Nothing) {
+        // Gate 1 stands behind it, where it is known what the values become.
+        point.severity = Severity::Warning;
+    }
+    let namespace = read.declarations.first().map_or(request.namespace.as_str(), |declaration| namespace_of(declaration, request));
+    let exceptions = exceptions(guard, request, namespace);
+    let mut answer = answer(all, &Terms { mode: guard.mode(namespace), exceptions: &exceptions, user: &request.user_info, dry_run: request.is_dry_run() });
+    if let Carries::Patched(secret) = &carries {
+        answer
+            .warnings
+            .push(format!("upgrade.preserveValues is replaced by the Secret {secret}, which carries the same values without the old chart's defaults"));
+    }
+    answer.patch = patch;
+    answer
 }
+
+/// What an object declares.
+#[derive(Default)]
+struct Reading {
+    declarations: Vec<Declaration>,
+    fields: Fields,
+}
+
+impl Reading {
+    fn of<C: Cluster>(guard: &Guard<C>, object: &Value, namespace: &str) -> Self {
+        let (text, fields) = Fields::write(object);
+        let mut files = vec![(FILE.to_owned(), text)];
+        for repository in repositories(guard, object, namespace) {
+            files.push((format!("repository-{}.yaml", files.len()), repository.to_string()));
+        }
+        let tree = MemoryTree::new(files.iter().map(|(path, text)| (path.as_str(), text.as_str())));
+        let candidates: Vec<SourceFile> = files.iter().map(|(path, text)| SourceFile::new(path.as_str().into(), text.as_str().into())).collect();
+        let declarations = read_tree(&tree, &candidates).declarations;
+        let declarations = declarations.into_iter().filter(|declaration| matches!(declaration.identity.form, Form::Flux | Form::ArgoCd | Form::K3s)).collect();
+        Self { declarations, fields }
+    }
+}
+
+/// The Flux repositories that an object may refer to.
+fn repositories<C: Cluster>(guard: &Guard<C>, object: &Value, namespace: &str) -> Vec<Arc<Value>> {
+    let reference = object.pointer("/spec/chart/spec/sourceRef").or_else(|| object.pointer("/spec/chartRef"));
+    let Some(name) = reference.and_then(|reference| text(reference, "/name")) else { return Vec::new() };
+    let namespace = reference.and_then(|reference| text(reference, "/namespace")).unwrap_or(namespace);
+    guard.cluster.object(Kind::HelmRepository, namespace, name).into_iter().collect()
+}
+
+fn namespace_of<'d>(declaration: &'d Declaration, request: &'d Request) -> &'d str {
+    declaration.identity.namespace.as_deref().unwrap_or(&request.namespace)
+}
+
+async fn judge_one<C: Cluster>(guard: &Guard<C>, request: &Request, declaration: &Declaration, old: &[Declaration], fields: &Fields) -> Vec<Point> {
+    let mut after = declaration.clone();
+    let namespace = namespace_of(declaration, request).to_owned();
+    after.identity.namespace = Some(namespace.as_str().into());
+    let release = after.identity.name.clone();
+    let field = |finding: &Finding| {
+        finding.locations.first().filter(|label| &*label.place.file == FILE && !label.before).and_then(|label| fields.path(label.place.start.line))
+    };
+    let (Some(release), true) = (release, is_here(&request.object)) else {
+        // Another cluster's, or nobody knows whose: what the objects themselves say is all there is.
+        let before: Vec<Declaration> = counterpart(&after, old).into_iter().collect();
+        return points(&findings(&before, &after, None), &field);
+    };
+    let runs = serving(&*guard.cluster, &namespace, &release);
+    know_lineage(&mut after, guard, &namespace, &release);
+    let befores = befores(&after, old, &runs, guard, &namespace, &release);
+    let receipts = guard.cluster.objects(Kind::UpgradeReceipt, &namespace);
+    let own = after.evidence.clone();
+    let judge = |after: &mut Declaration, upgrade: Option<&Value>| {
+        after.evidence.clone_from(&own);
+        after.evidence.extend(upgrade.map(api::evidence_of_upgrade).unwrap_or_default());
+        after.evidence.extend(receipts.iter().flat_map(|receipt| api::evidence_of_receipt(receipt, &release)));
+        points(&findings(&befores, after, guard.cluster.kubernetes()), &field)
+    };
+    let cached = guard.cluster.object(Kind::GuardedUpgrade, &namespace, &release);
+    let mut all = judge(&mut after, cached.as_deref());
+    if !request.is_dry_run()
+        && all.iter().any(|point| point.refuses() && point.missing.is_some())
+        && let Ok(fresh) = guard.cluster.guarded_upgrade(&namespace, &release).await
+        && fresh.as_ref() != cached.as_deref()
+    {
+        all = judge(&mut after, fresh.as_ref());
+    }
+    all
+}
+
+/// Whether an Argo CD object deploys to this cluster; other kinds always do.
+fn is_here(object: &Value) -> bool {
+    let destination = object.pointer("/spec/destination").or_else(|| object.pointer("/spec/template/spec/destination"));
+    let Some(destination) = destination else { return true };
+    let server = text(destination, "/server").is_none_or(|server| server.starts_with("https://kubernetes.default.svc"));
+    server && text(destination, "/name").is_none_or(|name| name == "in-cluster")
+}
+
+/// A repository that is not in sight says nothing of the chart, but what it installed does.
+fn know_lineage<C: Cluster>(after: &mut Declaration, guard: &Guard<C>, namespace: &str, release: &str) {
+    let is_milvus = after.chart.name.known().is_some_and(|name| name.rsplit('/').next() == Some("milvus"));
+    if after.chart.lineage == Lineage::Unknown && is_milvus && chart_label(guard, namespace, release).is_some() {
+        after.chart.lineage = Lineage::Zilliztech;
+    }
+}
+
+/// The version of the chart that rendered the Deployments of a release.
+fn chart_label<C: Cluster>(guard: &Guard<C>, namespace: &str, release: &str) -> Option<String> {
+    let deployments = guard.cluster.objects(Kind::Deployment, namespace);
+    let of_release = |object: &&Arc<Value>| {
+        label(object, "app.kubernetes.io/instance") == Some(release) && label(object, "component").is_some_and(super::workload::is_component)
+    };
+    deployments.iter().find(of_release).and_then(|object| label(object, "helm.sh/chart")?.strip_prefix("milvus-").map(str::to_owned))
+}
+
+/// The declaration of the old object that is the same release.
+fn counterpart(after: &Declaration, old: &[Declaration]) -> Option<Declaration> {
+    let same = |before: &&Declaration| before.identity.name == after.identity.name;
+    old.iter().find(same).or(if old.len() == 1 { old.first() } else { None }).cloned()
+}
+
+/// The states before: what the object said, and what runs where that is something else.
+fn befores<C: Cluster>(after: &Declaration, old: &[Declaration], runs: &[Serving], guard: &Guard<C>, namespace: &str, release: &str) -> Vec<Declaration> {
+    let declared = counterpart(after, old).map(|mut before| {
+        before.identity.namespace.clone_from(&after.identity.namespace);
+        if before.chart.lineage == Lineage::Unknown {
+            before.chart.lineage = after.chart.lineage;
+        }
+        before
+    });
+    let mut images: Vec<&str> = runs.iter().filter(|serving| serving.pods > 0).filter_map(Serving::image).collect();
+    images.sort_unstable();
+    images.dedup();
+    let base = declared.clone().unwrap_or_else(|| {
+        let mut before = after.clone();
+        before.flags.retain(|flag| flag.kind != FlagKind::ReuseValues);
+        if let Some(chart) = chart_label(guard, namespace, release) {
+            before.chart.version = Fact::Known(VersionSpec::parse(&chart), Origin::Given("what runs".into()));
+        }
+        before
+    });
+    let mut states: Vec<Declaration> = images
+        .iter()
+        .map(|image| {
+            let mut state = base.clone();
+            state.layers.extend(image_layers(image, &state.place));
+            state
+        })
+        .collect();
+    states.extend(declared);
+    states
+}
+
+/// What becomes of `preserveValues`.
+#[derive(Debug, PartialEq)]
+enum Carries {
+    /// It is not asked for.
+    Nothing,
+    /// It stays: nobody carries the values yet.
+    Untouched,
+    /// The Secret carries them.
+    Patched(String),
+}
+
+/// `upgrade.preserveValues` becomes the Secret of carried values, first in `valuesFrom`, once that is there.
+async fn preserve<C: Cluster>(guard: &Guard<C>, request: &Request, object: &Value) -> (json_patch::Patch, Carries) {
+    let nothing = json_patch::Patch::default;
+    if request.kind.kind != "HelmRelease" || object.pointer("/spec/upgrade/preserveValues") != Some(&json!(true)) {
+        return (nothing(), Carries::Nothing);
+    }
+    let name = text(object, "/spec/releaseName").map(str::to_owned).or_else(|| {
+        let own = text(object, "/metadata/name")?;
+        Some(text(object, "/spec/targetNamespace").map_or_else(|| own.to_owned(), |target| format!("{target}-{own}")))
+    });
+    let (Some(release), namespace) = (name, text(object, "/spec/targetNamespace").unwrap_or(&request.namespace)) else {
+        return (nothing(), Carries::Untouched);
+    };
+    let secret = carried_values_secret(&release);
+    let is_deployed = !serving(&*guard.cluster, namespace, &release).is_empty();
+    // The Secret lies beside the HelmRelease: Flux reads values from there only.
+    if !is_deployed
+        || guard.mode(&request.namespace) == super::exceptions::Mode::Audit
+        || !guard.cluster.has_secret(&request.namespace, &secret).await.unwrap_or(false)
+    {
+        return (nothing(), Carries::Untouched);
+    }
+    let mut patching = Patching::new(object);
+    patching.set("/spec/upgrade/preserveValues", json!(false));
+    let reference = json!({"kind": "Secret", "name": secret});
+    match object.pointer("/spec/valuesFrom").and_then(Value::as_array) {
+        Some(sources) if sources.contains(&reference) => {}
+        Some(sources) => patching.set("/spec/valuesFrom", std::iter::once(reference).chain(sources.iter().cloned()).collect()),
+        None => patching.set("/spec/valuesFrom", json!([reference])),
+    }
+    (patching.finish(), Carries::Patched(secret))
+}
+
+fn exceptions<C: Cluster>(guard: &Guard<C>, request: &Request, namespace: &str) -> Exceptions {
+    let namespace = guard.namespace(namespace);
+    Exceptions::read([Some(&request.object), namespace.as_deref()].into_iter().flatten(), Timestamp::now())
+}
+
+#[cfg(test)]
+mod tests;

@@ -90,7 +90,7 @@ fn selection(kind: Kind) -> watcher::Config {
     let config = watcher::Config::default().page_size(200);
     match kind {
         Kind::Deployment | Kind::ReplicaSet => config.labels(&format!("component in ({})", COMPONENTS.join(","))),
-        Kind::Claim | Kind::GuardedUpgrade | Kind::UpgradeReceipt | Kind::Namespace => config,
+        Kind::Claim | Kind::GuardedUpgrade | Kind::UpgradeReceipt | Kind::Namespace | Kind::HelmRepository => config,
     }
 }
 
@@ -202,5 +202,9 @@ impl Cluster for Watched {
             }
         }
         .boxed()
+    }
+
+    fn has_secret<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<bool, ReadError>> {
+        async move { self.get(("v1", "Secret"), namespace, name).await.map(|found| found.is_some()) }.boxed()
     }
 }
