@@ -211,11 +211,25 @@ pub fn run_folder() -> &'static Path {
         for outdated in runs.iter().rev().skip(5) {
             let _ = std::fs::remove_dir_all(outdated);
         }
+        runs.iter().filter(|run| has_ended(run)).for_each(|run| drop_data(run));
         let seconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
         let folder = all.join(format!("{seconds}-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         folder
     })
+}
+
+/// Whether the process of a run, whose id its name ends with, is gone. Where that cannot be told it counts as alive.
+fn has_ended(run: &Path) -> bool {
+    let id = run.file_name().and_then(|name| name.to_str()?.rsplit('-').next());
+    id.is_some_and(|id| Path::new("/proc/self").exists() && !Path::new("/proc").join(id).exists())
+}
+
+/// etcd's data of a run is of no use after it, and large.
+fn drop_data(run: &Path) {
+    for plane in std::fs::read_dir(run).into_iter().flatten().flatten() {
+        let _ = std::fs::remove_dir_all(plane.path().join("etcd"));
+    }
 }
 
 /// A port that was free a moment ago.

@@ -1,5 +1,6 @@
 //! What one test works in: a namespace of its own on the shared control plane, and a user who may deploy there.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -128,6 +129,19 @@ impl Sandbox {
     /// The pods that exist now.
     pub async fn pods(&self) -> Vec<Pod> {
         self.api::<Pod>().list(&ListParams::default()).await.unwrap().items
+    }
+
+    /// Every object of this namespace as the API server has it, resource versions included, by kind and name: what must not change between two looks is equal
+    /// byte for byte. Left out are events, and what serves only discovery and locks (endpoints, endpoint slices, leases, metrics).
+    pub async fn objects(&self) -> BTreeMap<String, String> {
+        let admin = self.plane.admin().await;
+        let kinds = self.command_as(&admin, Program::Kubectl, ["api-resources", "--verbs=list", "--namespaced", "--cached", "-o", "name"]).ok().await;
+        let left_out = ["events", "events.events.k8s.io", "endpoints", "endpointslices.discovery.k8s.io", "leases.coordination.k8s.io"];
+        let kinds: Vec<&str> = kinds.stdout.lines().filter(|kind| !left_out.contains(kind) && !kind.ends_with("metrics.k8s.io")).collect();
+        let kinds = kinds.join(",");
+        let listed = self.command_as(&admin, Program::Kubectl, ["get", &kinds, "-o", "json", "--show-managed-fields", "-n", &self.namespace]).ok().await.json();
+        let key = |object: &serde_json::Value| format!("{}/{}", object["kind"].as_str().unwrap(), object["metadata"]["name"].as_str().unwrap());
+        listed["items"].as_array().unwrap().iter().map(|object| (key(object), object.to_string())).collect()
     }
 
     /// Waits until every Deployment and StatefulSet is rolled out and has all its replicas ready.

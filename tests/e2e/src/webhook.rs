@@ -1,6 +1,8 @@
 //! Webhooks under test: runs the real `milvus-guard`, registers configurations at the API server with the URL form swapped in.
 
 mod guard;
+mod installed;
+mod service;
 
 use std::path::Path;
 
@@ -15,6 +17,8 @@ use crate::control_plane::background;
 use crate::sandbox::wait;
 
 pub use guard::{Guard, binary};
+pub use installed::{Installed, define_kinds};
+pub use service::Service;
 
 /// Registered configurations; they are taken away when this is dropped.
 pub struct Registered {

@@ -31,7 +31,7 @@ async fn a_release_installs_upgrades_and_goes_with_both_helms() {
         }
         let start = sandbox.starts().into_iter().rfind(|start| start.component == "proxy").unwrap();
         assert_eq!(start.release, "m");
-        assert!(start.configuration["m-milvus"]["default.yaml"].contains("address: m-minio"), "{:?}", start.configuration);
+        assert!(start.configuration["m-milvus"]["default.yaml"].contains("m-minio"), "{:?}", start.configuration);
 
         sandbox.helm(helm, ["uninstall", "m", "--wait"]).ok().await;
         wait("no pods", async || sandbox.pods().await.is_empty().then_some(())).await;

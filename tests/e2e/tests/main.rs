@@ -12,5 +12,6 @@
 )]
 
 mod chart_renders_as_the_real_one;
+mod chart_upgrades_as_the_real_one;
 mod harness;
 mod webhook_runs;

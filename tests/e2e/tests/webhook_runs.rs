@@ -2,7 +2,7 @@
 
 use milvus_guard_e2e::commands::Program;
 use milvus_guard_e2e::sandbox::Sandbox;
-use milvus_guard_e2e::webhook::{Guard, register};
+use milvus_guard_e2e::webhook::{Guard, Installed, register};
 
 const STORAGE: &str = "
 apiVersion: admissionregistration.k8s.io/v1
@@ -40,4 +40,18 @@ async fn a_release_goes_through_the_webhook_and_not_without_it() {
     guard.process().kill();
     registered.take_away(&sandbox.admin).await;
     install("o").ok().await;
+}
+
+#[tokio::test]
+async fn the_chart_s_own_rights_arguments_and_registration_are_enough_to_run() {
+    let Some(sandbox) = Sandbox::new("installed").await else { return };
+    let mut installed = Installed::new(sandbox.plane, "chart-runs", 2, &[&sandbox.namespace], &[]).await;
+    let chart = sandbox.chart("4.2.58");
+    let set = "--set=cluster.enabled=false,etcd.replicaCount=1,minio.mode=standalone,pulsarv3.enabled=false";
+    sandbox.helm(Program::Helm4, ["install", "m", chart.to_str().unwrap(), set]).ok().await;
+    let asked = |installed: &Installed| installed.replicas.iter().map(|guard| guard.metric("milvus_guard_reviews_total", "")).sum::<f64>();
+    assert!(asked(&installed) > 0.0, "{}", installed.replicas[0].metrics());
+    installed.replicas[0].process().kill();
+    sandbox.helm(Program::Helm3, ["upgrade", "m", chart.to_str().unwrap(), set, "--set=log.level=debug"]).ok().await;
+    sandbox.wait_until_rolled_out().await;
 }

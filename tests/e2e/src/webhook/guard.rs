@@ -75,7 +75,7 @@ impl Guard {
     /// Starts the program again with the same arguments, on the same ports, after it was killed or ended.
     pub async fn restart(&mut self) {
         self.process.kill();
-        self.process = run(&self.programs, &self.kubeconfig, &self.arguments, &self.process.log().to_owned());
+        self.process = run(&self.programs, &self.kubeconfig, &self.arguments, self.process.log());
         self.wait_until_ready().await;
     }
 

@@ -1,0 +1,131 @@
+//! The guard as its chart installs it: its rights, its arguments, its registration; only that its replicas run beside the test.
+
+use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::Mutex;
+
+use super::{Guard, narrowed, service::Service};
+use crate::commands::{Invocation, Program};
+use crate::control_plane::{ControlPlane, background};
+use crate::programs::repository;
+use crate::sandbox::wait;
+use crate::users::User;
+
+/// An installed guard with running replicas. When it is dropped, its configurations and its namespace are deleted.
+pub struct Installed {
+    plane: &'static ControlPlane,
+    /// The namespace it is installed in.
+    pub namespace: String,
+    /// The name of its objects: Deployment, ServiceAccount, webhook configurations.
+    pub name: String,
+    /// The service account as which it runs.
+    pub account: User,
+    /// Its replicas.
+    pub replicas: Vec<Guard>,
+    /// The address in front of them.
+    pub service: Service,
+}
+
+impl Installed {
+    /// Installs the chart with Helm 3 into a namespace of its own and starts replicas as it would run them, with certificates that they make themselves. It
+    /// judges only `namespaces`, on top of what the chart says, so that tests on one control plane do not meet. `sets` are values (`gates.gitops.enabled=false`).
+    /// Returns once its registration is in force.
+    pub async fn new(plane: &'static ControlPlane, release: &str, replicas: usize, namespaces: &[&str], sets: &[&str]) -> Self {
+        let admin = plane.admin().await;
+        let namespace = format!("guard-{release}");
+        let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
+        Api::<Namespace>::all(admin.client.clone()).create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
+        let home = tempfile::tempdir().unwrap();
+        let chart = repository().join("charts/milvus-guard");
+        let mut arguments = vec!["install".to_owned(), release.to_owned(), chart.display().to_string(), format!("--namespace={namespace}")];
+        // Definitions of our kinds belong to the whole cluster, and so to no single guard.
+        define_kinds(plane, &admin).await;
+        arguments.push("--set=crds.enabled=false".to_owned());
+        arguments.extend(sets.iter().map(|set| format!("--set={set}")));
+        Invocation::new(plane.programs(), Program::Helm3, &admin.kubeconfig, home.path(), arguments).ok().await;
+        let deployments: Api<Deployment> = Api::namespaced(admin.client.clone(), &namespace);
+        let deployment = deployments.list(&kube::api::ListParams::default()).await.unwrap().items.remove(0);
+        let name = deployment.metadata.name.unwrap();
+        let pod = deployment.spec.unwrap().template.spec.unwrap();
+        let account = plane.service_account(&namespace, pod.service_account_name.as_deref().unwrap()).await;
+        let registration = registration(&admin, &namespace, &name, namespaces).await;
+        let path = plane.folder().join(format!("registration-{release}.yaml"));
+        std::fs::write(&path, registration).unwrap();
+
+        let service = Service::start().await;
+        let mut arguments: Vec<String> = pod.containers[0].args.clone().unwrap_or_default();
+        // What depends on where it runs is told anew; Guard itself says `webhook` and where to listen.
+        let elsewhere = ["webhook", "--registration=", "--reached-at=", "--dns-name=", "--listen=", "--health-listen="];
+        arguments.retain(|argument| !elsewhere.iter().any(|start| argument.starts_with(start)));
+        arguments.push(format!("--registration={}", path.display()));
+        arguments.push(format!("--reached-at=https://127.0.0.1:{}", service.port()));
+        arguments.push("--register-url".to_owned());
+        arguments.push("--dns-name=127.0.0.1,localhost".to_owned());
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let mut running: Vec<Guard> = (0..replicas).map(|i| Guard::start_only(plane, &account, &format!("{name}-{i}"), &arguments)).collect();
+        service.set_backends(&running.iter().map(Guard::port).collect::<Vec<_>>());
+        for guard in &mut running {
+            guard.wait_until_ready().await;
+        }
+        let installed = Self { plane, namespace, name, account, replicas: running, service };
+        installed.wait_until_registered().await;
+        installed
+    }
+
+    /// Waits until a replica has put the registration into force.
+    pub async fn wait_until_registered(&self) {
+        let configurations: Api<ValidatingWebhookConfiguration> = Api::all(self.plane.admin().await.client);
+        wait("the guard's registration", async || {
+            let configuration = configurations.get(&self.name).await.ok()?;
+            configuration.webhooks.is_some_and(|webhooks| !webhooks.is_empty()).then_some(())
+        })
+        .await;
+        // The API server learns of it a moment later.
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    }
+}
+
+/// Applies the chart's CustomResourceDefinitions, once per cluster, and waits until they are served.
+pub async fn define_kinds(plane: &ControlPlane, admin: &User) {
+    static DEFINING: Mutex<()> = Mutex::const_new(());
+    let _alone = DEFINING.lock().await;
+    let home = tempfile::tempdir().unwrap();
+    let chart = repository().join("charts/milvus-guard").display().to_string();
+    let rendered = Invocation::new(plane.programs(), Program::Helm3, &admin.kubeconfig, home.path(), ["template", "guard", &chart]).ok().await.stdout;
+    let documents = serde_yaml::Deserializer::from_str(&rendered).map(|document| serde_json::Value::deserialize(document).unwrap());
+    let definitions: Api<CustomResourceDefinition> = Api::all(admin.client.clone());
+    for definition in documents.filter(|object| object["kind"] == "CustomResourceDefinition") {
+        let name = definition["metadata"]["name"].as_str().unwrap().to_owned();
+        if definitions.get_opt(&name).await.unwrap().is_none() {
+            definitions.patch(&name, &PatchParams::apply("e2e").force(), &Patch::Apply(&definition)).await.unwrap();
+        }
+        wait(&format!("{name} served"), async || {
+            let conditions = definitions.get(&name).await.ok()?.status?.conditions?;
+            conditions.iter().any(|condition| condition.type_ == "Established" && condition.status == "True").then_some(())
+        })
+        .await;
+    }
+}
+
+/// The registration that the chart's ConfigMap holds, narrowed to namespaces.
+async fn registration(admin: &User, namespace: &str, name: &str, namespaces: &[&str]) -> String {
+    let maps: Api<ConfigMap> = Api::namespaced(admin.client.clone(), namespace);
+    let map = maps.get(&format!("{name}-registration")).await.unwrap();
+    narrowed(&map.data.unwrap()["registration.yaml"], namespaces)
+}
+
+impl Drop for Installed {
+    fn drop(&mut self) {
+        let (plane, name, namespace) = (self.plane, self.name.clone(), self.namespace.clone());
+        background().spawn(async move {
+            let admin = plane.admin().await.client;
+            super::remove(admin.clone(), vec![name.clone()], vec![name]).await;
+            let _ = Api::<Namespace>::all(admin).delete(&namespace, &DeleteParams::default()).await;
+        });
+    }
+}
