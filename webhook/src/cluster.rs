@@ -1,5 +1,6 @@
 //! What the gates know of the cluster, behind one trait: verdicts are made from a snapshot, whether a cache, a file or a test gives it.
 
+pub mod measured;
 pub mod memory;
 pub mod running;
 pub mod watch;
@@ -11,6 +12,7 @@ use serde_json::Value;
 
 use crate::admission::release::Driver;
 
+pub use measured::Measured;
 pub use memory::Snapshot;
 pub use watch::Watched;
 

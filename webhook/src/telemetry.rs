@@ -167,7 +167,13 @@ impl Telemetry {
 
     /// Workloads held in a namespace, as the cache sees them.
     pub fn holds_open(&self, namespace: &str, count: i64) {
-        self.holds_open.get_or_create(&NamespaceLabels { namespace: namespace.to_owned() }).set(count);
+        let labels = NamespaceLabels { namespace: namespace.to_owned() };
+        if count == 0 {
+            // Namespaces come and go; only those with holds have a series.
+            self.holds_open.remove(&labels);
+        } else {
+            self.holds_open.get_or_create(&labels).set(count);
+        }
     }
 
     /// End of the serving certificate, in seconds of Unix time.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// The API server cuts a warning after this many bytes (`warning` header of the API, 4096 for all of them).
 const MAX_WARNING_BYTES: usize = 256;
@@ -51,21 +51,23 @@ impl Answer {
     /// The AdmissionReview that answers the request `uid`.
     #[must_use]
     pub fn review(&self, uid: &str) -> Value {
-        let mut response = json!({"uid": uid, "allowed": self.is_admitted()});
+        let mut response = Map::new();
+        response.insert("uid".into(), json!(uid));
+        response.insert("allowed".into(), json!(self.is_admitted()));
         if let Some(message) = &self.refused {
             let causes: Vec<Value> = self.causes.iter().map(cause).collect();
-            response["status"] = json!({"code": 403, "reason": "Forbidden", "message": message, "details": {"causes": causes}});
+            response.insert("status".into(), json!({"code": 403, "reason": "Forbidden", "message": message, "details": {"causes": causes}}));
         }
         if !self.warnings.is_empty() {
-            response["warnings"] = self.warnings.iter().map(|text| clipped(text)).collect();
+            response.insert("warnings".into(), self.warnings.iter().map(|text| clipped(text)).collect());
         }
         if self.is_admitted() && !self.patch.0.is_empty() {
             let patch = serde_json::to_vec(&self.patch).unwrap_or_default();
-            response["patchType"] = json!("JSONPatch");
-            response["patch"] = json!(STANDARD.encode(patch));
+            response.insert("patchType".into(), json!("JSONPatch"));
+            response.insert("patch".into(), json!(STANDARD.encode(patch)));
         }
         if !self.audit.is_empty() {
-            response["auditAnnotations"] = json!(self.audit);
+            response.insert("auditAnnotations".into(), json!(self.audit));
         }
         json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response})
     }

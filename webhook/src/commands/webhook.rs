@@ -38,7 +38,7 @@ pub(crate) fn run(arguments: Webhook) -> anyhow::Result<()> {
 async fn start(arguments: Webhook) -> anyhow::Result<()> {
     let client = Client::try_default().await.context("no way to the API server")?;
     let telemetry = Arc::new(Telemetry::default());
-    let judge = Arc::new(judge::live(&client, arguments.configuration()));
+    let judge = Arc::new(judge::live(&client, arguments.configuration(), &telemetry));
     let health = Arc::new(Health::new(Arc::clone(&judge)));
     let clients = arguments.certificates.client_ca.as_deref().map(|file| authorities(file, &arguments.certificates.client_name)).transpose()?;
     let listen = Listen {

@@ -137,10 +137,8 @@ impl Redactor {
         match value {
             Value::Object(table) => table.iter_mut().for_each(|(key, value)| self.values(key, value)),
             Value::Array(items) => items.iter_mut().for_each(|item| self.values(key, item)),
-            Value::String(text) => {
-                if !self.public.contains(text) && (is_secret_key(key) || !(is_version(text) || is_plain_key(key))) {
-                    *value = self.hashed(value);
-                }
+            Value::String(text) if !self.public.contains(text) && (is_secret_key(key) || !(is_version(text) || is_plain_key(key))) => {
+                *value = self.hashed(value);
             }
             Value::Number(_) if is_secret_key(key) => *value = self.hashed(value),
             _ => {}
@@ -244,7 +242,8 @@ fn is_version(text: &str) -> bool {
 fn is_harmless_field(key: &str, text: &str) -> bool {
     let names_secret =
         is_secret_key(key) && !matches!(key, "secretName" | "key" | "secretKeyRef" | "topologyKey" | "targetKey" | "valuesKey" | "serviceAccountToken");
-    text.len() <= 253 && !text.contains('\n') && !names_secret && !(text.contains("://") && text.contains('@'))
+    let has_login = text.contains("://") && text.contains('@');
+    text.len() <= 253 && !text.contains('\n') && !names_secret && !has_login
 }
 
 /// Every text among the public default values of the first and last chart of each Milvus line.

@@ -57,7 +57,8 @@ fn entry(value: &Value, base: Option<&str>) -> anyhow::Result<Entry> {
     for webhook in &mut webhooks {
         let client = webhook.get_mut("clientConfig").and_then(Value::as_object_mut).context("a webhook has no clientConfig")?;
         if let Some(base) = base {
-            let path = client.remove("service").and_then(|service| service["path"].as_str().map(str::to_owned)).unwrap_or_default();
+            let service = client.remove("service").unwrap_or_default();
+            let path = service.get("path").and_then(Value::as_str).unwrap_or_default();
             client.insert("url".into(), json!(format!("{}{path}", base.trim_end_matches('/'))));
         }
     }
@@ -70,7 +71,9 @@ impl Entry {
         let mut webhooks = self.webhooks.clone();
         if !trusted.is_empty() {
             for webhook in &mut webhooks {
-                webhook["clientConfig"]["caBundle"] = json!(STANDARD.encode(trusted));
+                if let Some(client) = webhook.get_mut("clientConfig").and_then(Value::as_object_mut) {
+                    client.insert("caBundle".into(), json!(STANDARD.encode(trusted)));
+                }
             }
         }
         json!({"apiVersion": format!("{GROUP}/v1"), "kind": self.kind, "metadata": {"name": self.name}, "webhooks": webhooks})

@@ -127,3 +127,6 @@ impl ClientCertVerifier for Named {
         self.signed.supported_verify_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,83 @@
+//! A cluster whose remote reads are timed, and whose holds are counted.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use serde_json::Value;
+
+use super::{Cluster, Kind, ReadError, text};
+use crate::admission::hold::is_held;
+use crate::admission::release::Driver;
+use crate::telemetry::Telemetry;
+
+/// How often holds are counted.
+const EVERY: Duration = Duration::from_secs(10);
+
+/// Tells [`Telemetry`] what is read and what is held.
+pub struct Measured<C> {
+    inner: Arc<C>,
+    telemetry: Arc<Telemetry>,
+}
+
+impl<C: Cluster> Measured<C> {
+    /// Measures `inner`, and counts its holds for as long as it is used.
+    #[must_use]
+    pub fn start(inner: Arc<C>, telemetry: Arc<Telemetry>) -> Arc<Self> {
+        tokio::spawn(count(Arc::downgrade(&inner), Arc::clone(&telemetry)));
+        Arc::new(Self { inner, telemetry })
+    }
+
+    fn timed<'a, T: 'a>(&'a self, read: BoxFuture<'a, T>) -> BoxFuture<'a, T> {
+        async move {
+            let begin = Instant::now();
+            let result = read.await;
+            self.telemetry.remote_read(begin.elapsed());
+            result
+        }
+        .boxed()
+    }
+}
+
+async fn count<C: Cluster>(cluster: Weak<C>, telemetry: Arc<Telemetry>) {
+    while let Some(cluster) = cluster.upgrade() {
+        for namespace in cluster.objects(Kind::Namespace, "") {
+            let Some(name) = text(&namespace, "/metadata/name") else { continue };
+            let held = cluster.objects(Kind::Deployment, name).iter().filter(|object| is_held(object)).count();
+            telemetry.holds_open(name, i64::try_from(held).unwrap_or(i64::MAX));
+        }
+        drop(cluster);
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+impl<C: Cluster> Cluster for Measured<C> {
+    fn objects(&self, kind: Kind, namespace: &str) -> Vec<Arc<Value>> {
+        self.inner.objects(kind, namespace)
+    }
+
+    fn kubernetes(&self) -> Option<(u32, u32)> {
+        self.inner.kubernetes()
+    }
+
+    fn is_ready(&self) -> bool {
+        self.inner.is_ready()
+    }
+
+    fn release<'a>(&'a self, namespace: &'a str, name: &'a str, revision: u32, driver: Driver) -> BoxFuture<'a, Result<Option<Value>, ReadError>> {
+        self.timed(self.inner.release(namespace, name, revision, driver))
+    }
+
+    fn guarded_upgrade<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Value>, ReadError>> {
+        self.timed(self.inner.guarded_upgrade(namespace, name))
+    }
+
+    fn has_secret<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<bool, ReadError>> {
+        self.timed(self.inner.has_secret(namespace, name))
+    }
+
+    fn object(&self, kind: Kind, namespace: &str, name: &str) -> Option<Arc<Value>> {
+        self.inner.object(kind, namespace, name)
+    }
+}
