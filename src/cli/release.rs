@@ -4,12 +4,22 @@ use std::path::Path;
 
 use anyhow::bail;
 
-use milvus_guard::model::declaration::Declaration;
+use milvus_guard::model::declaration::{Declaration, Form};
 
 use super::inputs::{Inputs, Named};
 
 /// The largest file that is read for one release, in bytes.
 pub(crate) const MAX_FILE_BYTES: u64 = 10 << 20;
+
+/// Reads a file as values of the Milvus chart, whatever it looks like.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn of_values(path: &Path) -> anyhow::Result<(Inputs, Option<Declaration>)> {
+    let inputs = Inputs::read(Named { paths: &[], values: &[path.to_owned()], limit_bytes: MAX_FILE_BYTES })?;
+    let found = inputs.reading.declarations.iter().find(|declaration| declaration.identity.form == Form::Values).cloned();
+    Ok((inputs, found))
+}
 
 /// Reads a file and finds its release; the one of this name where it declares several. Nothing when it declares none.
 ///
@@ -18,7 +28,7 @@ pub(crate) const MAX_FILE_BYTES: u64 = 10 << 20;
 pub(crate) fn find(path: &Path, release: Option<&str>) -> anyhow::Result<(Inputs, Option<Declaration>)> {
     let inputs = Inputs::read(Named { paths: &[path.to_owned()], values: &[], limit_bytes: MAX_FILE_BYTES })?;
     let mut found: Vec<Declaration> = inputs.reading.declarations.iter().filter(|declaration| inputs.concerns(declaration)).cloned().collect();
-    if let Some(name) = release {
+    if let Some(name) = release.filter(|_| !found.iter().all(|declaration| declaration.identity.form == Form::Values)) {
         found.retain(|declaration| declaration.identity.name.as_deref() == Some(name));
         if found.is_empty() {
             bail!("`{}` declares no release `{name}`", path.display());

@@ -19,7 +19,7 @@ pub fn wrap(text: &str, width: usize) -> Cow<'_, str> {
         if line.starts_with(' ') || line.chars().count() <= width {
             out.push_str(line);
         } else {
-            paragraph(line, width, &mut out);
+            paragraph(line, width, width, &mut out);
         }
     }
     Cow::Owned(out)
@@ -35,12 +35,12 @@ pub fn hang(text: &str, width: usize, first: &str, indent: &str) -> String {
         let (item, inner) = line.strip_prefix("- ").map_or((None, line), |item| (Some("- "), item));
         let indent = format!("{indent}{}", item.map_or("", |_| "  "));
         let start = format!("{start}{}", item.unwrap_or_default());
-        let room = width.saturating_sub(indent.chars().count().max(start.chars().count()));
+        let room = |before: &str| width.saturating_sub(before.chars().count());
         let mut filled = String::new();
         if inner.starts_with(' ') {
             filled.push_str(inner);
         } else {
-            paragraph(inner, room, &mut filled);
+            paragraph(inner, room(&start), room(&indent), &mut filled);
         }
         for (number, line) in filled.split('\n').enumerate() {
             out.push_str(format!("{}{line}", if number == 0 { &start } else { &indent }).trim_end());
@@ -51,13 +51,16 @@ pub fn hang(text: &str, width: usize, first: &str, indent: &str) -> String {
     out
 }
 
-fn paragraph(line: &str, width: usize, out: &mut String) {
+/// Fills lines of `width` characters, the first with `first_width`.
+fn paragraph(line: &str, first_width: usize, width: usize, out: &mut String) {
     let mut used = 0;
+    let mut room = first_width;
     for word in words(line) {
         let length = word.chars().count();
-        if used > 0 && used + 1 + length > width {
+        if used > 0 && used + 1 + length > room {
             out.push('\n');
             used = 0;
+            room = width;
         } else if used > 0 {
             out.push(' ');
             used += 1;

@@ -5,6 +5,7 @@ mod catalogue;
 mod check;
 mod git;
 mod plan;
+mod plan_files;
 mod scope;
 mod usage;
 mod values;

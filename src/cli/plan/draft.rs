@@ -34,7 +34,9 @@ impl Draft<'_> {
     /// Everything that a hop changes.
     pub(super) fn hop(&mut self, declaration: &Declaration, hop: &Hop) {
         let is_same = declaration.chart.version.known().is_some_and(|version| version.to_string() == hop.chart);
-        if !is_same && !declaration.chart.version.place().is_some_and(|place| self.replace(place, &hop.chart)) {
+        // A file of values names no chart; the command that takes it does.
+        let is_elsewhere = declaration.identity.form == Form::Values;
+        if !is_same && !is_elsewhere && !declaration.chart.version.place().is_some_and(|place| self.replace(place, &hop.chart)) {
             self.by_hand.push((CHART.to_owned(), hop.chart.clone()));
         }
         let mut missing = Map::new();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use milvus_guard::model::declaration::Declaration;
+use milvus_guard::model::declaration::{Declaration, Form};
 use milvus_guard::model::helm::HelmMajor;
 use milvus_guard::model::merge;
 use milvus_guard::model::plan::{Action, ActionKind, Hop, Plan};
@@ -69,7 +69,7 @@ fn left(hop: &Hop) -> Vec<(String, String)> {
 /// Whether an edited file says what the hop wants, but for what is left to the hand.
 fn says(after: &Declaration, hop: &Hop, by_hand: &[(String, String)]) -> bool {
     let is_left = |what: &str| by_hand.iter().any(|(left, _)| left == what || left.starts_with(&format!("{what}.")) || what.starts_with(&format!("{left}.")));
-    let is_chart = is_left(CHART) || after.chart.version.known().is_some_and(|version| version.to_string() == hop.chart);
+    let is_chart = is_left(CHART) || after.identity.form == Form::Values || after.chart.version.known().is_some_and(|version| version.to_string() == hop.chart);
     let Ok(values) = merge::user_values(&after.layers, HelmMajor::Three) else { return false };
     let is_set = |path: &str, value: &serde_json::Value| match values.lookup(path) {
         Lookup::Found(entry) => emit::json(&entry.node) == *value,
