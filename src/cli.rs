@@ -20,6 +20,7 @@ mod gaps;
 mod git;
 mod inputs;
 mod known;
+mod once;
 mod output;
 mod plan;
 mod release;

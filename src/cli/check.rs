@@ -1,6 +1,5 @@
 //! `check`: reads the tree (and the state before), judges every change, writes the reports.
 
-use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -9,7 +8,7 @@ use rayon::prelude::*;
 
 use milvus_guard::model::catalogue::Catalogue;
 use milvus_guard::model::change::{Change, ChangeKind, Environment};
-use milvus_guard::model::declaration::{Declaration, NotChecked, Operation};
+use milvus_guard::model::declaration::{Declaration, NotChecked};
 use milvus_guard::model::finding::{Baseline, Finding, Report, Severity, Summary};
 use milvus_guard::model::helm::HelmMajor;
 use milvus_guard::policy::{self, Policies};
@@ -22,7 +21,7 @@ use super::before::Given;
 use super::git::{Base, Comparison};
 use super::inputs::{Inputs, Named, is_stdin};
 use super::walk::Walked;
-use super::{baseline, exit, gaps, output};
+use super::{baseline, exit, gaps, once, output};
 
 /// Files that are named one by one in a remark; a hook names all that changed.
 const MAX_NAMED: usize = 3;
@@ -78,20 +77,21 @@ fn judge(arguments: &CheckArguments, given: &Given, inputs: &Inputs, base: Optio
     gaps.retain(|gap| inputs.holds(&gap.file));
     let in_base: Vec<Option<Declaration>> = pairs.iter().map(|pair| pair.before.clone()).collect();
     given.fill_in(&mut pairs);
-    let releases = count_releases(&pairs);
-    let changes = pairs.iter().filter(|pair| is_change(pair)).count();
+    let releases = once::count_releases(pairs.iter().filter_map(|pair| pair.after.as_ref()));
+    let changes = once::count_releases(pairs.iter().filter(|pair| is_change(pair)).filter_map(|pair| pair.after.as_ref().or(pair.before.as_ref())));
     let gaps = gaps::distinct(gaps);
     let of_releases = pairs.iter().filter_map(|pair| pair.after.as_ref()).flat_map(|declaration| declaration.gaps.iter().cloned());
     let not_checked = gaps::entries(&gaps::distinct(gaps.iter().cloned().chain(of_releases).collect()));
     let judge_marked = |(pair, in_base): (Pair, Option<Declaration>)| {
         let identity = pair.after.as_ref().map(|after| after.identity.clone());
+        let whose = pair.after.as_ref().or(pair.before.as_ref()).and_then(once::whose);
         let mut findings = judge_one(pair, arguments);
         if let (Some(_), Some(identity)) = (base, identity) {
             baseline::mark(&mut findings, in_base, &identity, &environment(arguments), texts);
         }
-        findings
+        findings.into_iter().map(move |finding| (whose.clone(), finding))
     };
-    let mut findings: Vec<Finding> = pairs.into_par_iter().zip(in_base).flat_map_iter(judge_marked).collect();
+    let mut findings = once::merge(pairs.into_par_iter().zip(in_base).flat_map_iter(judge_marked).collect());
     let mut of_gaps = gaps::findings(&gaps);
     if base.is_some() {
         baseline::mark_gaps(&mut of_gaps, &gaps::distinct(gaps_before));
@@ -133,12 +133,6 @@ fn environment(arguments: &CheckArguments) -> Environment {
 /// Whether something happened to the release.
 fn is_change(pair: &Pair) -> bool {
     matches!(pair.kind, ChangeKind::Changed | ChangeKind::Added | ChangeKind::Removed)
-}
-
-/// Releases that are declared: a release that is installed and later upgraded in one script is one.
-fn count_releases(pairs: &[Pair]) -> usize {
-    let is_release = |declaration: &&Declaration| !matches!(declaration.operation, Operation::Pull | Operation::RepoAdd);
-    pairs.iter().filter_map(|pair| pair.after.as_ref()).filter(is_release).map(|declaration| &declaration.identity).collect::<BTreeSet<_>>().len()
 }
 
 /// Says on standard error that files which were named hold no release: a clean report would look like a verdict on them.

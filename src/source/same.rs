@@ -31,6 +31,13 @@ pub fn says_the_same(a: &Declaration, b: &Declaration) -> bool {
         && same_lists(&a.misplaced, &b.misplaced, |a, b| a.0 == b.0)
 }
 
+/// Whether two commands make the same of a release: the same chart with the same values.
+#[must_use]
+pub fn deploys_the_same(a: &Declaration, b: &Declaration) -> bool {
+    let is_same_namespace = a.namespace.is_absent() || b.namespace.is_absent() || same_fact(&a.namespace, &b.namespace);
+    same_fact(&a.name, &b.name) && is_same_namespace && same_chart(&a.chart, &b.chart) && same_lists(&a.layers, &b.layers, same_layer)
+}
+
 /// Whether two values are equal; where they are written does not count.
 #[must_use]
 pub fn same_value(a: &Node, b: &Node) -> bool {

@@ -1,5 +1,6 @@
 //! Workflows of GitHub (also composite actions), GitLab and CircleCI, recognised by their structure.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::scalar::{self, extract};
@@ -12,6 +13,9 @@ use crate::document::yaml::{Kind, Node};
 const EXTENDS_LIMIT: usize = 8;
 /// Lists in lists of scripts.
 const LIST_DEPTH: usize = 8;
+
+/// Keys of a GitLab job that hold commands.
+const SCRIPTS: [&str; 3] = ["before_script", "script", "after_script"];
 
 /// Keys of a GitLab file that are no jobs.
 const GITLAB_KEYS: [&str; 11] =
@@ -234,11 +238,15 @@ impl File<'_> {
         settings.add(self, root.get("variables"));
         let level = settings.finish();
         let default = root.get("default");
-        let extended: Vec<&str> = root.entries().iter().flat_map(|(_, job)| extends(job)).collect();
+        let extended: HashSet<&str> = root.entries().iter().flat_map(|(_, job)| extends(job)).collect();
+        let lines_of_jobs =
+            || root.entries().iter().filter(|(key, _)| key.text().is_some_and(|name| !name.starts_with('.'))).flat_map(|(_, job)| lines_of(root, job));
+        let lines_that_run: HashSet<usize> = lines_of_jobs().collect();
         let mut found = Vec::new();
         for (key, node) in root.entries() {
             let Some(name) = key.text() else { continue };
-            let is_template = name.starts_with('.') && extended.contains(&name);
+            // A hidden job runs where others take it over, by `extends`, an anchor or `!reference`.
+            let is_template = name.starts_with('.') && (extended.contains(name) || lines_of(root, node).any(|line| lines_that_run.contains(&line)));
             if GITLAB_KEYS.contains(&name) || name == "default" || is_template {
                 continue;
             }
@@ -253,7 +261,8 @@ impl File<'_> {
                 || said("rules").is_some_and(|rules| {
                     !rules.items().is_empty() && rules.items().iter().all(|r| matches!(r.get("when").and_then(Node::text), Some("manual" | "never")))
                 });
-            let mut job = Job { name: Some(name.into()), automatic: !manual, parts: Vec::new() };
+            let automatic = !manual && !name.starts_with('.');
+            let mut job = Job { name: Some(name.into()), automatic, parts: Vec::new() };
             if let Some(image) = said("image") {
                 let image = image.get("name").unwrap_or(image);
                 job.parts.extend(self.setting(image).map(Part::Image));
@@ -264,7 +273,7 @@ impl File<'_> {
             for (node, fresh) in [(said("before_script"), false), (Some(script), false), (said("after_script"), true)] {
                 let Some(node) = node else { continue };
                 let mut fresh = fresh || first;
-                self.lines(node, &settings, &mut fresh, &mut job, 0);
+                self.lines(root, node, &settings, &mut fresh, &mut job, 0);
                 first = false;
             }
             found.push(job);
@@ -272,10 +281,11 @@ impl File<'_> {
         found
     }
 
-    fn lines(&self, node: &Node, settings: &Level, fresh: &mut bool, job: &mut Job, depth: usize) {
+    fn lines(&self, root: &Node, node: &Node, settings: &Level, fresh: &mut bool, job: &mut Job, depth: usize) {
         if depth < LIST_DEPTH {
-            for item in node.items() {
-                self.lines(item, settings, fresh, job, depth + 1);
+            match referenced(root, node) {
+                Some(node) => self.lines(root, node, settings, fresh, job, depth + 1),
+                None => node.items().iter().for_each(|item| self.lines(root, item, settings, fresh, job, depth + 1)),
             }
         }
         if let Some(script) = extract(self.source, node) {
@@ -292,6 +302,30 @@ fn runs_by_itself(on: &Node) -> bool {
         Kind::Sequence(items) => items.iter().any(|item| item.text().is_none_or(automatic)),
         Kind::Mapping(entries) => entries.iter().any(|(key, _)| key.text().is_none_or(automatic)),
     }
+}
+
+/// What `!reference [.job, script]` names.
+fn referenced<'n>(root: &'n Node, node: &Node) -> Option<&'n Node> {
+    let [job, key] = node.items() else { return None };
+    let key = key.text().filter(|key| SCRIPTS.contains(key))?;
+    root.get(job.text()?)?.get(key)
+}
+
+/// Where the lines of a job's scripts stand, as bytes of the file.
+fn lines_of<'n>(root: &'n Node, job: &'n Node) -> impl Iterator<Item = usize> {
+    fn add(root: &Node, node: &Node, depth: usize, lines: &mut Vec<usize>) {
+        if depth > LIST_DEPTH {
+            return;
+        }
+        match referenced(root, node) {
+            Some(node) => add(root, node, depth + 1, lines),
+            None if node.items().is_empty() => lines.push(node.span.start.byte),
+            None => node.items().iter().for_each(|item| add(root, item, depth + 1, lines)),
+        }
+    }
+    let mut lines = Vec::new();
+    SCRIPTS.iter().filter_map(|key| job.get(key)).for_each(|node| add(root, node, 0, &mut lines));
+    lines.into_iter()
 }
 
 fn extends(job: &Node) -> Vec<&str> {

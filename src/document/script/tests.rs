@@ -117,6 +117,20 @@ fn github_steps_know_the_environment_of_three_levels() {
 }
 
 #[test]
+fn hidden_gitlab_jobs_run_where_others_take_them_over() {
+    let all = |text: &str| jobs(Kind::Pipeline, text, &parse_stream(text, &Limits::default()));
+    let names = |text: &str| all(text).iter().map(|job| (job.name.clone().unwrap_or_default().to_string(), job.automatic)).collect::<Vec<_>>();
+    let up = [("up".to_owned(), true)];
+    assert_eq!(names(".deploy: {script: [helm upgrade m milvus/milvus]}\nup: {extends: .deploy}\n"), up);
+    assert_eq!(names(".deploy: &deploy\n  script: [helm upgrade m milvus/milvus]\nup:\n  <<: *deploy\n  stage: x\n"), up);
+    assert_eq!(names(".lines: &lines\n  - helm upgrade m milvus/milvus\n.deploy: {script: *lines}\nup: {script: [*lines, x]}\n"), up);
+    let by_reference = ".deploy:\n  script:\n    - helm upgrade m milvus/milvus\nup:\n  script:\n    - !reference [.deploy, script]\n    - true\n";
+    assert_eq!(names(by_reference), up);
+    assert_eq!(all(by_reference)[0].parts.len(), 2);
+    assert_eq!(names(".deploy: {script: [helm upgrade m milvus/milvus]}\n"), [(".deploy".to_owned(), false)]);
+}
+
+#[test]
 fn gitlab_jobs_share_a_shell_and_extend_templates() {
     let text = "variables:\n  V: {value: 4.1.5}\n.base:\n  image: {name: \"alpine/helm:3.9\"}\n  before_script:\n    - export N=m\ndeploy:\n  extends: .base\n  script:\n    - helm upgrade $N\n    - |\n      helm list\n      cd x\n    - [\"a $V\", b]\nmanual:\n  when: manual\n  script: helm x\n";
     let all = found(".gitlab-ci.yml", text);

@@ -23,6 +23,7 @@ use crate::source::Reading;
 use crate::source::acknowledgement::in_comments;
 use crate::source::chart_folder::ChartFolder;
 use crate::source::item::gap_at;
+use crate::source::same::deploys_the_same;
 use crate::source::umbrella::{declarations_of_chart, proves_zilliztech};
 
 mod others;
@@ -44,7 +45,8 @@ pub(super) fn declare(file: &ScriptFile<'_>, kind: Kind, walks: &[Walk]) -> Read
         reading: Reading::default(),
     };
     for walk in walks {
-        JobDeclarer { file: &mut declarer, walk, state: JobState::default(), counts: BTreeMap::new(), made: BTreeMap::new() }.run();
+        let first = declarer.reading.declarations.len();
+        JobDeclarer { file: &mut declarer, walk, first, state: JobState::default(), made: BTreeMap::new() }.run();
     }
     declarer.finish()
 }
@@ -97,8 +99,9 @@ type ReleaseKey = (Arc<str>, Option<Arc<str>>, Option<Arc<str>>);
 struct JobDeclarer<'d, 'a> {
     file: &'d mut Declarer<'a>,
     walk: &'d Walk,
+    /// How many declarations the jobs before made.
+    first: usize,
     state: JobState,
-    counts: BTreeMap<ReleaseKey, usize>,
     /// What was declared at each place: a loop or a function that repeats a command declares it once.
     made: BTreeMap<Position, Vec<usize>>,
 }
@@ -117,6 +120,33 @@ impl<'d> JobDeclarer<'d, '_> {
                     self.command(command, call.as_deref(), before);
                     before = Some(command);
                 }
+            }
+        }
+        self.leave_out_rehearsals();
+        self.number();
+    }
+
+    /// `helm template` and `--dry-run` before the same command in earnest say nothing more than that one.
+    fn leave_out_rehearsals(&mut self) {
+        let all = &mut self.file.reading.declarations;
+        let is_rehearsal = |d: &Declaration| d.operation == Operation::Template || d.flags.iter().any(|flag| flag.kind == FlagKind::DryRun);
+        let deploys = |d: &Declaration| matches!(d.operation, Operation::Install | Operation::Upgrade | Operation::UpgradeInstall) && !is_rehearsal(d);
+        let mine = all.split_off(self.first.min(all.len()));
+        let in_earnest: Vec<Declaration> = mine.iter().filter(|d| deploys(d)).cloned().collect();
+        let is_same_place = |d: &Declaration, real: &Declaration| d.identity.scope.trim_end_matches(" (dry run)") == &*real.identity.scope;
+        let is_repeated =
+            |d: &Declaration| in_earnest.iter().any(|real| real.place.start > d.place.start && is_same_place(d, real) && deploys_the_same(d, real));
+        all.extend(mine.into_iter().filter(|d| !is_rehearsal(d) || !is_repeated(d)));
+    }
+
+    /// Of several commands for one release in a job each after the first is told apart by its number.
+    fn number(&mut self) {
+        let mut counts: BTreeMap<ReleaseKey, usize> = BTreeMap::new();
+        for Declaration { identity, .. } in self.file.reading.declarations.iter_mut().skip(self.first) {
+            let count = counts.entry((identity.scope.clone(), identity.namespace.clone(), identity.name.clone())).or_default();
+            *count += 1;
+            if *count > 1 {
+                identity.scope = format!("{}@{count}", identity.scope).into();
             }
         }
     }
@@ -409,7 +439,7 @@ impl<'d> JobDeclarer<'d, '_> {
         declaration
     }
 
-    /// Adds a declaration; of several for one release in a job each after the first is told apart by its number.
+    /// Adds a declaration.
     fn push(&mut self, command: &Resolved, mut declaration: Declaration) {
         let here = self.made.entry(declaration.place.start).or_default();
         let all = &self.file.reading.declarations;
@@ -421,13 +451,6 @@ impl<'d> JobDeclarer<'d, '_> {
             return;
         }
         here.push(all.len());
-        let identity = &mut declaration.identity;
-        let key = (identity.scope.clone(), identity.namespace.clone(), identity.name.clone());
-        let count = self.counts.entry(key).or_default();
-        *count += 1;
-        if *count > 1 {
-            identity.scope = format!("{}@{count}", identity.scope).into();
-        }
         declaration.evidence.extend(in_comments(self.file.file.source, &self.with_comments(command)));
         self.file.reading.declarations.push(declaration);
     }

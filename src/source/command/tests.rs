@@ -213,6 +213,17 @@ fn the_chart_that_an_upgrade_names_decides_and_not_a_pull_before_it() {
 }
 
 #[test]
+fn a_rehearsal_is_judged_with_what_it_rehearses() {
+    let operations = |text: &str| script(text).iter().map(|d| d.operation).collect::<Vec<_>>();
+    let arguments = "m zilliztech/milvus --version 4.2.58 -n x --set a=b";
+    let upgrade = format!("helm upgrade {arguments}\n");
+    assert_eq!(operations(&format!("helm template {arguments} > m.yaml\n{upgrade}")), [Operation::Upgrade]);
+    assert_eq!(operations(&format!("helm upgrade {arguments} --dry-run\n{upgrade}")), [Operation::Upgrade]);
+    assert_eq!(operations(&format!("helm upgrade {arguments} --set c=d --dry-run\n{upgrade}")).len(), 2);
+    assert_eq!(operations(&format!("helm template {arguments} | kubectl apply -f -\n")), [Operation::Template]);
+}
+
+#[test]
 fn a_chart_that_was_pulled_before_is_known() {
     let all = script("helm pull zilliztech/milvus --version 4.1.5 --untar\nhelm install m ./milvus -n x\nhelm upgrade m milvus-4.1.5.tgz\n");
     assert_eq!(all.iter().map(|d| d.operation).collect::<Vec<_>>(), [Operation::Pull, Operation::Install, Operation::Upgrade]);
