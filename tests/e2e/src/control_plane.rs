@@ -12,6 +12,7 @@ use tokio::sync::OnceCell;
 
 use crate::certificates::{Authority, Pair};
 use crate::kubelet::Kubelet;
+use crate::latency::Wire;
 use crate::process::Process;
 use crate::programs::{programs, target_folder};
 use crate::users::{Identity, client, kubeconfig};
@@ -28,6 +29,8 @@ pub struct ControlPlane {
     programs: PathBuf,
     folder: PathBuf,
     ports: Ports,
+    /// Between the API server and etcd.
+    wire: Wire,
     authority: Authority,
     api_server: Mutex<Process>,
     controller_manager: Mutex<Option<Process>>,
@@ -57,7 +60,13 @@ impl ControlPlane {
         Some(SHARED.get_or_init(|| Self::start(programs, "shared")).await)
     }
 
-    /// Starts a control plane of one's own, for tests that break it. `name` tells its folder below `target/e2e-logs/<run>/`.
+    /// A control plane of one's own, for tests that break it. Nothing where Go is missing. It runs until [`ControlPlane::end`] or the end of the process.
+    pub async fn own(name: &str) -> Option<&'static Self> {
+        let programs = programs(name)?;
+        Some(Box::leak(Box::new(Self::start(programs, name).await)))
+    }
+
+    /// Starts a control plane. `name` tells its folder below `target/e2e-logs/<run>/`.
     pub async fn start(programs: &Path, name: &str) -> Self {
         let (programs, name) = (programs.to_owned(), name.to_owned());
         // Tasks that outlive the test that starts them belong to the runtime that does.
@@ -72,10 +81,12 @@ impl ControlPlane {
         let ports = Ports { etcd: free_port(), etcd_peer: free_port(), api_server: free_port() };
         write_credentials(&folder, &authority, ports);
         let etcd = start_etcd(programs, &folder, ports);
-        let api_server = start_api_server(programs, &folder, ports);
+        let wire = Wire::to(ports.etcd).await;
+        let api_server = start_api_server(programs, &folder, ports, wire.port());
         let mut plane = Self {
             programs: programs.to_owned(),
             ports,
+            wire,
             authority,
             api_server: Mutex::new(api_server),
             controller_manager: Mutex::new(None),
@@ -143,7 +154,7 @@ impl ControlPlane {
         {
             let mut server = self.api_server.lock().unwrap();
             server.kill();
-            *server = start_api_server(&self.programs, &self.folder, self.ports);
+            *server = start_api_server(&self.programs, &self.folder, self.ports, self.wire.port());
         }
         self.wait_until_ready().await;
     }
@@ -161,6 +172,18 @@ impl ControlPlane {
     /// Starts the controller manager again.
     pub fn start_controllers(&self) {
         *self.controller_manager.lock().unwrap() = Some(start_controller_manager(&self.programs, &self.folder));
+    }
+
+    /// Whatever the API server asks of etcd takes this much longer from now on: reads as well as writes, but not what its caches answer.
+    pub fn set_etcd_latency(&self, latency: Duration) {
+        self.wire.set_latency(latency);
+    }
+
+    /// Ends all parts. Only for a control plane of one's own.
+    pub fn end(&self) {
+        self.stop_controllers();
+        self.stop_api_server();
+        self.etcd.lock().unwrap().kill();
     }
 
     async fn wait_until_ready(&self) {
@@ -294,10 +317,10 @@ fn start_etcd(programs: &Path, folder: &Path, ports: Ports) -> Process {
     Process::part(programs, "etcd", arguments, &folder.join("etcd.log"))
 }
 
-fn start_api_server(programs: &Path, folder: &Path, ports: Ports) -> Process {
+fn start_api_server(programs: &Path, folder: &Path, ports: Ports, etcd: u16) -> Process {
     let file = |name: &str| folder.join(name).display().to_string();
     let arguments = [
-        format!("--etcd-servers=http://127.0.0.1:{}", ports.etcd),
+        format!("--etcd-servers=http://127.0.0.1:{etcd}"),
         "--bind-address=127.0.0.1".to_owned(),
         "--advertise-address=127.0.0.1".to_owned(),
         format!("--secure-port={}", ports.api_server),

@@ -16,6 +16,7 @@ pub mod chart;
 pub mod commands;
 pub mod control_plane;
 pub mod kubelet;
+pub mod latency;
 pub mod process;
 pub mod programs;
 pub mod sandbox;

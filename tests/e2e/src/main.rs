@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 use milvus_guard_e2e::chart;
 use milvus_guard_e2e::control_plane::ControlPlane;
 use milvus_guard_e2e::kubelet::{Behaviour, Pods};
-use milvus_guard_e2e::programs::programs;
+use milvus_guard_e2e::webhook::Installed;
 
 #[derive(Parser)]
 #[command(version, about)]
@@ -26,6 +26,9 @@ enum Command {
         /// How long pods of the namespaces `default` and `milvus` take until they are ready, in milliseconds
         #[arg(long, default_value_t = 1000)]
         ready_after: u64,
+        /// Installs the guard's chart and runs its webhook, for all namespaces
+        #[arg(long)]
+        guard: bool,
     },
     /// Packs the test chart in a version, and prints where the archive is
     Chart {
@@ -40,18 +43,21 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     match Arguments::parse().command {
-        Command::Up { ready_after } => up(Duration::from_millis(ready_after)).await,
+        Command::Up { ready_after, guard } => up(Duration::from_millis(ready_after), guard).await,
         Command::Chart { version, to } => pack(&version, to),
     }
 }
 
-async fn up(ready_after: Duration) -> ExitCode {
+async fn up(ready_after: Duration, guard: bool) -> ExitCode {
     eprintln!("Building the programs where that is needed (the first time takes some minutes) ...");
-    let Some(programs) = programs("a control plane") else { return ExitCode::FAILURE };
-    let plane = ControlPlane::start(programs, "up").await;
+    let Some(plane) = ControlPlane::own("up").await else { return ExitCode::FAILURE };
     for namespace in ["default", "milvus"] {
         plane.kubelet().behave(Pods::of(namespace), Behaviour::ReadyAfter(ready_after));
     }
+    let _installed = match guard {
+        true => Some(Installed::new(plane, "guard", 1, &[], &[]).await),
+        false => None,
+    };
     println!("# ready after {:?}; logs are in {}", plane.started_in(), plane.folder().display());
     println!("export KUBECONFIG={}", plane.admin_kubeconfig().display());
     println!("export PATH={}:$PATH  # kubectl, helm3, helm4", plane.programs().display());

@@ -1,13 +1,14 @@
 //! What the other tests stand on: pods live and die as told, Helm and kubectl work, nothing is left behind.
 
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams};
 use milvus_guard_e2e::commands::{HELMS, Program};
+use milvus_guard_e2e::control_plane::ControlPlane;
 use milvus_guard_e2e::kubelet::Behaviour;
 use milvus_guard_e2e::sandbox::{Sandbox, names, wait};
 
@@ -111,6 +112,43 @@ async fn users_have_the_rights_that_they_were_given_and_no_others() {
     assert!(!can(&account, &["delete", "deployments"]).await);
     let who = sandbox.command_as(&account, Program::Kubectl, ["auth", "whoami", "-o", "json"]).ok().await.json();
     assert_eq!(who["status"]["userInfo"]["username"], format!("system:serviceaccount:{}:argocd", sandbox.namespace));
+}
+
+#[tokio::test]
+async fn a_control_plane_of_ones_own_can_be_broken_and_comes_back() {
+    let Some(plane) = ControlPlane::own("broken").await else { return };
+    let sandbox = Sandbox::on(plane, "broken").await;
+    let write = async |name: &str| {
+        let begin = Instant::now();
+        sandbox.kubectl(["create", "configmap", name]).ok().await;
+        begin.elapsed()
+    };
+    plane.set_etcd_latency(Duration::from_millis(500));
+    assert!(write("slow").await >= Duration::from_millis(500));
+    plane.set_etcd_latency(Duration::ZERO);
+    plane.stop_api_server();
+    sandbox.kubectl(["create", "configmap", "refused"]).fails().await;
+    plane.restart_api_server().await;
+    write("after").await;
+    plane.stop_controllers();
+    install_nothing_rolls(&sandbox).await;
+    plane.start_controllers();
+    sandbox.wait_until_rolled_out().await;
+    // A watch that begins anew does not start pods twice, and goes on.
+    plane.restart_api_server().await;
+    sandbox.kubectl(["delete", "pod", "m-etcd-0"]).ok().await;
+    let starts = |component: &str| sandbox.starts().iter().filter(|start| start.component == component).count();
+    wait("etcd started again", async || (starts("etcd") == 2).then_some(())).await;
+    assert_eq!(starts("standalone"), 1);
+    drop(sandbox);
+    plane.end();
+}
+
+async fn install_nothing_rolls(sandbox: &Sandbox) {
+    let chart = sandbox.chart("4.2.58");
+    sandbox.helm(Program::Helm3, ["install", "m", chart.to_str().unwrap(), "--set", SMALL]).ok().await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(sandbox.pods().await.is_empty());
 }
 
 /// A process that is killed takes its control plane along: its parts see their standard input end.
