@@ -28,6 +28,7 @@ mod rules;
 mod scope;
 mod table;
 mod values;
+mod waivers;
 mod walk;
 
 use args::{Arguments, Command};

@@ -21,7 +21,7 @@ use super::before::Given;
 use super::git::{Base, Comparison};
 use super::inputs::{Inputs, Named, is_stdin};
 use super::walk::Walked;
-use super::{baseline, exit, gaps, once, output};
+use super::{baseline, exit, gaps, once, output, waivers};
 
 /// Files that are named one by one in a remark; a hook names all that changed.
 const MAX_NAMED: usize = 3;
@@ -62,6 +62,7 @@ fn judge(arguments: &CheckArguments, given: &Given, inputs: &Inputs, base: Optio
     let mut gaps: Vec<NotChecked> = inputs.walked.gaps.iter().chain(&inputs.reading.gaps).chain(&inputs.reading.idle).cloned().collect();
     let declarations = inputs.reading.declarations.clone();
     gaps.extend(declarations.iter().flat_map(gaps::of_evidence));
+    gaps.extend(waivers::unread(&inputs.walked.candidates, inputs.walked.tree.paths()));
     let mut gaps_before = Vec::new();
     let mut pairs = match base {
         None => pair::present(declarations),
@@ -69,6 +70,7 @@ fn judge(arguments: &CheckArguments, given: &Given, inputs: &Inputs, base: Optio
             let before = source::read_tree(&base.tree, &base.candidates);
             gaps_before = [base.gaps.as_slice(), &before.gaps, &before.idle].concat();
             gaps_before.extend(before.declarations.iter().flat_map(gaps::of_evidence));
+            gaps_before.extend(waivers::unread(&base.candidates, base.tree.paths()));
             gaps::add_before(&mut gaps, base.gaps.iter().chain(&before.gaps).cloned(), &mut gaps_before);
             pair::pair(before.declarations, declarations)
         }

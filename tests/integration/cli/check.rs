@@ -213,3 +213,18 @@ fn a_bad_version_that_stays_is_no_news_and_another_one_is() {
     sandbox.write("apps/milvus.yaml", helm_release("4.2.13"));
     assert_eq!((run().code, bad(&run())), (1, json!("new")), "{}", run().shown());
 }
+
+#[test]
+fn a_waiver_is_told_to_be_without_force() {
+    let waived = helm_release("4.2.54").replace("version: 4.2.54", "version: 4.2.54 # milvus-lint: allow MV215 reason=\"known\"");
+    let sandbox = repository(&waived);
+    sandbox.write(".milvus-lint.yaml", "waivers: []\n");
+    let outcome = sandbox.run(&["check", "--base", "HEAD", "--format", "json"]);
+    insta::assert_snapshot!(outcome.not_checked().join("\n"), @r"
+    .milvus-lint.yaml: MV901: settings are not read from this file by this version: nothing in it is in force
+    apps/milvus.yaml: MV901: waivers are not read by this version, so this one is not in force; where a rule takes an answer (`milvus-lint explain RULE`), write `guard.milvus-guard.dev/ack: RULE <reference>`
+    ");
+    let news: Vec<String> =
+        outcome.json()["findings"].as_array().unwrap().iter().map(|finding| format!("{} {}", finding["rule"], finding["baseline"])).collect();
+    assert_eq!(news, [r#""MV901" "new""#, r#""MV215" "pre-existing""#, r#""MV901" "pre-existing""#]);
+}
