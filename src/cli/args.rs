@@ -111,7 +111,7 @@ pub(crate) struct CheckArguments {
     /// The lowest severity that makes the exit code 1.
     #[arg(long, value_name = "SEVERITY", default_value = "error")]
     pub(crate) fail_on: FailOn,
-    /// What could not be checked, or only in part, counts as an error.
+    /// What could not be checked, or only in part, counts as an error; with --base also where it was so before.
     #[arg(long)]
     pub(crate) strict: bool,
     /// Exit with 3 when no Milvus release is found.
