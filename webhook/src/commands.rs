@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use milvus_guard_webhook::api;
 
+mod cleanup;
 mod judge;
 mod review;
 mod webhook;
@@ -23,6 +24,8 @@ enum Command {
     Webhook(Box<webhook::Webhook>),
     /// Judges a stored AdmissionReview, without a cluster
     Review(review::Review),
+    /// Takes everything of the guard off the objects of a cluster, without a restart of anything
+    Cleanup(cleanup::Cleanup),
     /// Prints the definitions of our own kinds (YAML), for `kubectl apply -f -`
     Crd,
 }
@@ -32,6 +35,7 @@ pub(crate) fn run() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Webhook(arguments) => webhook::run(*arguments).map(|()| ExitCode::SUCCESS),
         Command::Review(arguments) => review::run(&arguments),
+        Command::Cleanup(arguments) => cleanup::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Crd => {
             print!("{}", crds());
             Ok(ExitCode::SUCCESS)

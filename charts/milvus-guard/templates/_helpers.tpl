@@ -66,9 +66,16 @@ service:
 {{- $users := list "system:kube-controller-manager" "system:kube-scheduler" "system:apiserver" -}}
 {{- range $controllers }}{{ $users = append $users (printf "system:serviceaccount:kube-system:%s" .) }}{{ end -}}
 {{- $users = append $users (printf "system:serviceaccount:%s:%s" .Release.Namespace (include "guard.name" .)) -}}
+{{- $users = append $users (printf "system:serviceaccount:%s:%s-cleanup" .Release.Namespace (include "guard.name" .)) -}}
 {{- $users = concat $users .Values.excludedUsers | uniq -}}
 - name: not-a-system-user
   expression: >-
     !(request.userInfo.username in {{ $users | toJson }}) &&
     !('system:nodes' in request.userInfo.groups)
+{{- end }}
+
+{{- define "guard.hook" -}}
+helm.sh/hook: pre-delete
+helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end }}

@@ -132,6 +132,16 @@
         object.?status.selector.orValue('').matches('(^|,)component=(standalone|proxy|mixcoord|rootcoord|datacoord|querycoord|indexcoord|querynode|datanode|indexnode|streamingnode)(,|$)')
 {{- end }}{{ end }}
 {{- with $gates.dependencies }}{{ if .enabled }}
+# Claims of a release are marked to be kept while an upgrade of it is open. Which release, the replica tells; deletes are never judged.
+- name: claims.guard.milvus-guard.dev
+  {{- include "guard.workloadCommon" (list $ . $never) | nindent 2 }}
+  rules:
+    - {apiGroups: [""], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [persistentvolumeclaims], scope: Namespaced}
+  matchConditions:
+    {{- include "guard.users" $ | nindent 4 }}
+    - name: is-of-a-release
+      expression: >-
+        'app.kubernetes.io/instance' in object.?metadata.labels.orValue({}) || 'release' in object.?metadata.labels.orValue({})
 - name: dependencies.guard.milvus-guard.dev
   {{- include "guard.workloadCommon" (list $ . $never) | nindent 2 }}
   rules:

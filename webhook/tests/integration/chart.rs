@@ -125,7 +125,7 @@ fn the_registration_is_made_without_webhooks_and_filled_by_a_replica() {
 }
 
 #[test]
-fn the_arguments_are_taken_by_the_program() {
+fn all_arguments_are_taken_by_the_program() {
     let Some([three, _]) = helms("the chart's arguments") else { return };
     for arguments in VARIANTS.iter().filter(|arguments| arguments.is_empty() || arguments[1].starts_with("certificates.source")) {
         let objects = render(&three, arguments);
@@ -134,6 +134,10 @@ fn the_arguments_are_taken_by_the_program() {
         // Stops after reading the arguments: there is no API server.
         given.push("--log-level=error".into());
         let given: Vec<String> = given.into_iter().filter(|argument| argument != "--log-level=info").collect();
+        let hook = &objects["Job/g-milvus-guard-cleanup"]["spec"]["template"]["spec"]["containers"][0]["args"];
+        let hook: Vec<&str> = hook.as_array().unwrap().iter().map(|argument| argument.as_str().unwrap()).collect();
+        let output = Command::new(env!("CARGO_BIN_EXE_milvus-guard")).args(&hook).env_clear().env("KUBECONFIG", "/nonexistent").output().unwrap();
+        assert!(String::from_utf8_lossy(&output.stderr).contains("no way to the API server"), "{hook:?}");
         let output = Command::new(env!("CARGO_BIN_EXE_milvus-guard")).args(&given).env_clear().env("KUBECONFIG", "/nonexistent").output().unwrap();
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(error.contains("no way to the API server"), "{given:?}: {error}");

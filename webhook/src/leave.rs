@@ -1,0 +1,125 @@
+//! Leaving: what is put back on an object so that nothing of the guard is left on it, and nothing restarts. Pure; `milvus-guard cleanup` runs it.
+
+use serde_json::{Value, json};
+
+use crate::admission::hold::{
+    BLOCKED_ANNOTATION, CHANGE_ANNOTATION, HOLD_ANNOTATION, MARKS_ANNOTATION, PARTITION_ANNOTATION, SERVING_ANNOTATION, STOPPED_ANNOTATION, is_held,
+    same_template,
+};
+use crate::admission::patch::Patching;
+use crate::cluster::running::Serving;
+use crate::cluster::{annotation, text};
+
+/// The label that Kubernetes puts on the templates of ReplicaSets.
+const HASH_LABEL: &str = "pod-template-hash";
+
+const PARTITION: &str = "/spec/updateStrategy/rollingUpdate/partition";
+
+/// What is to be done with an object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Undo {
+    /// Applied to the object as it was read.
+    pub patch: json_patch::Patch,
+    /// What that does, in words.
+    pub what: &'static str,
+}
+
+/// Puts a Deployment back: the template that serves, running; no annotation or mark of ours. Nothing, where nothing of ours is on it.
+///
+/// A held component that never ran has nothing to go back to: it stays paused, for a person to decide.
+#[must_use]
+pub fn deployment(object: &Value, serving: &[Serving]) -> Option<Undo> {
+    let mut patching = Patching::new(object);
+    let mut what = "marks taken off";
+    if is_held(object) {
+        // Where two templates serve, the one with more pods; the newest among equals, as they are sorted.
+        let most = serving.iter().map(|set| set.pods).max().unwrap_or_default();
+        let Some(set) = serving.iter().find(|set| set.pods == most) else {
+            return Some(Undo { patch: json_patch::Patch::default(), what: "left paused: it never ran, so there is nothing to go back to" });
+        };
+        what = "the template that serves is back, and not paused";
+        let template = without_hash(set.template());
+        if object.pointer("/spec/template").is_none_or(|current| !same_template(current, &template)) {
+            patching.set("/spec/template", template);
+        }
+        patching.remove("/spec/paused");
+    }
+    if let Some(wanted) = annotation(object, STOPPED_ANNOTATION).and_then(|wanted| wanted.parse::<u64>().ok()) {
+        patching.set("/spec/replicas", json!(wanted));
+        what = "the replicas from before the stop are back";
+    }
+    for name in [HOLD_ANNOTATION, CHANGE_ANNOTATION, BLOCKED_ANNOTATION, STOPPED_ANNOTATION] {
+        patching.unannotate(name);
+    }
+    marks(object, &mut patching);
+    finish(patching, what)
+}
+
+/// Puts a StatefulSet back: the template of the revision that serves (`status.currentRevision`, given as its ControllerRevision), and the partition
+/// from before.
+#[must_use]
+pub fn stateful_set(object: &Value, current: Option<&Value>) -> Option<Undo> {
+    let mut patching = Patching::new(object);
+    let mut what = "marks taken off";
+    if is_held(object) {
+        let Some(template) = current.and_then(|revision| revision.pointer("/data/spec/template")) else {
+            return Some(Undo { patch: json_patch::Patch::default(), what: "left as it is: the revision that serves was not found" });
+        };
+        let mut template = template.clone();
+        if let Some(table) = template.as_object_mut() {
+            table.remove("$patch");
+        }
+        what = "the template that serves and the partition from before are back";
+        if object.pointer("/spec/template").is_none_or(|now| !same_template(now, &template)) {
+            patching.set("/spec/template", template);
+        }
+        let before = annotation(object, PARTITION_ANNOTATION).and_then(|partition| partition.parse::<u64>().ok()).unwrap_or_default();
+        if object.pointer(PARTITION).is_some() {
+            patching.set(PARTITION, json!(before));
+        }
+    }
+    for name in [HOLD_ANNOTATION, CHANGE_ANNOTATION, SERVING_ANNOTATION, PARTITION_ANNOTATION] {
+        patching.unannotate(name);
+    }
+    marks(object, &mut patching);
+    finish(patching, what)
+}
+
+/// Takes marks of ours off any other object.
+#[must_use]
+pub fn marked(object: &Value) -> Option<Undo> {
+    let mut patching = Patching::new(object);
+    marks(object, &mut patching);
+    finish(patching, "marks taken off")
+}
+
+fn marks(object: &Value, patching: &mut Patching<'_>) {
+    let Some(marks) = annotation(object, MARKS_ANNOTATION) else { return };
+    marks.split(',').map(str::trim).for_each(|mark| patching.unannotate(mark));
+    patching.unannotate(MARKS_ANNOTATION);
+}
+
+/// With the version that was read, so that a write in between is noticed.
+fn finish(patching: Patching<'_>, what: &'static str) -> Option<Undo> {
+    let patch = patching.finish();
+    (!patch.0.is_empty()).then_some(Undo { patch, what })
+}
+
+/// The operations of `undo` as they are sent: only on the very version of `object` that was read.
+#[must_use]
+pub fn guarded(object: &Value, undo: &Undo) -> Value {
+    let mut operations = vec![json!({"op": "test", "path": "/metadata/resourceVersion", "value": text(object, "/metadata/resourceVersion")})];
+    operations.extend(undo.patch.0.iter().filter_map(|operation| serde_json::to_value(operation).ok()));
+    Value::Array(operations)
+}
+
+fn without_hash(template: &Value) -> Value {
+    let mut template = template.clone();
+    if let Some(labels) = template.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
+        labels.remove(HASH_LABEL);
+    }
+    template
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+//! Held, stopped and marked objects, and what is left on them.
+
+use std::sync::Arc;
+
+use super::*;
+
+fn template(tag: &str) -> Value {
+    json!({"metadata": {"labels": {"component": "proxy"}}, "spec": {"containers": [{"name": "proxy", "image": format!("milvusdb/milvus:{tag}")}]}})
+}
+
+fn held() -> Value {
+    json!({"metadata": {"name": "m-milvus-proxy", "resourceVersion": "7", "annotations": {"own": "x", HOLD_ANNOTATION: "why", CHANGE_ANNOTATION: "id", BLOCKED_ANNOTATION: "no",
+        MARKS_ANNOTATION: "helm.sh/resource-policy", "helm.sh/resource-policy": "keep"}}, "spec": {"paused": true, "replicas": 2, "template": template("v2.5.16")}})
+}
+
+fn serving(tag: &str, pods: u64) -> Serving {
+    let mut template = template(tag);
+    template["metadata"]["labels"][HASH_LABEL] = json!("abc");
+    Serving {
+        deployment: "m-milvus-proxy".into(),
+        component: "proxy".into(),
+        label: "milvus".into(),
+        pods,
+        object: Arc::new(json!({"spec": {"template": template}})),
+    }
+}
+
+fn applied(object: &Value, undo: &Undo) -> Value {
+    let mut object = object.clone();
+    let patch: json_patch::Patch = serde_json::from_value(guarded(&object, undo)).unwrap();
+    json_patch::patch(&mut object, &patch).unwrap();
+    object
+}
+
+#[test]
+fn a_held_deployment_goes_back_to_what_serves_and_keeps_what_is_not_ours() {
+    let undo = deployment(&held(), &[serving("v2.4.16", 2)]).unwrap();
+    let after = applied(&held(), &undo);
+    assert_eq!(after["spec"]["template"], template("v2.4.16"), "the very template of the ReplicaSet, so that no pod is replaced");
+    assert!(after["spec"].get("paused").is_none());
+    assert_eq!(after["metadata"]["annotations"], json!({"own": "x"}));
+}
+
+#[test]
+fn the_template_with_more_pods_wins() {
+    let undo = deployment(&held(), &[serving("v2.5.1", 1), serving("v2.4.16", 2)]).unwrap();
+    assert_eq!(applied(&held(), &undo)["spec"]["template"], template("v2.4.16"));
+}
+
+#[test]
+fn a_component_that_never_ran_is_left_paused_and_told() {
+    let undo = deployment(&held(), &[]).unwrap();
+    assert!(undo.patch.0.is_empty() && undo.what.contains("left paused"));
+}
+
+#[test]
+fn an_object_without_a_trace_of_ours_is_not_touched() {
+    let plain = json!({"metadata": {"annotations": {"helm.sh/resource-policy": "keep"}}, "spec": {"paused": true, "template": template("v2.4.16")}});
+    assert_eq!((deployment(&plain, &[serving("v2.3.1", 1)]), stateful_set(&plain, None), marked(&plain)), (None, None, None));
+}
+
+#[test]
+fn a_stopped_deployment_gets_its_replicas_back() {
+    let mut stopped = held();
+    stopped["spec"]["replicas"] = json!(0);
+    stopped["metadata"]["annotations"] = json!({STOPPED_ANNOTATION: "3"});
+    let after = applied(&stopped, &deployment(&stopped, &[]).unwrap());
+    assert_eq!((&after["spec"]["replicas"], after["metadata"]["annotations"].as_object().unwrap().len()), (&json!(3), 0));
+}
+
+#[test]
+fn a_held_stateful_set_goes_back_to_its_current_revision_and_partition() {
+    let object = json!({"metadata": {"resourceVersion": "7", "annotations": {HOLD_ANNOTATION: "why", SERVING_ANNOTATION: "h", PARTITION_ANNOTATION: "1"}},
+        "spec": {"template": template("v2"), "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 3}}}});
+    let mut old = template("v1");
+    old["$patch"] = json!("replace");
+    let revision = json!({"data": {"spec": {"template": old}}});
+    let after = applied(&object, &stateful_set(&object, Some(&revision)).unwrap());
+    assert_eq!((&after["spec"]["template"], after.pointer(PARTITION)), (&template("v1"), Some(&json!(1))));
+    assert!(stateful_set(&object, None).unwrap().patch.0.is_empty(), "nothing is guessed");
+}
