@@ -1,6 +1,7 @@
 //! Serves the gates: router, limits, TLS, health, drain. What is decided is behind [`crate::admission::Judge`].
 
 pub mod certificates;
+pub mod events;
 pub mod gates;
 pub mod limits;
 pub mod logs;

@@ -9,6 +9,7 @@ use kube::Client;
 use milvus_guard_webhook::record::Recorder;
 use milvus_guard_webhook::server::certificates::files::Files;
 use milvus_guard_webhook::server::certificates::secret::Kept;
+use milvus_guard_webhook::server::events::Events;
 use milvus_guard_webhook::server::registration::{Probe, Registration, entries};
 use milvus_guard_webhook::server::run::{Channels, Listen, serve};
 use milvus_guard_webhook::server::side::Health;
@@ -51,7 +52,7 @@ async fn start(arguments: Webhook) -> anyhow::Result<()> {
     };
     let gates = Gates::new(judge, Arc::clone(&telemetry), arguments.bounds.limits(), arguments.helm_doubt.into());
     let recorder = arguments.record.clone().map(Recorder::start).transpose().context("nothing can be recorded")?;
-    let gates = gates.recording(recorder);
+    let gates = gates.recording(recorder).telling(Events::start(client.clone(), Arc::clone(&telemetry)));
 
     let (offer, offered) = watch::channel(None);
     let (wanted_in, wanted) = watch::channel(None);

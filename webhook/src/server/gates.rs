@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
+use super::events::Events;
 use super::limits::{Limits, Place, Places, nodes_at_most};
 use crate::admission::request::parse;
 use crate::admission::{Answer, Doubt, DoubtPolicy, Gate, Judge, Request};
@@ -27,18 +28,26 @@ pub struct Gates<J> {
     helm_doubt: DoubtPolicy,
     places: Places,
     recorder: Option<Recorder>,
+    events: Option<Events>,
 }
 
 impl<J: Judge> Gates<J> {
     /// A server's gates, with what gate 1 does in doubt.
     pub fn new(judge: Arc<J>, telemetry: Arc<Telemetry>, limits: Limits, helm_doubt: DoubtPolicy) -> Self {
-        Self { judge, telemetry, limits, helm_doubt, places: Places::new(&limits), recorder: None }
+        Self { judge, telemetry, limits, helm_doubt, places: Places::new(&limits), recorder: None, events: None }
     }
 
     /// The same, storing every review.
     #[must_use]
     pub fn recording(mut self, recorder: Option<Recorder>) -> Self {
         self.recorder = recorder;
+        self
+    }
+
+    /// The same, telling of refused and held changes.
+    #[must_use]
+    pub fn telling(mut self, events: Events) -> Self {
+        self.events = Some(events);
         self
     }
 
@@ -94,6 +103,9 @@ impl<J: Judge> Gates<J> {
         let took = begin.elapsed();
         self.telemetry.review(gate, &request.kind.kind, request.operation, &answer, took);
         log(gate, &request, &answer, took);
+        if let Some(events) = &self.events {
+            events.answered(gate, &request, &answer);
+        }
         let review = serde_json::to_vec(&answer.review(&request.uid)).unwrap_or_default();
         ([(header::CONTENT_TYPE, "application/json")], review).into_response()
     }
