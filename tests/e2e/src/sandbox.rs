@@ -21,7 +21,7 @@ use crate::programs::say;
 use crate::users::User;
 
 /// The longest that a test waits for something that others do.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A namespace, a deployer, and a folder for files. The namespace is deleted at the end; where the test fails, its objects are written to the logs before.
 pub struct Sandbox {

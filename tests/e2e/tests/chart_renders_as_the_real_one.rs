@@ -85,6 +85,31 @@ fn every_version_with_known_defaults_renders() {
     }
 }
 
+#[test]
+fn umbrella_charts_aliases_and_names_of_ones_own_change_what_they_change_in_the_real_one() {
+    let Some(programs) = programs("umbrella charts") else { return };
+    let helm = programs.join("helm4");
+    let proxies = |archive: &std::path::Path, sets: &[&str]| -> Vec<Value> {
+        let rendered = template_with(&helm, "m", archive, sets);
+        rendered.into_iter().filter(|object| object["kind"] == "Deployment" && object["labels"]["component"] == "proxy").collect()
+    };
+    let told = |object: &Value| json!([object["name"], object["labels"]["helm.sh/chart"], object["labels"]["app.kubernetes.io/name"]]);
+
+    let plain = chart::umbrella("platform", "4.2.58", None, "milvus: {proxy: {replicas: 3}}");
+    let found = proxies(&plain, &[]);
+    assert_eq!(told(&found[0]), json!(["m-milvus-proxy", "milvus-4.2.58", "milvus"]));
+    assert_eq!(found[0]["replicas"], 3);
+    let aliased = chart::umbrella("platform", "4.2.58", Some("vectors"), "vectors: {proxy: {replicas: 2}}");
+    let found = proxies(&aliased, &[]);
+    assert_eq!((told(&found[0]), &found[0]["replicas"]), (json!(["m-vectors-proxy", "vectors-4.2.58", "vectors"]), &json!(2)));
+
+    let own = chart::stand_in("4.2.58");
+    assert_eq!(told(&proxies(&own, &["nameOverride=vec"])[0]), json!(["m-vec-proxy", "milvus-4.2.58", "vec"]));
+    assert_eq!(told(&proxies(&own, &["fullnameOverride=db"])[0]), json!(["db-proxy", "milvus-4.2.58", "milvus"]));
+    let named = template_with(&helm, "my-milvus", &own, &[]);
+    assert!(named.iter().any(|object| object["kind"] == "Deployment" && object["name"] == "my-milvus-proxy"));
+}
+
 /// What is known of an object, with the version put in.
 fn expected(objects: &Value, index: &Value, version: &str, app: &Value) -> Value {
     let text = objects[usize::try_from(index.as_u64().unwrap()).unwrap()].to_string();
@@ -101,8 +126,13 @@ fn compare(what: &str, wanted: &[Value], rendered: &[Value]) {
 
 /// What Helm renders of a chart for release `m` in namespace `milvus`, in its order.
 fn template(helm: &std::path::Path, archive: &std::path::Path, cluster: bool) -> Vec<Value> {
+    template_with(helm, "m", archive, &[&format!("cluster.enabled={cluster}")])
+}
+
+fn template_with(helm: &std::path::Path, release: &str, archive: &std::path::Path, sets: &[&str]) -> Vec<Value> {
     let mut command = std::process::Command::new(helm);
-    command.args(["template", "m"]).arg(archive).args(["--namespace=milvus", "--kube-version=1.24"]).arg(format!("--set=cluster.enabled={cluster}"));
+    command.args(["template", release]).arg(archive).args(["--namespace=milvus", "--kube-version=1.24"]);
+    command.args(sets.iter().map(|set| format!("--set={set}")));
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}: {}", archive.display(), String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
