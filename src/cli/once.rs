@@ -64,7 +64,8 @@ pub(crate) fn whose(declaration: &Declaration) -> Option<String> {
 /// How many releases declarations are about.
 pub(crate) fn count_releases<'d>(declarations: impl Iterator<Item = &'d Declaration>) -> usize {
     // Of one name in one place those that name no namespace are those that name the only one.
-    let mut namespaces: BTreeMap<(Form, String, Option<Arc<str>>), BTreeSet<Arc<str>>> = BTreeMap::new();
+    type Named = (Form, String, Option<Arc<str>>);
+    let mut namespaces: BTreeMap<Named, BTreeSet<Arc<str>>> = BTreeMap::new();
     for declaration in declarations.filter(|declaration| !matches!(declaration.operation, Operation::Pull | Operation::RepoAdd)) {
         let identity = &declaration.identity;
         let of_release = namespaces.entry((identity.form, place(declaration), identity.name.clone())).or_default();

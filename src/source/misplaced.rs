@@ -1,5 +1,6 @@
 //! Keys of an umbrella chart's values that would be Milvus values if they stood under the dependency's name (MV609).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::chart_folder::ChartFolder;
@@ -101,6 +102,21 @@ fn below_another_name(chart: &ChartFolder, keys: &[Arc<str>], values: &Node) -> 
 fn keys_read_by_templates(chart: &ChartFolder, context: &Context<'_>) -> Vec<Arc<str>> {
     let folder = join(&chart.folder, "templates").unwrap_or_default();
     context.below(&folder).iter().take(MAX_TEMPLATES).filter_map(|path| context.file(path).ok().map(|file| file.text.clone())).collect()
+}
+
+/// The first keys below a key of the values that the chart's own templates read: `backup` of `.Values.milvus.backup.schedule`.
+pub(super) fn keys_read_below(chart: &ChartFolder, key: &str, context: &Context<'_>) -> BTreeSet<String> {
+    let start = format!(".Values.{key}.");
+    let mut found = BTreeSet::new();
+    for template in keys_read_by_templates(chart, context) {
+        for (_, rest) in template.match_indices(&start).filter_map(|(at, _)| template.split_at_checked(at + start.len())) {
+            let read = rest.split(|c: char| !(c.is_alphanumeric() || c == '_')).next().unwrap_or_default();
+            if !read.is_empty() {
+                found.insert(read.to_owned());
+            }
+        }
+    }
+    found
 }
 
 /// Whether a template reads a key of the chart's values.

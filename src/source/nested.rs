@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::model::declaration::{Declaration, Layer, SetKind};
 use crate::model::entries::Entries;
 use crate::model::place::{Origin, Place};
-use crate::model::value::{Entry, Lookup, Node, Table, Value, escape_key};
+use crate::model::value::{Entry, Lookup, Node, Table, Value, escape_key, split_path};
 
 /// What a table of values says to a dependency, lowest precedence first.
 #[must_use]
@@ -27,6 +27,39 @@ pub fn under(layers: &[Layer], key: &str) -> Vec<Layer> {
     // A parent's globals win over those of the dependency's own table.
     own.extend(globals);
     own
+}
+
+/// The layers without what they say at exactly this dotted path.
+#[must_use]
+pub fn without(layers: Vec<Layer>, path: &str) -> Vec<Layer> {
+    let keys = split_path(path);
+    let leave = |layer: Layer| match layer {
+        Layer::Table { values, what } if values.lookup(path) != Lookup::Absent => {
+            Some(Layer::Table { values: without_key(&values, &keys), what }).filter(|layer| !matches!(layer, Layer::Table { values, .. } if is_empty(values)))
+        }
+        Layer::Set { kind: kind @ (SetKind::Set | SetKind::SetString), text, place, file } => {
+            let assigns = |piece: &&str| piece.trim_start().strip_prefix(path).is_some_and(|rest| rest.starts_with('='));
+            let kept: Vec<&str> = pieces(&text, false).into_iter().filter(|piece| !assigns(piece)).collect();
+            (!kept.is_empty()).then(|| Layer::Set { kind, text: kept.join(",").into(), place, file })
+        }
+        other => Some(other),
+    };
+    layers.into_iter().filter_map(leave).collect()
+}
+
+fn without_key(node: &Node, keys: &[String]) -> Node {
+    let (Value::Table(table), Some((key, rest))) = (&node.value, keys.split_first()) else { return node.clone() };
+    let mut table = Table::clone(table);
+    if rest.is_empty() {
+        table.entries.remove(key.as_str());
+    } else if let Some(entry) = table.entries.get_mut(key.as_str()) {
+        entry.node = without_key(&entry.node, rest);
+    }
+    Node { value: Value::Table(Arc::new(table)), origin: node.origin.clone() }
+}
+
+fn is_empty(node: &Node) -> bool {
+    node.table().is_some_and(|table| table.entries.is_empty() && table.rest_unknown.is_none())
 }
 
 /// What tables of values hold below a key, without handing on anything else.

@@ -13,8 +13,8 @@ pub(crate) fn dead_values(facts: &Facts<'_>) -> Vec<Hit> {
     let catalogue = Catalogue::embedded();
     let mut hits = Vec::new();
     for (key, entry) in &table.entries {
-        // Anything may be read below a subchart's name, `global` is everybody's, and `enabled` is the switch by which an umbrella chart takes Milvus in.
-        if ["global", "enabled"].contains(&&**key) || catalogue.is_dependency_key(key) {
+        // Anything may be read below a subchart's name, and `global` is everybody's.
+        if &**key == "global" || catalogue.is_dependency_key(key) {
             continue;
         }
         Search { catalogue, after, hits: &mut hits }.walk(&mut escape_key(key).into_owned(), catalogue.known().below(key), entry);
