@@ -145,7 +145,7 @@
 - name: dependencies.guard.milvus-guard.dev
   {{- include "guard.workloadCommon" (list $ . $never) | nindent 2 }}
   rules:
-    - {apiGroups: [apps], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [statefulsets], scope: Namespaced}
+    - {apiGroups: [apps], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [deployments, statefulsets], scope: Namespaced}
   matchConditions:
     {{- include "guard.users" $ | nindent 4 }}
     {{- include "guard.notOperated" $ | nindent 4 }}

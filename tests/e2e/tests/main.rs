@@ -13,5 +13,6 @@
 
 mod chart_renders_as_the_real_one;
 mod chart_upgrades_as_the_real_one;
+mod gates;
 mod harness;
 mod webhook_runs;

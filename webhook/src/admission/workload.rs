@@ -2,8 +2,8 @@
 //!
 //! Doubt: a Deployment whose template moves is held, everything else passes.
 
+mod dependency;
 mod path;
-mod stateful;
 
 use std::sync::Arc;
 
@@ -54,9 +54,10 @@ pub(super) fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
         return operated(request);
     }
     match (request.kind.kind.as_str(), request.sub_resource.as_deref()) {
+        ("Deployment", None) if Identity::of(&request.object).is_none() && dependency::is_dependency(&request.object) => dependency::judge(guard, request),
         ("Deployment", None) => deployment(guard, request),
         ("Scale", _) | (_, Some("scale")) => scale(guard, request),
-        ("StatefulSet", None) => stateful::judge(guard, request),
+        ("StatefulSet", None) => dependency::judge(guard, request),
         ("PersistentVolumeClaim", None) => claim(guard, request),
         _ => Answer::admitted(),
     }

@@ -119,12 +119,14 @@ async fn keep(client: Client, kind: Kind, store: std::sync::Weak<Store>) {
                 }
             }),
             Err(error) => {
-                // A kind that is not served (its definition is not installed yet) has no objects.
-                if is_not_served(&error) {
+                // A kind that is not served (its definition is not installed yet) has no objects. Repositories of charts are a help, no need.
+                if is_not_served(&error) || kind == Kind::HelmRepository {
                     store.filled.store(true, Ordering::Release);
+                    tracing::debug!(kind = name, "not to be watched (yet)");
+                } else {
+                    tracing::warn!(kind = name, "a watch was interrupted and begins anew");
                 }
                 drop(store);
-                tracing::warn!(kind = name, "a watch was interrupted and begins anew");
                 tokio::time::sleep(std::time::Duration::from_secs(pause_seconds)).await;
                 pause_seconds = (pause_seconds * 2).min(30);
             }

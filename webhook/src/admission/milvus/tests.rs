@@ -41,6 +41,19 @@ fn reused_values_are_recognised_with_the_keys_left_nil() {
 }
 
 #[test]
+fn helm_keeps_the_users_previous_values_among_those_that_are_reused() {
+    // As Helm does: the previous chart's values with the user's over them, under the new chart's name.
+    let before = Recipe::new("4.1.24", 1, json!({"cluster": {"enabled": false}, "image": {"all": {"tag": "v2.3.12"}}}));
+    let mut stored = Recipe { values_of: Some("4.1.24"), config: before.config.clone(), ..Recipe::new("4.2.20", 2, json!({})) }.stored();
+    stored["chart"]["values"]["cluster"]["enabled"] = json!(false);
+    stored["chart"]["values"]["image"]["all"]["tag"] = json!("v2.3.12");
+    let release = StoredRelease::read(&serde_json::to_vec(&stored).unwrap()).unwrap();
+    let found = find(&release, Some(&read(&before)), Catalogue::embedded());
+    assert_eq!(found[0].reused_from, Some(ChartVersion::new(4, 1, 24)));
+    assert!(!found[0].nil_keys.is_empty());
+}
+
+#[test]
 fn below_a_wrapper_the_values_of_the_key_count() {
     let recipe = Recipe { wrapper: Some(("search", "vec")), ..Recipe::new("4.2.58", 1, json!({"image": {"all": {"tag": "v2.5.22"}}})) };
     let milvus = only(&recipe);

@@ -74,12 +74,13 @@ pub(super) fn read(release: &StoredRelease, key: &[Arc<str>], rendering: &Render
     } else {
         values.reused_from.clone_from(&reused);
     }
+    let users: Vec<&Node> = [at(&release.config, key), earlier.and_then(|earlier| at(&earlier.config, key))].into_iter().flatten().collect();
     let below = match &reused {
         Some(reused) => catalogue.defaults(reused),
         None => own,
     };
     match (below, carried.map(|node| &node.value)) {
-        (Some(below), Some(Value::Table(table))) if key.is_empty() && !is_within(&below, carried) => {
+        (Some(below), Some(Value::Table(table))) if key.is_empty() && carried.is_some_and(|carried| !is_within(&below, carried, &users)) => {
             // A chart of somebody's own under a published number.
             values.defaults = Defaults::Carried(as_defaults(table));
         }
@@ -104,7 +105,7 @@ fn table_layer(values: Node, what: &str) -> Option<Layer> {
     values.table().is_some_and(|table| !table.entries.is_empty()).then(|| Layer::Table { values, what: what.into() })
 }
 
-/// The chart whose defaults a release carries instead of its own chart's: the one that the revision before had, or the one in the catalogue that they equal.
+/// The chart whose defaults a release carries instead of its own chart's. Helm puts the user's previous values into what it keeps, so a value that the user set proves nothing.
 fn reused(
     carried: &Node,
     version: &ChartVersion,
@@ -114,15 +115,19 @@ fn reused(
     earlier: Option<&StoredRelease>,
     catalogue: &Catalogue,
 ) -> Option<ChartVersion> {
-    if own.is_some_and(|own| is_within(own, Some(carried))) {
+    let user: Vec<&Node> = [at(&release.config, key), earlier.and_then(|earlier| at(&earlier.config, key))].into_iter().flatten().collect();
+    if own.is_some_and(|own| is_within(own, carried, &user)) {
         return None;
     }
-    let same_as_before =
-        earlier.filter(|earlier| earlier.chart_version != release.chart_version && same(&earlier.chart_values.value, &release.chart_values.value));
-    let by_tag = candidates(carried, catalogue)
-        .find(|candidate| candidate != version && catalogue.defaults(candidate).is_some_and(|node| is_within(&node, Some(carried))));
+    let moved = earlier.filter(|earlier| earlier.chart_version != release.chart_version);
+    if let Some(earlier) = moved
+        && at(&earlier.chart_values, key).is_some_and(|before| is_within(before, carried, &user))
+    {
+        return version_before(earlier);
+    }
     // Below a wrapper the values of the wrapper hide whose defaults they are.
-    by_tag.filter(|_| key.is_empty()).or_else(|| version_before(same_as_before?))
+    let is_it = |candidate: &ChartVersion| candidate != version && catalogue.defaults(candidate).is_some_and(|node| is_within(&node, carried, &user));
+    candidates(carried, catalogue).find(is_it).filter(|_| key.is_empty())
 }
 
 /// Charts with the default image that is carried, newest first.
@@ -137,18 +142,18 @@ fn version_before(earlier: &StoredRelease) -> Option<ChartVersion> {
     labels.map(|label| split_chart(label.trim().trim_matches('"'))).find(|(name, _)| *name == "milvus").and_then(|(_, version)| version.parse().ok())
 }
 
-/// Whether every default value of a chart stands in what a release carries. Null and empty defaults may be left out, as Helm does.
-fn is_within(defaults: &Node, carried: Option<&Node>) -> bool {
-    let Some(carried) = carried else { return false };
+/// Whether every default value of a chart stands in what a release carries, or is overridden by the user. Null and empty defaults may be left out, as Helm does.
+fn is_within(defaults: &Node, carried: &Node, user: &[&Node]) -> bool {
+    let is_set = |path: &str| user.iter().any(|values| values.lookup(path) != Lookup::Absent);
     let mut all = true;
     defaults.for_each_leaf(&mut |path, entry| {
-        all = all
-            && match (&entry.node.value, carried.lookup(path)) {
-                (Value::Unknown(_), _) => true,
-                (value, Lookup::Found(found)) => same(value, &found.node.value) || both_empty(value, &found.node.value) || is_grown(value, &found.node.value),
-                (value, Lookup::Absent) => value.truthy() == Some(false) && !matches!(value, Value::Bool(_) | Value::Int(_)),
-                (_, Lookup::Unknown(_)) => false,
-            };
+        let is_there = match (&entry.node.value, carried.lookup(path)) {
+            (Value::Unknown(_), _) => true,
+            (value, Lookup::Found(found)) => same(value, &found.node.value) || both_empty(value, &found.node.value) || is_grown(value, &found.node.value),
+            (value, Lookup::Absent) => value.truthy() == Some(false) && !matches!(value, Value::Bool(_) | Value::Int(_)),
+            (_, Lookup::Unknown(_)) => false,
+        };
+        all = all && (is_there || is_set(path));
     });
     all
 }

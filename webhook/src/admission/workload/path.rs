@@ -47,8 +47,13 @@ pub(super) fn blocked<C: Cluster>(
     let receipts = guard.cluster.objects(Kind::UpgradeReceipt, &request.namespace);
     after.evidence.extend(receipts.iter().flat_map(|receipt| api::evidence_of_receipt(receipt, identity.release)));
     let all = points(&findings(&befores, &after, guard.cluster.kubernetes()), &|_| None);
-    let point = all.iter().find(|point| point.refuses() && !exceptions.waivers.contains_key(&point.rule))?;
-    let text = format!("{}: {} {}", point.rule, point.message, point.next);
+    let mut refusing: Vec<_> = all.iter().filter(|point| point.refuses() && !exceptions.waivers.contains_key(&point.rule)).collect();
+    // The path of versions first: it is what no other file mends.
+    refusing.sort_by_key(|point| !point.rule.starts_with("MV2"));
+    let (point, others) = refusing.split_first()?;
+    let others: Vec<&str> = others.iter().map(|point| &*point.rule).collect();
+    let also = if others.is_empty() { String::new() } else { format!(" Also: {}.", others.join(", ")) };
+    let text = format!("{}: {} {}{also}", point.rule, point.message, point.next);
     Some(text.get(..text.floor_char_boundary(MAX_BYTES)).unwrap_or(&text).trim_end().to_owned())
 }
 

@@ -252,6 +252,22 @@ fn dependencies_wait_by_partition_and_get_it_back() {
     assert!(back["spec"]["updateStrategy"]["rollingUpdate"]["partition"] == json!(0) && !is_held(&back), "{back}");
     // No Milvus runs under this name.
     assert!(ask(&Snapshot::default(), &new, &old).patch.0.is_empty());
+
+    // A standalone MinIO is a Deployment.
+    let minio = |image: &str| {
+        let mut object = etcd(image);
+        object["kind"] = json!("Deployment");
+        object["metadata"]["labels"] = json!({"app": "minio", "release": "m"});
+        object["spec"].as_object_mut().unwrap().remove("updateStrategy");
+        object
+    };
+    let held = admitted(&cluster, &minio("minio:2024"), &minio("minio:2023"));
+    assert!(is_waiting(&held), "{held}");
+    assert!(ask(&cluster, &held, &held).patch.0.is_empty());
+    let mut back = held.clone();
+    back["spec"]["template"] = minio("minio:2023")["spec"]["template"].clone();
+    let back = admitted(&cluster, &back, &held);
+    assert!(back["spec"].get("paused").is_none() && !is_held(&back), "{back}");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! StatefulSets of a release's etcd, object store and queue: held by the partition of their rolling update.
+//! Workloads of a release's etcd, object store and queue: StatefulSets are held by the partition of their rolling update, Deployments (a standalone MinIO) by a pause.
+//! What serves is remembered as a hash on the object itself.
 
 use serde_json::{Value, json};
 
@@ -14,7 +15,15 @@ use crate::cluster::{Cluster, Kind, annotation, label, text};
 
 const PARTITION: &str = "/spec/updateStrategy/rollingUpdate/partition";
 
-/// Judges a StatefulSet.
+/// What the charts call them, in `app.kubernetes.io/name` or `app`.
+const NAMES: &[&str] = &["etcd", "minio", "kafka", "zookeeper", "pulsar", "pulsarv3", "woodpecker"];
+
+/// Whether a Deployment is a part of a store or a queue, by its labels.
+pub(super) fn is_dependency(object: &Value) -> bool {
+    ["app.kubernetes.io/name", "app"].iter().filter_map(|name| label(object, name)).any(|name| NAMES.contains(&name))
+}
+
+/// Judges a StatefulSet, or a Deployment of a dependency.
 pub(super) fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
     let mut answer = Answer::admitted();
     let namespace = request.namespace.as_str();
@@ -53,6 +62,19 @@ fn hold(request: &Request, before: &Value, release: &str, serves: &str, why: &st
         return;
     }
     let id = change_id(&request.namespace, release, &request.name, object.pointer("/spec/template").unwrap_or(&Value::Null));
+    if request.kind.kind == "Deployment" {
+        patching.set("/spec/paused", json!(true));
+    } else {
+        brake(object, before, patching);
+    }
+    patching.annotate(SERVING_ANNOTATION, serves);
+    annotate(patching, why, &id, None, &request.namespace, release);
+    answer.audit.insert("held".into(), id.clone());
+    answer.warnings.push(format!("{} is held ({why}); its pods stay as they are until milvus-guard releases change {id}", request.name));
+}
+
+/// Sets the partition so that no pod is replaced, and remembers the one before.
+fn brake(object: &Value, before: &Value, patching: &mut Patching<'_>) {
     let replicas = object.pointer("/spec/replicas").and_then(Value::as_u64).unwrap_or(1).max(1);
     let partition = json!(replicas);
     if object.pointer("/spec/updateStrategy/rollingUpdate").is_some() {
@@ -66,14 +88,11 @@ fn hold(request: &Request, before: &Value, release: &str, serves: &str, why: &st
         .map(str::to_owned)
         .unwrap_or_else(|| before.pointer(PARTITION).and_then(Value::as_u64).unwrap_or_default().to_string());
     patching.annotate(PARTITION_ANNOTATION, &remembered);
-    patching.annotate(SERVING_ANNOTATION, serves);
-    annotate(patching, why, &id, None, &request.namespace, release);
-    answer.audit.insert("held".into(), id.clone());
-    answer.warnings.push(format!("{} is held ({why}); its pods stay as they are until milvus-guard releases change {id}", request.name));
 }
 
-/// Puts the partition back to what it was.
+/// Puts the partition back to what it was, or lets go of the pause.
 fn release_hold(object: &Value, before: &Value, patching: &mut Patching<'_>) {
+    patching.remove("/spec/paused");
     let remembered = annotation(before, PARTITION_ANNOTATION).and_then(|partition| partition.parse::<u64>().ok()).unwrap_or_default();
     if object.pointer(PARTITION).is_some() {
         patching.set(PARTITION, json!(remembered));
