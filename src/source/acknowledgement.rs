@@ -12,12 +12,16 @@ use super::{Reading, SourceFile};
 use crate::document::yaml::{Kind, Node};
 use crate::model::declaration::{Declaration, Evidence, EvidenceKind, Form, Layer, NotChecked, NotCheckedKind};
 use crate::model::place::{Place, Position};
+use crate::model::value::Node as Value;
 
 /// The annotation, or the beginning of the comment, that acknowledges a rule.
 const ACKNOWLEDGEMENT: &str = "guard.milvus-guard.dev/ack";
 
 /// Acknowledgements that are read in one file, at most.
 const MAX_IN_FILE: usize = 1_000;
+
+/// Files that values come from, at most.
+const MAX_FILES: usize = 20;
 
 /// Characters of a malformed acknowledgement that are repeated in a message.
 const MAX_SHOWN: usize = 40;
@@ -128,15 +132,27 @@ pub(super) fn join(reading: &mut Reading, context: &Context<'_>) {
     reading.idle.extend(idle.collect::<Vec<_>>());
 }
 
-/// Where a release says what it runs: the object or entry, its chart version, its image, its values.
+/// Where a release says what it runs: the object or entry, its chart version, its image, its values (of values that a patch lays into others, too).
 fn sayings(declaration: &Declaration) -> impl Iterator<Item = &Place> {
-    let values = declaration.layers.iter().filter_map(|layer| match layer {
-        Layer::Table { values, .. } => values.origin.place(),
-        Layer::Set { place, .. } => Some(place),
-        Layer::Unseen { .. } => None,
+    let values = declaration.layers.iter().flat_map(|layer| match layer {
+        Layer::Table { values, .. } => one_of_each_file(values),
+        Layer::Set { place, .. } => vec![place],
+        Layer::Unseen { .. } => Vec::new(),
     });
     let objects = declaration.rendered.iter().flat_map(|rendered| rendered.apis.iter().map(|(_, _, place)| place));
     [Some(&declaration.place), declaration.chart.version.place(), declaration.image.place()].into_iter().flatten().chain(values).chain(objects)
+}
+
+/// A place of the values in each file that they come from.
+fn one_of_each_file(values: &Value) -> Vec<&Place> {
+    let mut places: Vec<&Place> = Vec::new();
+    let mut open = vec![values];
+    while let Some(node) = open.pop() {
+        let place = node.origin.place().filter(|place| places.len() < MAX_FILES && !places.iter().any(|known| known.file == place.file));
+        places.extend(place);
+        open.extend(node.table().into_iter().flat_map(|table| table.entries.values().map(|entry| &entry.node)));
+    }
+    places
 }
 
 /// A file with acknowledgements.
@@ -459,6 +475,18 @@ mod tests {
         let item = |name: &str| format!("- {}", release(name).trim_end().replace('\n', "\n  "));
         let list = format!("kind: List\nitems:\n{}\n# guard.milvus-guard.dev/ack: MV210 backup-1\n{}\n", item("a"), item("b"));
         assert_eq!(read_all(&[("m.yaml", &list)]), (vec![String::new(), "MV210".into()], vec![]));
+    }
+
+    #[test]
+    fn a_patch_answers_for_what_it_changes() {
+        let release = "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: m}\nspec:\n  chart: {spec: {chart: milvus, version: 5.0.19}}\n  values: {proxy: {replicas: 1}}\n";
+        let patch = "kind: HelmRelease\nmetadata: {name: m}\nspec:\n  values:\n    image: {all: {tag: v2.6.15}} # guard.milvus-guard.dev/ack: MV210 backup-1\n";
+        let files = [
+            ("base/m.yaml", release),
+            ("base/kustomization.yaml", "resources: [m.yaml]\n"),
+            ("prod/kustomization.yaml", "resources: [../base]\npatches: [{path: p.yaml}]\n"),
+        ];
+        assert_eq!(read_all(&[&files[..], &[("prod/p.yaml", patch)]].concat()), (vec!["MV210".into()], vec![]));
     }
 
     #[test]
