@@ -56,8 +56,10 @@ impl Cluster {
             };
             for object in page.items {
                 let mut object = serde_json::to_value(object)?;
-                object["apiVersion"] = json!(version);
-                object["kind"] = json!(kind);
+                if let Some(table) = object.as_object_mut() {
+                    table.insert("apiVersion".into(), json!(version));
+                    table.insert("kind".into(), json!(kind));
+                }
                 found.push(object);
             }
             match page.metadata.continue_.filter(|next| !next.is_empty()) {

@@ -55,7 +55,10 @@ const VARIANTS: &[&[&str]] = &[
     &["--set", "rbac.releaseNamespaces={a,b}", "--set", "networkPolicy.apiServerCIDRs={10.0.0.1/32}", "--set", "excludedNamespaces={x}"],
     &["--set", "crds.enabled=false,dashboard.enabled=false,networkPolicy.enabled=false,podDisruptionBudget.enabled=false"],
     &["--set", "namespaceSelector.matchLabels.guard=on", "--set", "imagePullSecrets[0].name=p", "--set", "priorityClassName=system-cluster-critical"],
-    &["--set", "podLabels.a=b,podAnnotations.c=d,tolerations[0].operator=Exists,nodeSelector.e=f,affinity.nodeAffinity.g=h"],
+    &[
+        "--set",
+        "podLabels.a=b,podAnnotations.c=d,tolerations[0].operator=Exists,nodeSelector.e=f,affinity.nodeAffinity.g=h,extraVolumes[0].name=v,extraVolumeMounts[0].name=v",
+    ],
 ];
 
 #[test]
@@ -160,6 +163,7 @@ fn pods_are_confined_and_rights_are_few() {
             assert!(!verbs.contains(&"*") && !verbs.contains(&"delete"), "{key} {verbs:?}");
         }
     }
+    assert!(!render(&three, &["--no-hooks"]).keys().any(|key| key.contains("cleanup")), "raw manifests never run the cleanup");
     let narrow = render(&three, &["--set", "rbac.releaseNamespaces={a,b}"]);
     assert!(!narrow.contains_key("ClusterRoleBinding/g-milvus-guard-releases"));
     assert!(narrow.contains_key("RoleBinding/g-milvus-guard-releases"));
