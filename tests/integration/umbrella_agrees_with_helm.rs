@@ -73,6 +73,7 @@ fn milvus_below_an_umbrella_gets_the_values_that_helm_gives_it() {
         let key = alias.clone().unwrap_or_else(|| "milvus".into());
         let condition = dice.one_in(2).then(|| format!("{key}.enabled"));
         let (defaults, prod) = (values(&mut dice, &key), values(&mut dice, &key));
+        let has_condition = condition.is_some();
         let listed = Listed { name: "milvus".into(), version: version.to_string(), alias, condition, tags: Vec::new() };
         let umbrella = Chart {
             name: "platform".into(),
@@ -104,7 +105,12 @@ fn milvus_below_an_umbrella_gets_the_values_that_helm_gives_it() {
                 let [declaration] = prods.as_slice() else { panic!("case {number}: {} declarations\n{defaults}---\n{prod}", prods.len()) };
                 let user = user_values(&declaration.layers, HelmMajor::Three).unwrap();
                 let own = effective(&milvus, &user, HelmMajor::Three).values;
-                let how = difference(&without_nulls(seen_by_milvus), &without_nulls(&to_json(&own)), "milvus");
+                let mut seen_by_milvus = without_nulls(seen_by_milvus);
+                // The switch that the condition reads is the umbrella's own: Milvus's chart reads nothing there.
+                if has_condition && let Some(table) = seen_by_milvus.as_object_mut() {
+                    table.remove("enabled");
+                }
+                let how = difference(&seen_by_milvus, &without_nulls(&to_json(&own)), "milvus");
                 assert_eq!(how, None, "case {number}\n{defaults}---\n{prod}");
             }
         }
