@@ -1,5 +1,6 @@
 //! Evaluates conditions on a change. What is unknown stays unknown; nothing is guessed.
 
+use crate::model::catalogue::Catalogue;
 use crate::model::declaration::{Declaration, EvidenceKind, Layer, Operation};
 use crate::model::place::Fact;
 use crate::model::release::{ChartResolution, Component, Queue, QueueServer, Release};
@@ -287,6 +288,10 @@ fn image_tag_is(release: &Release, is: &ImageTagIs) -> Answer {
     let fits = |kind: &TagKind| match (kind, &release.image_tag, &tag) {
         (TagKind::Default, Fact::Absent, _) | (TagKind::Set, Fact::Known(..), _) | (TagKind::Templated, Fact::Unknown(..), _) => true,
         (TagKind::Version, _, Some(tag)) => matches!(tag.meaning, TagMeaning::Version { .. }),
+        (TagKind::Behind, _, Some(tag)) => {
+            let default = release.chart.judged_as().and_then(|chart| Catalogue::embedded().milvus(chart));
+            tag.version().zip(default).is_some_and(|(tag, default)| tag < default)
+        }
         (TagKind::VMissing, _, Some(tag)) => matches!(tag.meaning, TagMeaning::Version { v_missing: true, .. }),
         (TagKind::Mutable, _, Some(tag)) => matches!(tag.meaning, TagMeaning::Mutable(_)),
         (TagKind::Malformed, _, Some(tag)) => matches!(tag.meaning, TagMeaning::Malformed(_)),

@@ -74,6 +74,8 @@ pub enum TagKind {
     Set,
     /// Names a version.
     Version,
+    /// Names a version below the one that the chart installs by default.
+    Behind,
     /// Names a version but lacks its `v`.
     VMissing,
     /// Names another image tomorrow, or a digest alone.
