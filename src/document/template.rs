@@ -54,7 +54,7 @@ pub fn is_bare_variable(text: &str) -> bool {
 /// Hides template expressions. A line of nothing but Go template actions becomes a comment. An expression that is never closed stays as it is.
 #[must_use]
 pub fn mask(source: &str) -> Masked<'_> {
-    if memchr::memmem::find(source.as_bytes(), b"{{").is_none() && memchr::memmem::find(source.as_bytes(), b"${").is_none() {
+    if memchr::memchr2(b'{', b'$', source.as_bytes()).is_none() {
         return Masked { text: Cow::Borrowed(source), ranges: Vec::new() };
     }
     let ranges = expressions(source);

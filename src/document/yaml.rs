@@ -367,7 +367,7 @@ impl Builder<'_, '_> {
             match event {
                 Event::StreamStart | Event::DocumentStart(..) => {}
                 Event::StreamEnd | Event::DocumentEnd => {
-                    return Ok(Node { span: self.span(span), kind: Kind::Scalar { text: "".into(), style: Style::Plain, tag: None, templated: false } });
+                    return Ok(Node { span, kind: Kind::Scalar { text: "".into(), style: Style::Plain, tag: None, templated: false } });
                 }
                 event => {
                     let root = self.node(parser, event, span)?;
@@ -381,17 +381,16 @@ impl Builder<'_, '_> {
         }
     }
 
-    fn next<'i>(&self, parser: &mut Events<'i>) -> Result<(Event<'i>, ParserSpan), Failure> {
+    fn next<'i>(&self, parser: &mut Events<'i>) -> Result<(Event<'i>, Span), Failure> {
         match parser.next_event() {
-            Some(Ok(next)) => Ok(next),
+            Some(Ok((event, span))) => Ok((event, self.span(&span))),
             Some(Err(error)) => Err(self.failure(&error)),
             None => Err(Failure { reason: "the document ends too early".into(), at: self.end, limit: false }),
         }
     }
 
     /// Builds the node that `event` begins. The parser bounds nesting, so the recursion is bounded.
-    fn node(&mut self, parser: &mut Events<'_>, event: Event<'_>, span: ParserSpan) -> Result<Node, Failure> {
-        let start = self.span(span);
+    fn node(&mut self, parser: &mut Events<'_>, event: Event<'_>, start: Span) -> Result<Node, Failure> {
         self.take(1, start.start)?;
         let before = self.nodes_left;
         match event {
@@ -421,7 +420,7 @@ impl Builder<'_, '_> {
                 let end = loop {
                     let (event, span) = self.next(parser)?;
                     if matches!(event, Event::SequenceEnd) {
-                        break self.span(span);
+                        break span;
                     }
                     let item = self.node(parser, event, span)?;
                     self.open_items.push(item);
@@ -437,7 +436,7 @@ impl Builder<'_, '_> {
                 let end = loop {
                     let (event, span) = self.next(parser)?;
                     if matches!(event, Event::MappingEnd) {
-                        break self.span(span);
+                        break span;
                     }
                     let key = self.node(parser, event, span)?;
                     let (event, span) = self.next(parser)?;
@@ -509,7 +508,7 @@ impl Builder<'_, '_> {
         Span { start: start.start, end }
     }
 
-    fn span(&self, span: ParserSpan) -> Span {
+    fn span(&self, span: &ParserSpan) -> Span {
         Span { start: self.point(&span.start), end: self.point(&span.end) }
     }
 

@@ -141,6 +141,6 @@ fn fingerprint(rule: &Rule, facts: &Facts<'_>, key: Option<&str>) -> String {
         hash.update(part.as_bytes());
         hash.update([0]);
     }
-    let digest = hash.finalize();
-    digest.iter().take(12).map(|byte| format!("{byte:02x}")).collect()
+    let digest = hash.finalize().iter().take(12).fold(0_u128, |number, byte| number << 8 | u128::from(*byte));
+    format!("{digest:024x}")
 }

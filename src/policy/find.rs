@@ -11,6 +11,7 @@ mod types;
 
 use crate::model::place::Place;
 use crate::policy::answer::Answer;
+use crate::policy::condition::Condition;
 use crate::policy::evaluate::Context;
 use crate::policy::format::{Find, Rule};
 use crate::policy::load::Bundle;
@@ -81,7 +82,7 @@ pub(crate) fn hits(rule: &Rule, context: &Context<'_>, bundle: &Bundle) -> Vec<H
     let mut hits = match &rule.find {
         Find::Release => Vec::new(),
         Find::RemovedValues => tables::removed_values(facts, bundle),
-        Find::BadVersions => bad_versions::bad_versions(context, bundle),
+        Find::BadVersions => bad_versions::bad_versions(rule, context, bundle),
         Find::UserValues(paths) => simple::user_values(facts, paths),
         Find::ChangedValues(paths) => changed_values::changed_values(facts, paths),
         Find::Flags(flags) => simple::flags(facts, flags),
@@ -97,4 +98,10 @@ pub(crate) fn hits(rule: &Rule, context: &Context<'_>, bundle: &Bundle) -> Vec<H
     };
     hits.truncate(MAX_HITS);
     hits
+}
+
+/// Whether an outcome of a rule may take a hit with this variable: what none takes needs not be found.
+fn may_take(rule: &Rule, name: &str, value: &str) -> bool {
+    let refuses = |condition: &Condition| matches!(condition, Condition::Hit(is) if is.name == name && is.one_of.iter().all(|one| one != value));
+    rule.outcomes.iter().any(|outcome| !outcome.when.iter().any(refuses))
 }

@@ -172,7 +172,7 @@ impl Draft<'_> {
         let mut missing = Map::new();
         for (key, value) in values {
             let inner = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-            match (table.entries.get(&*key).map(|entry| &entry.node), value) {
+            match (table.entries.get(&key).map(|entry| &entry.node), value) {
                 (None, value) => {
                     missing.insert(key, value);
                 }

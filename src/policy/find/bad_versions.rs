@@ -1,24 +1,32 @@
 //! Find kind `bad_versions`: rows that the version after falls under, and the version to take instead.
 
-use super::Hit;
 use super::tables::severity_word;
+use super::{Hit, may_take};
 use crate::model::version::MilvusVersion;
 use crate::policy::answer::Answer;
 use crate::policy::condition::Side;
 use crate::policy::evaluate::Context;
+use crate::policy::format::Rule;
 use crate::policy::load::Bundle;
 use crate::policy::tables::{BadKind, BadVersion};
 
-/// Rows that the version after falls under. A part of an interval that is bad says nothing about the version that will run.
-pub(crate) fn bad_versions(context: &Context<'_>, bundle: &Bundle) -> Vec<Hit> {
+/// Rows that the version after falls under and that a rule is about. A part of an interval that is bad says nothing about the version that will run.
+pub(crate) fn bad_versions(rule: &Rule, context: &Context<'_>, bundle: &Bundle) -> Vec<Hit> {
     let Some(after) = context.facts.after else { return Vec::new() };
+    let wanted = |row: &BadVersion| may_take(rule, "kind", kind_word(row.kind));
+    let is_under = |row: &BadVersion| after.milvus.within(&row.at_least.0, Some(&row.below.0)).is_yes();
+    if !bundle.bad_versions.iter().any(|row| is_under(row) && wanted(row)) {
+        return Vec::new();
+    }
     let holding: Vec<&BadVersion> = bundle.bad_versions.iter().filter(|row| context.all(&row.when) == Answer::Yes).collect();
-    let mut rows: Vec<&BadVersion> = holding.iter().copied().filter(|row| after.milvus.within(&row.at_least.0, Some(&row.below.0)).is_yes()).collect();
+    let mut rows: Vec<&BadVersion> = holding.iter().copied().filter(|row| is_under(row)).collect();
     let Some(version) = after.milvus.lowest().filter(|_| !rows.is_empty()) else { return Vec::new() };
     rows.sort_by_key(|row| (std::cmp::Reverse(row.severity), row.kind == BadKind::Vulnerability));
     let issues = issues(&rows);
     let from = context.facts.side(Side::Before).and_then(|before| before.milvus.lowest()).unwrap_or(version);
-    let instead = Instead { context, rows: &holding, from, version };
+    let mut later: Vec<MilvusVersion> = holding.iter().filter_map(|row| row.better.parse().ok()).filter(|better| *better > version).collect();
+    later.sort_unstable();
+    let instead = Instead { context, rows: &holding, from, version, later: &later };
     let certain = if after.milvus_assumes.is_some() { Answer::Partly } else { Answer::Yes };
     let hit = |row: &&BadVersion| {
         let (better, advice) = if row.kind == BadKind::EndOfLife { (row.better.clone(), String::new()) } else { instead.of(row) };
@@ -32,7 +40,7 @@ pub(crate) fn bad_versions(context: &Context<'_>, bundle: &Bundle) -> Vec<Hit> {
             .with("kind", kind_word(row.kind));
         Hit { certain, ..hit }
     };
-    rows.iter().map(hit).collect()
+    rows.iter().filter(|row| wanted(row)).map(hit).collect()
 }
 
 /// All that is the matter with a version, as one sentence.
@@ -47,6 +55,8 @@ struct Instead<'a> {
     rows: &'a [&'a BadVersion],
     from: MilvusVersion,
     version: MilvusVersion,
+    /// What the rows offer above it, lowest first.
+    later: &'a [MilvusVersion],
 }
 
 impl Instead<'_> {
@@ -55,8 +65,7 @@ impl Instead<'_> {
         if self.from > self.version {
             return (self.from.to_string(), format!("stay on Milvus {}, or go up from there.", self.from));
         }
-        let mut later: Vec<MilvusVersion> = self.rows.iter().filter_map(|row| row.better.parse().ok()).filter(|better| *better > self.version).collect();
-        later.sort_unstable();
+        let later = self.later;
         let clean = later.iter().find(|version| self.worst(version).is_none());
         let near = |version: &&MilvusVersion| self.is_near(version);
         if let Some(better) = later.iter().filter(near).find(|version| self.worst(version).is_none()) {

@@ -74,7 +74,7 @@ pub(crate) fn default_flips(facts: &Facts<'_>, find: &FlipsFind) -> Vec<Hit> {
             && !(switched_off(before, key) && switched_off(after, key))
             && !(of_other_mode(before, key) && of_other_mode(after, key))
         {
-            flips.compare(&escape_key(key), &entry.node, &later.node);
+            flips.compare(&mut escape_key(key).into_owned(), &entry.node, &later.node);
         }
     }
     flips.hits
@@ -82,8 +82,9 @@ pub(crate) fn default_flips(facts: &Facts<'_>, find: &FlipsFind) -> Vec<Hit> {
 
 /// Whether a part of the chart is off, so that its defaults do not matter.
 fn switched_off(release: &Release, key: &str) -> bool {
-    let path = [key.to_owned(), "enabled".to_owned()];
-    matches!(facts::walk(&release.effective, &path), Found::Entry(entry) if entry.node.value.truthy() == Some(false))
+    let part = release.effective.table().and_then(|values| values.entries.get(key));
+    let switch = part.and_then(|part| part.node.table()).and_then(|part| part.entries.get("enabled"));
+    switch.is_some_and(|switch| switch.node.value.truthy() == Some(false))
 }
 
 /// Whether a part belongs to the mode that the release does not run in.
@@ -103,7 +104,7 @@ struct Flips<'a> {
 }
 
 impl Flips<'_> {
-    fn compare(&mut self, path: &str, from: &Node, to: &Node) {
+    fn compare(&mut self, path: &mut String, from: &Node, to: &Node) {
         if let (Value::Table(from), Value::Table(to)) = (&from.value, &to.value) {
             if !Arc::ptr_eq(from, to) {
                 self.inside(path, from, to);
@@ -113,7 +114,7 @@ impl Flips<'_> {
         if values_equal(&from.value, &to.value) != Some(false) || !self.wanted(path) {
             return;
         }
-        let keys = ValuePath::from(path.to_owned()).keys;
+        let keys = ValuePath::from(path.clone()).keys;
         let open = |release: &Release| matches!(facts::walk(&release.user, &keys), Found::Nothing);
         if !open(self.before) || !open(self.after) {
             return;
@@ -128,10 +129,14 @@ impl Flips<'_> {
         self.hits.push(Hit { listed, ..Hit::at_path(path).with("before_value", before_value).with("after_value", after_value) });
     }
 
-    fn inside(&mut self, path: &str, from: &Table, to: &Table) {
+    fn inside(&mut self, path: &mut String, from: &Table, to: &Table) {
         for (key, entry) in &from.entries {
             if let Some(later) = to.entries.get(key) {
-                self.compare(&format!("{path}.{}", escape_key(key)), &entry.node, &later.node);
+                let above = path.len();
+                path.push('.');
+                path.push_str(&escape_key(key));
+                self.compare(path, &entry.node, &later.node);
+                path.truncate(above);
             }
         }
     }
