@@ -53,7 +53,9 @@ pub fn write(out: &mut dyn io::Write, report: &Report, sources: &dyn Sources, st
         writeln!(out, "{}\n", page.gap(gap))?;
     }
     writeln!(out, "{}", summary_line(&report.summary))?;
-    if let Some(worst) = findings.iter().max_by_key(|finding| finding.severity) {
+    // The first of the worst, new ones before those that were there.
+    let by_weight = |finding: &&&Finding| (finding.baseline != Some(Baseline::PreExisting), finding.severity);
+    if let Some(worst) = findings.iter().rev().max_by_key(by_weight) {
         writeln!(out, "what a rule means: milvus-lint explain {}", clean::line(&worst.rule))?;
     }
     Ok(())
