@@ -132,7 +132,7 @@ fn add(found: &mut Vec<(Rendering, String)>, object: &Object<'_>, part: Part) {
 }
 
 /// Name and version of a chart label: `my-db-4.2.58` is `my-db` and `4.2.58`; labels write `+` as `_`.
-pub(super) fn split_chart(label: &str) -> (&str, &str) {
+fn split_chart(label: &str) -> (&str, &str) {
     let cut = label.match_indices('-').map(|(at, _)| at).find(|at| label.get(at + 1..).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit())));
     match cut.and_then(|at| Some((label.get(..at)?, label.get(at + 1..)?))) {
         Some((name, version)) => (name, version.split('_').next().unwrap_or(version)),

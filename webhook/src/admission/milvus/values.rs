@@ -10,7 +10,7 @@ use milvus_guard::model::version::ChartVersion;
 
 use super::super::release::StoredRelease;
 use super::at;
-use super::rendered::{Rendering, split_chart};
+use super::rendered::{self, Rendering};
 
 /// Levels of wrappers that are looked through for a dependency's values.
 const MAX_WRAPPERS: usize = 3;
@@ -122,8 +122,9 @@ fn reused(
     let moved = earlier.filter(|earlier| earlier.chart_version != release.chart_version);
     if let Some(earlier) = moved
         && at(&earlier.chart_values, key).is_some_and(|before| is_within(before, carried, &user))
+        && let Some(kept) = version_before(earlier, key.last().unwrap_or(&release.chart_name))
     {
-        return version_before(earlier);
+        return Some(kept);
     }
     // Below a wrapper the values of the wrapper hide whose defaults they are.
     let is_it = |candidate: &ChartVersion| candidate != version && catalogue.defaults(candidate).is_some_and(|node| is_within(&node, carried, &user));
@@ -136,10 +137,9 @@ fn candidates<'c>(carried: &'c Node, catalogue: &'c Catalogue) -> impl Iterator<
     catalogue.versions().iter().rev().filter(move |chart| chart.image_tag.as_deref() == tag && tag.is_some()).map(|chart| chart.version.clone())
 }
 
-/// The Milvus chart that a revision was rendered from.
-fn version_before(earlier: &StoredRelease) -> Option<ChartVersion> {
-    let labels = earlier.manifest.lines().filter_map(|line| line.trim_start().strip_prefix("helm.sh/chart:"));
-    labels.map(|label| split_chart(label.trim().trim_matches('"'))).find(|(name, _)| *name == "milvus").and_then(|(_, version)| version.parse().ok())
+/// The Milvus chart that a revision was rendered from, as the chart of this name.
+fn version_before(earlier: &StoredRelease, chart_name: &str) -> Option<ChartVersion> {
+    rendered::find(&earlier.manifest).into_iter().find(|rendering| *rendering.chart_name == *chart_name)?.chart_version.parse().ok()
 }
 
 /// Whether every default value of a chart stands in what a release carries, or is overridden by the user. Null and empty defaults may be left out, as Helm does.
