@@ -15,6 +15,7 @@ pub mod context;
 pub mod convert;
 pub mod declare;
 mod deployers;
+mod elsewhere;
 pub mod environments;
 pub mod evidence;
 pub mod flux;
@@ -174,6 +175,7 @@ pub type Reader = fn(&SourceFile, &Context<'_>) -> Reading;
 const READERS: &[Reader] = &[
     argocd::read,
     command::read,
+    elsewhere::read,
     evidence::read,
     flux::read,
     helmfile::read,

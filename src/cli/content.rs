@@ -33,7 +33,7 @@ pub(crate) fn kind_of(name: &str) -> NameKind {
     if is(&["yaml", "yml"]) || (extension == "lock" && ["Chart", "requirements", "helmfile"].contains(&stem)) {
         return NameKind::Yaml;
     }
-    if is(&["sh", "bash", "zsh", "ksh", "mk", "groovy", "jenkinsfile", "gotmpl", "tmpl", "tpl", "j2", "just"]) {
+    if is(&["sh", "bash", "zsh", "ksh", "mk", "groovy", "jenkinsfile", "gotmpl", "tmpl", "tpl", "j2", "just", "tf", "tofu"]) {
         return NameKind::Readable;
     }
     let starts = |prefix: &str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));

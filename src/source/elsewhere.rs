@@ -1,0 +1,149 @@
+//! Forms that are known and not read: Terraform, Rancher Fleet, Ansible. A file in which one of them deploys Milvus says so once, so that silence never means that it was checked.
+
+use super::context::Context;
+use super::convert::place;
+use super::declare::place_of;
+use super::index::objects;
+use super::item::gap_at;
+use super::lineage::{is_milvus_chart, is_operator_chart};
+use super::{Reading, SourceFile};
+use crate::document::extract::LineIndex;
+use crate::document::yaml::{Kind, Node};
+use crate::model::declaration::NotCheckedKind;
+use crate::model::place::Place;
+
+/// Nodes of a document that are looked through.
+const MAX_NODES: usize = 20_000;
+/// Modules of Ansible that install charts.
+const ANSIBLE_MODULES: [&str; 3] = ["kubernetes.core.helm", "community.kubernetes.helm", "helm"];
+
+/// Tells of the first release of Milvus in a file of a form that is not read.
+#[must_use]
+pub fn read(file: &SourceFile, _: &Context<'_>) -> Reading {
+    let found = if is_terraform(file) {
+        terraform(file).map(|place| ("a `helm_release` of Terraform", place))
+    } else if file.is_yaml() {
+        fleet(file).map(|place| ("a bundle of Rancher Fleet", place)).or_else(|| ansible(file).map(|place| ("a Helm task of Ansible", place)))
+    } else {
+        None
+    };
+    let mut reading = Reading::default();
+    if let Some((what, place)) = found {
+        let reason = format!(
+            "{what} deploys Milvus, and this form is not read: check its values with --values FILE, or what `helm template` makes of them on standard input"
+        );
+        reading.gaps.push(gap_at(place, NotCheckedKind::NotRead, &reason));
+    }
+    reading
+}
+
+fn is_terraform(file: &SourceFile) -> bool {
+    [".tf", ".tofu"].iter().any(|end| file.path.ends_with(end))
+}
+
+/// The first `resource "helm_release"` whose block mentions Milvus (and not its operator alone), outside of comments.
+fn terraform(file: &SourceFile) -> Option<Place> {
+    let text: &str = &file.text;
+    let mut at = 0;
+    let mut block: Option<(usize, usize)> = None;
+    for line in text.split_inclusive('\n') {
+        let start = at;
+        at += line.len();
+        let code = line.trim_start();
+        if code.starts_with('#') || code.starts_with("//") {
+            continue;
+        }
+        if line.starts_with(|c: char| c.is_ascii_alphabetic()) {
+            let is_release = code.starts_with("resource") && code.contains("\"helm_release\"");
+            block = is_release.then(|| (start, start + line.trim_end().len()));
+        }
+        let speaks_of_milvus = || code.to_ascii_lowercase().replace("milvus-operator", "").replace("milvus_operator", "").contains("milvus");
+        if let Some((start, end)) = block
+            && speaks_of_milvus()
+        {
+            return Some(place_of(&file.path, &LineIndex::new(text).span(&(start..end))));
+        }
+    }
+    None
+}
+
+/// `helm:` of a `fleet.yaml`, or `spec.helm` of a `HelmOp`.
+fn fleet(file: &SourceFile) -> Option<Place> {
+    let in_table = |helm: &Node| {
+        let names = ["chart", "repo", "releaseName"].iter().find_map(|key| helm.get(key).filter(|node| node.text().is_some_and(is_about_milvus)))?;
+        Some(place(&file.path, &names.span))
+    };
+    if matches!(file.file_name(), "fleet.yaml" | "fleet.yml") {
+        return file.documents().iter().flatten().find_map(|document| in_table(document.root.get("helm")?));
+    }
+    objects(file).iter().filter(|object| object.is("fleet.cattle.io", "HelmOp")).find_map(|object| in_table(object.root.at(&["spec", "helm"])?))
+}
+
+/// A task that installs a chart called milvus.
+fn ansible(file: &SourceFile) -> Option<Place> {
+    if memchr::memmem::find(file.text.as_bytes(), b"chart_ref").is_none() {
+        return None;
+    }
+    let mut left: Vec<&Node> = file.documents().iter().flatten().map(|document| &document.root).collect();
+    let mut looked_at = 0;
+    while let Some(node) = left.pop() {
+        looked_at += 1;
+        if looked_at > MAX_NODES {
+            return None;
+        }
+        match &node.kind {
+            Kind::Scalar { .. } => {}
+            Kind::Sequence(items) => left.extend(items.iter().rev()),
+            Kind::Mapping(entries) => {
+                for (key, value) in entries.iter().rev() {
+                    let chart = value.get("chart_ref").and_then(Node::text);
+                    if key.text().is_some_and(|key| ANSIBLE_MODULES.contains(&key)) && chart.is_some_and(is_about_milvus) {
+                        return Some(place(&file.path, &key.span));
+                    }
+                    left.push(value);
+                }
+            }
+        }
+    }
+    None
+}
+
+fn is_about_milvus(text: &str) -> bool {
+    !is_operator_chart(text) && (is_milvus_chart(text) || text.to_ascii_lowercase().contains("milvus-helm") || text == "milvus")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::memory::MemoryTree;
+
+    /// Lines of the gaps.
+    fn told(path: &str, text: &str) -> Vec<u32> {
+        let tree = MemoryTree::new([(path, text)]);
+        let files = tree.candidates();
+        let context = Context::new(&tree, &files);
+        files.iter().flat_map(|file| read(file, &context).gaps).map(|gap| gap.place.unwrap().start.line).collect()
+    }
+
+    #[test]
+    fn terraform_that_deploys_milvus_is_told_once() {
+        let release = |name: &str, chart: &str| {
+            format!("resource \"helm_release\" \"{name}\" {{\n  repository = \"https://charts.example.com\"\n  chart      = \"{chart}\"\n}}\n")
+        };
+        let two = format!("{}{}{}", release("redis", "redis"), release("vectors", "milvus"), release("more", "milvus"));
+        assert_eq!(told("main.tf", &two), [5]);
+        assert!(told("main.tf", &format!("{}variable \"milvus\" {{}}\n# milvus\n", release("redis", "redis"))).is_empty());
+        assert!(told("main.tf", &release("op", "milvus-operator")).is_empty());
+        assert!(told("main.txt", &two).is_empty());
+    }
+
+    #[test]
+    fn fleet_and_ansible_that_deploy_milvus_are_told_once() {
+        assert_eq!(told("a/fleet.yaml", "defaultNamespace: x\nhelm:\n  chart: milvus\n  repo: https://zilliztech.github.io/milvus-helm/\n"), [3]);
+        assert!(told("a/fleet.yaml", "helm: {chart: redis} # milvus\n").is_empty());
+        assert_eq!(told("op.yaml", "apiVersion: fleet.cattle.io/v1alpha1\nkind: HelmOp\nmetadata: {name: milvus}\nspec:\n  helm: {chart: milvus}\n"), [5]);
+        let playbook = "- hosts: all\n  tasks:\n    - name: install milvus\n      kubernetes.core.helm:\n        name: m\n        chart_ref: zilliztech/milvus\n    - kubernetes.core.helm: {name: n, chart_ref: zilliztech/milvus}\n";
+        assert_eq!(told("site.yml", playbook), [4]);
+        assert!(told("site.yml", &playbook.replace("zilliztech/milvus", "bitnami/redis")).is_empty());
+    }
+}
