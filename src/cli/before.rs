@@ -90,6 +90,11 @@ impl Given {
         let declarations = source::read_tree(&tree, &[file]).declarations;
         let declarations: Vec<Declaration> = declarations.into_iter().filter(|declaration| declaration.identity.form != Form::Values).collect();
         if declarations.is_empty() {
+            if is_list(&text) {
+                bail!(
+                    "--before `{shown}` lists no release of the Milvus chart; list those of the right cluster and namespace (`helm list --namespace NAME -o json`)"
+                );
+            }
             self.values = Some(values(shown, &text)?);
         }
         self.declarations.extend(declarations);
@@ -204,6 +209,14 @@ fn listed(text: &str) -> Vec<Listed> {
         Some(Listed { name: item.text_at(&["name"])?.into(), namespace: item.text_at(&["namespace"]).map(Into::into), chart })
     };
     document.root.items().iter().filter_map(release).collect()
+}
+
+/// Whether a text is a list, as `helm list` prints it.
+fn is_list(text: &str) -> bool {
+    parse_stream(text, &Limits::default())
+        .first()
+        .and_then(|document| document.as_ref().ok())
+        .is_some_and(|document| matches!(document.root.kind, Kind::Sequence(_)))
 }
 
 /// A file of values, as people keep it or as `helm get values` prints it.

@@ -124,7 +124,9 @@ fn with_flags(user: Node, arguments: &ValuesArguments) -> anyhow::Result<Node> {
 }
 
 fn refused(refused: impl Display) -> anyhow::Error {
-    anyhow!("Helm refuses these values: {refused}")
+    // A flag has no line and column that would help to find it.
+    let reason = refused.to_string().replace(&format!("{COMMAND_LINE}:1:1: "), "on the command line: ");
+    anyhow!("Helm refuses these values: {reason}")
 }
 
 /// A file that is handed to Helm as it is.

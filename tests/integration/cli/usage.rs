@@ -166,3 +166,11 @@ fn a_milvus_version_is_no_chart_version() {
     insta::assert_snapshot!(sandbox.run(&["values", "--chart", "2.5.16"]).stderr, @"error: the default values of chart 2.5.16 are not known; 2.5.16 is a version of Milvus, which chart 4.2.58 installs by default (`milvus-lint catalogue list` prints all)");
     insta::assert_snapshot!(sandbox.run(&["values"]).stderr, @"error: name a file that declares a release, or give a chart version such as 4.2.58 with --chart");
 }
+
+#[test]
+fn a_list_without_milvus_is_no_state_before() {
+    let sandbox = Sandbox::new();
+    sandbox.write("list.json", r#"[{"name":"x","chart":"redis-1.0.0"}]"#);
+    insta::assert_snapshot!(sandbox.run(&["check", "--before", "list.json"]).stderr, @"error: --before `list.json` lists no release of the Milvus chart; list those of the right cluster and namespace (`helm list --namespace NAME -o json`)");
+    insta::assert_snapshot!(sandbox.run(&["values", "--chart", "4.2.58", "--set", "a["]).stderr, @"error: Helm refuses these values: on the command line: an index does not end with ]");
+}

@@ -107,7 +107,7 @@ fn mistakes_are_told_with_their_place() {
     error: Helm refuses these values: broken.yaml:2:2: illegal placement of ':' indicator
     error: Helm refuses these values: list.yaml:1:1: values are not a table
     error: cannot read `missing.yaml`: no such file or directory
-    error: Helm refuses these values: command line:1:1: an index does not end with ]
+    error: Helm refuses these values: on the command line: an index does not end with ]
     error: Helm refuses these values: `minio`: what stands under the name of a dependency must be a table
     error: the default values of chart 9.9.9 are not known; nearest published: 5.0.19 (`milvus-lint catalogue list` prints all)
     error: `newest` is no chart version; give a chart version such as 4.2.58 with --chart
