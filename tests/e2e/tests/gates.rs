@@ -38,7 +38,7 @@ webhooks:
   timeoutSeconds: 10
   clientConfig: {service: {name: milvus-guard, namespace: milvus-guard, path: /gates/workload}}
   matchConditions:
-  - {name: not-a-system-user, expression: \"!request.userInfo.username.startsWith('system:')\"}
+  - {name: not-a-system-user, expression: \"!['system:kube-', 'system:serviceaccount:kube-system:'].exists(p, request.userInfo.username.startsWith(p))\"}
   rules: [{apiGroups: [apps], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [deployments, deployments/scale, statefulsets]}]
 ";
 
@@ -225,4 +225,139 @@ async fn kubectl_is_held_for_an_image_and_not_for_a_restart() {
     sandbox.kubectl(["set", "image", &format!("deployment/{name}"), "standalone=milvusdb/milvus:v2.4.16"]).ok().await;
     assert!(!guarded.is_held(name).await);
     assert_eq!(sandbox.images_of("standalone"), ["milvusdb/milvus:v2.4.16"]);
+}
+
+/// The definitions of our own objects, as the chart brings them.
+async fn define_own_objects(sandbox: &Sandbox) {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../webhook/src/api");
+    let admin = sandbox.plane.admin().await;
+    for file in ["guardedupgrades.yaml", "upgradereceipts.yaml"] {
+        let path = folder.join(file);
+        sandbox.command_as(&admin, Program::Kubectl, ["apply", "--server-side", "--force-conflicts", "-f", path.to_str().unwrap()]).ok().await;
+    }
+    for plural in ["guardedupgrades", "upgradereceipts"] {
+        let name = format!("crd/{plural}.guard.milvus-guard.dev");
+        sandbox.command_as(&admin, Program::Kubectl, ["wait", "--for=condition=Established", &name]).ok().await;
+    }
+}
+
+#[tokio::test]
+async fn a_door_opens_for_the_declaration_that_the_refusal_prints() {
+    let Some(guarded) = Guarded::new("door").await else { return };
+    let sandbox = &guarded.sandbox;
+    define_own_objects(sandbox).await;
+    guarded.installed(Program::Helm3, "m", "3.2.18", &[]).await;
+    let before = guarded.objects().await;
+    // MinIO stays what it is: its own door (MV503) is another matter.
+    let to = ["--set", "image.all.tag=v2.2.16,minio.image.tag=RELEASE.2022-03-17T06-34-49Z"];
+    for helm in HELMS {
+        let refused = guarded.helm(helm, "upgrade", "m", "4.0.31", &to).await;
+        guarded.refuses("MV201", &before, refused).await;
+    }
+    let refused = guarded.helm(Program::Helm3, "upgrade", "m", "4.0.31", &to).await;
+    let object = refused.stderr.split("<<< '").nth(1).unwrap().split('\'').next().unwrap().to_owned();
+    let admin = sandbox.plane.admin().await;
+    sandbox.command_as(&admin, Program::Kubectl, ["apply", "-n", &sandbox.namespace, "-f", "-"]).input(object).ok().await;
+    // At once: the cache may not know yet, so the API server is asked.
+    let passed = guarded.helm(Program::Helm3, "upgrade", "m", "4.0.31", &to).await;
+    assert!(passed.status.success(), "{passed}");
+    assert!(guarded.is_held("m-milvus-standalone").await);
+    assert_eq!(sandbox.images_of("standalone"), ["milvusdb/milvus:v2.1.4"]);
+    // What is no version is refused by the schema.
+    let wrong = r#"{"apiVersion":"guard.milvus-guard.dev/v1alpha1","kind":"GuardedUpgrade","metadata":{"name":"n"},"spec":{"to":"newest"}}"#;
+    sandbox.command_as(&admin, Program::Kubectl, ["apply", "-n", &sandbox.namespace, "-f", "-"]).input(wrong).fails().await;
+    let receipt = r#"{"apiVersion":"guard.milvus-guard.dev/v1alpha1","kind":"UpgradeReceipt","metadata":{"name":"r"},"spec":{"release":"m","kind":"Upgrade","to":"2.2.16","finishedAt":"2026-01-01T00:00:00Z"}}"#;
+    let apply = |text: String| sandbox.command_as(&admin, Program::Kubectl, ["apply", "-n", &sandbox.namespace, "-f", "-"]).input(text);
+    apply(receipt.to_owned()).ok().await;
+    let changed = apply(receipt.replace("2.2.16", "2.3.0")).fails().await;
+    assert!(changed.stderr.contains("a receipt does not change"), "{changed}");
+}
+
+/// A cluster with a queue elsewhere, so that few pods are needed.
+const CLUSTER: &str =
+    "etcd.replicaCount=1,minio.mode=standalone,pulsar.enabled=false,pulsarv3.enabled=false,externalKafka.enabled=true,externalKafka.brokerList=kafka:9092";
+
+#[tokio::test]
+async fn clusters_do_not_lose_their_coordinators_and_do_not_roll_back_over_a_door() {
+    let Some(guarded) = Guarded::new("clusters").await else { return };
+    let sandbox = &guarded.sandbox;
+    let helm = |helm: Program, verb: &'static str, release: &'static str, version: &'static str, more: &'static str| {
+        let chart = sandbox.chart(version);
+        let values = format!("{CLUSTER}{more}");
+        sandbox.helm(helm, [verb, release, chart.to_str().unwrap(), "--set", &values])
+    };
+    let separate =
+        ",mixCoordinator.enabled=false,rootCoordinator.enabled=true,queryCoordinator.enabled=true,indexCoordinator.enabled=true,dataCoordinator.enabled=true";
+    helm(Program::Helm3, "install", "s", "4.2.58", separate).ok().await;
+    sandbox.wait_until_rolled_out().await;
+    let before = guarded.objects().await;
+    for one in HELMS {
+        guarded.refuses("MV206", &before, helm(one, "upgrade", "s", "5.0.19", "").run().await).await;
+        guarded.refuses("MV711", &before, helm(one, "upgrade", "s", "4.2.58", "").run().await).await;
+    }
+    sandbox.helm(Program::Helm3, ["uninstall", "s", "--wait"]).ok().await;
+
+    // Upgraded while nothing stopped it: 2.6 runs, and 2.5 is one revision away.
+    helm(Program::Helm4, "install", "b", "4.2.58", "").ok().await;
+    sandbox.wait_until_rolled_out().await;
+    let admin = sandbox.plane.admin().await;
+    let mode = |mode: &'static str| {
+        sandbox.command_as(&admin, Program::Kubectl, ["label", "namespace", &sandbox.namespace, "--overwrite", &format!("guard.milvus-guard.dev/mode={mode}")])
+    };
+    mode("audit").ok().await;
+    let upgraded = async || {
+        helm(Program::Helm4, "upgrade", "b", "5.0.19", "").ok().await;
+        sandbox.wait_until_rolled_out().await;
+        sandbox.images_of("mixcoord").last().is_some_and(|image| image.ends_with("v2.6.15")).then_some(())
+    };
+    // The label takes a moment to arrive.
+    wait("an upgrade that nothing stops", upgraded).await;
+    mode("enforce").ok().await;
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let before = guarded.objects().await;
+    let back = sandbox.helm(Program::Helm4, ["rollback", "b", "1"]).run().await;
+    guarded.refuses("MV211", &before, back).await;
+}
+
+#[tokio::test]
+async fn an_install_over_what_an_uninstall_left_is_held() {
+    let Some(guarded) = Guarded::new("again").await else { return };
+    let sandbox = &guarded.sandbox;
+    guarded.installed(Program::Helm3, "m", "4.2.20", &[]).await;
+    sandbox.helm(Program::Helm3, ["uninstall", "m", "--wait"]).ok().await;
+    let again = guarded.helm(Program::Helm3, "install", "m", "5.0.19", &[]).await;
+    assert!(again.status.success() && again.stderr.contains("MV704"), "{again}");
+    assert!(guarded.is_held("m-milvus-standalone").await);
+    let blocked = guarded.deployment("m-milvus-standalone").await.annotations().get("guard.milvus-guard.dev/blocked").cloned();
+    assert!(blocked.is_some_and(|blocked| blocked.starts_with("MV704")));
+    assert_eq!(sandbox.images_of("standalone"), ["milvusdb/milvus:v2.4.16"]);
+}
+
+#[tokio::test]
+async fn rendered_manifests_are_held_however_they_are_applied() {
+    let Some(guarded) = Guarded::new("rendered").await else { return };
+    let sandbox = &guarded.sandbox;
+    let account = sandbox.plane.service_account(&sandbox.namespace, "argocd").await;
+    sandbox.plane.bind(&account, "admin", &sandbox.namespace).await;
+    let render = async |version: &str| {
+        let chart = sandbox.chart(version);
+        sandbox.helm(Program::Helm3, ["template", "m", chart.to_str().unwrap(), "--namespace", &sandbox.namespace, "--set", SMALL]).ok().await.stdout
+    };
+    let (before, after) = (render("4.2.20").await, render("4.2.58").await);
+    let apply = async |text: &str, more: &[&str]| {
+        let mut arguments = vec!["apply", "-n", sandbox.namespace.as_str(), "-f", "-"];
+        arguments.extend(more);
+        sandbox.command_as(&account, Program::Kubectl, arguments).input(text).ok().await
+    };
+    apply(&before, &[]).await;
+    sandbox.wait_until_rolled_out().await;
+    for more in [&[] as &[&str], &["--server-side", "--force-conflicts"], &[]] {
+        for _again in 0..3 {
+            apply(&after, more).await;
+            assert!(guarded.is_held("m-milvus-standalone").await, "{more:?}");
+        }
+    }
+    assert_eq!(sandbox.images_of("standalone"), ["milvusdb/milvus:v2.4.16"]);
+    apply(&before, &[]).await;
+    assert!(!guarded.is_held("m-milvus-standalone").await);
 }
