@@ -176,9 +176,15 @@ pub struct Planning {
     /// Rules whose errors the user mends by a change of the release's own values: a step of the plan, no refusal.
     #[serde(default)]
     pub by_hand: Vec<String>,
+    /// What to do about a rule's finding that the release has before the first hop, instead of the rule's remedy.
+    #[serde(default)]
+    pub today: std::collections::BTreeMap<String, String>,
     /// What is away in a hop; the first that holds.
     #[serde(default)]
     pub interruptions: Vec<Interruption>,
+    /// What else is to be known of some hops.
+    #[serde(default)]
+    pub notes: Vec<Note>,
     /// Warnings that a person has to answer for.
     pub acknowledge: Vec<Acknowledge>,
 }
@@ -281,6 +287,31 @@ pub struct Interruption {
     pub when: Vec<Condition>,
     /// What, and for how long: sentences.
     pub text: String,
+}
+
+/// Something to be known of a hop.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Note {
+    /// Where in the hop.
+    pub at: NoteAt,
+    /// What must hold.
+    pub when: Vec<Condition>,
+    /// What: sentences.
+    pub text: String,
+    /// A command that shows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+}
+
+/// Where in a hop a note stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NoteAt {
+    /// Among the checks before.
+    Check,
+    /// In the verification afterwards.
+    Verify,
 }
 
 /// A warning that a person has to answer for before a hop.

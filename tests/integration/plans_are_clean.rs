@@ -134,7 +134,7 @@ fn change(before: &Standing, script: &str) -> Change {
 /// What a hop asks to write beside the change, as its text says it.
 fn acknowledged(hop: &Hop) -> Vec<String> {
     let texts = hop.actions.iter().filter(|action| matches!(action.kind, ActionKind::Backup | ActionKind::Acknowledge));
-    texts.filter_map(|action| action.text.split('`').find(|part| part.starts_with("guard.milvus-guard.dev/ack: "))).map(str::to_owned).collect()
+    texts.flat_map(|action| action.text.split('`').filter(|part| part.starts_with("guard.milvus-guard.dev/ack: "))).map(str::to_owned).collect()
 }
 
 /// An acknowledgement with a reference of one's own in place of what the plan leaves to fill in.

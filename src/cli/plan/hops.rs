@@ -19,7 +19,7 @@ use crate::cli::inputs::Inputs;
 pub(super) fn add_edits(plan: &mut Plan, inputs: &Inputs, declaration: Declaration) {
     let mut edited = Edited { inputs, texts: BTreeMap::new() };
     let mut declaration = declaration;
-    for hop in &mut plan.hops {
+    for (number, hop) in plan.hops.iter_mut().enumerate() {
         let mut draft = Draft { tree: &edited, files: BTreeMap::new(), by_hand: Vec::new() };
         draft.hop(&declaration, hop);
         let Draft { files, by_hand, .. } = draft;
@@ -39,6 +39,9 @@ pub(super) fn add_edits(plan: &mut Plan, inputs: &Inputs, declaration: Declarati
         };
         if let Some(action) = upgrade(hop) {
             action.diff = (!diffs.is_empty()).then_some(diffs);
+            if number > 0 && action.diff.is_some() {
+                action.text.push_str("\nThe edit fits the file as the hop before leaves it; where you wrote more into it, plan again from the file.");
+            }
         }
         if !by_hand.is_empty() {
             leave(hop, "The edit below does not reach these; write them by hand", &by_hand);

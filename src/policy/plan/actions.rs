@@ -7,9 +7,9 @@ use super::{Request, StopAt, command, planning, route, tool};
 use crate::model::finding::Finding;
 use crate::model::plan::{Action, ActionKind, Downtime, Hop};
 use crate::model::release::Release;
-use crate::model::words::{Form, Mode, ObjectStoreKind};
+use crate::model::words::{Mode, ObjectStoreKind, QueueServer};
 use crate::policy::Policies;
-use crate::policy::tables::{Acknowledge, AcknowledgeKind, Gate, GateNeed, Rollback};
+use crate::policy::tables::{Acknowledge, AcknowledgeKind, Gate, GateNeed, Note, NoteAt, Rollback};
 
 /// The rule that the migration of the metadata answers.
 const MIGRATION: &str = "MV201";
@@ -29,11 +29,13 @@ struct Draft<'a> {
 pub(super) fn hop(tried: &Tried, before: &State, stop: &StopAt, is_first: bool, request: &Request, policies: &Policies) -> Hop {
     let draft = Draft { tried, before, stop, request, policies };
     let mut actions = draft.checks(is_first);
+    actions.extend(draft.rows(NoteAt::Check).map(|row| Action { command: row.command.clone(), ..Action::new(ActionKind::Check, row.text.clone()) }));
     actions.extend(draft.preparations(is_first));
     actions.extend(draft.answers());
     if stop.needs.contains(&GateNeed::MetadataMigration) {
         actions.extend(draft.migration());
     }
+    actions.extend(draft.notes());
     actions.push(draft.upgrade());
     actions.push(draft.verification());
     let gates: Vec<&Gate> = policies.gates().iter().filter(|gate| before.milvus < gate.from_below.0 && gate.to_at_least.is_reached_by(&stop.milvus)).collect();
@@ -61,7 +63,10 @@ impl Draft<'_> {
     fn checks(&self, is_first: bool) -> Vec<Action> {
         let pods = Action::new(
             ActionKind::Check,
-            format!("Every pod runs v{} and is ready; the image tells the version, the chart's label does not.", self.before.milvus),
+            format!(
+                "Every pod runs v{} and is ready; the image tells the version, the chart's label does not. Where another version runs, plan from that one.",
+                self.before.milvus
+            ),
         )
         .with_command(command::pods(self.request));
         if !is_first {
@@ -69,6 +74,11 @@ impl Draft<'_> {
         }
         let ready = route::ready(self.request);
         vec![Action { command: ready.command, ..Action::new(ActionKind::Check, ready.text) }, pods]
+    }
+
+    /// What else is to be known of this hop.
+    fn rows(&self, at: NoteAt) -> impl Iterator<Item = &Note> {
+        planning(self.policies).notes.iter().filter(move |row| row.at == at && hop::holds(&row.when, &self.tried.change, self.policies))
     }
 
     /// What changes in the user's own values and settings: done by the edit of the hop, or by hand.
@@ -87,27 +97,31 @@ impl Draft<'_> {
         tool.chain(moves).chain(by_hand).collect()
     }
 
-    /// Findings of one rule as a step.
+    /// Findings of one rule as a step. What the chart before still reads must not be changed earlier.
     fn by_hand(&self, findings: &[&Finding], is_first: bool) -> String {
-        let mut texts = Vec::new();
-        for finding in findings {
-            let file = finding
-                .locations
-                .first()
-                .map(|label| &label.place)
-                .filter(|place| is_first && self.request.declared.is_some() && &*place.file != state::MADE_UP);
-            let place = file.map_or_else(String::new, |place| format!(" ({}:{})", place.file, place.start.line));
-            texts.push(format!("{}{place}", finding.message.trim_end().trim_end_matches('.')));
-            texts.push(". ".to_owned());
-            let is_last_of_its_kind = findings.iter().rfind(|other| other.remedy == finding.remedy).is_some_and(|last| std::ptr::eq(*last, *finding));
-            if is_last_of_its_kind {
-                texts.push(format!("{} ", finding.remedy.trim_end()));
-            }
-        }
+        let told: Vec<String> = findings
+            .iter()
+            .map(|finding| {
+                let file = finding.locations.first().map(|label| &label.place);
+                let file = file.filter(|place| is_first && self.request.declared.is_some() && &*place.file != state::MADE_UP);
+                let place = file.map_or_else(String::new, |place| format!("{}:{}: ", place.file, place.start.line));
+                let is_today = self.before.told.today.contains(&finding.fingerprint);
+                let instead = planning(self.policies).today.get(&*finding.rule).filter(|_| is_today);
+                let (said, todo) = match instead {
+                    // What the loss does was done when it came.
+                    Some(todo) => (first_sentence(&finding.message), todo.clone()),
+                    None => (finding.message.trim_end(), one_line(&finding.remedy)),
+                };
+                format!("{place}{said} {todo}")
+            })
+            .collect();
         let today = findings.iter().all(|finding| self.before.told.today.contains(&finding.fingerprint));
-        let when = if today { "By hand, before this hop (it is so today already)" } else { "By hand, before this hop" };
+        let when = if today { "By hand, with this hop or before it (it is so today already)" } else { "By hand, together with this hop and not earlier" };
         let rule = findings.first().map(|finding| format!(" [{}]", finding.rule)).unwrap_or_default();
-        format!("{when}: {}{rule}", texts.concat().trim_end())
+        match told.as_slice() {
+            [one] => format!("{when}: {one}{rule}"),
+            several => format!("{when}{rule}:{}", several.iter().map(|one| format!("\n- {one}")).collect::<String>()),
+        }
     }
 
     /// One action for each rule that wants an answer, and for the backup that a gate needs although its procedure makes one too.
@@ -119,7 +133,7 @@ impl Draft<'_> {
                 AcknowledgeKind::Backup => ActionKind::Backup,
                 AcknowledgeKind::Acknowledge => ActionKind::Acknowledge,
             };
-            let finding = self.tried.acknowledged.iter().find(|finding| *finding.rule == *row.rule);
+            let finding = self.asks(row);
             if finding.is_none() && !(needs_backup && row.rule == DOOR) {
                 continue;
             }
@@ -128,12 +142,15 @@ impl Draft<'_> {
             let mut text = row.text.clone();
             if let Some(finding) = finding {
                 text = format!("{text} {}", finding.message.trim_end());
+                // Of a stop on the way there is no better one; of the version that was asked for there may be.
+                if kind == ActionKind::Acknowledge && self.stop.milvus == self.request.to {
+                    text = format!("{text} {}", finding.remedy.trim_end());
+                }
             }
             if is_first_backup {
                 text = format!("{text} {}", self.what_to_back_up());
-            }
-            if finding.is_some() {
-                text = format!("{text} {}", self.acknowledgement(row));
+            } else if kind == ActionKind::Backup {
+                text = format!("{text} The one from the step before will do.");
             }
             let command = if is_first_backup { command::backup(self.before, self.request) } else { None };
             actions.push(Action { command, ..Action::new(kind, text.trim_end()) });
@@ -141,13 +158,23 @@ impl Draft<'_> {
         actions
     }
 
-    /// What to write, and where.
-    fn acknowledgement(&self, row: &Acknowledge) -> String {
-        let beside = route::beside(self.request.declared.as_ref().map(|declared| &declared.declaration));
-        format!(
-            "Then write, {beside}: `guard.milvus-guard.dev/ack: {} <{}>`, with your own words for this hop in place of `<{}>`: as it stands, and with the words of another hop, it does not count.",
-            row.rule, row.reference, row.reference
-        )
+    /// The finding of a rule that wants an answer.
+    fn asks(&self, row: &Acknowledge) -> Option<&Finding> {
+        self.tried.acknowledged.iter().find(|finding| *finding.rule == *row.rule)
+    }
+
+    /// What to write for the answers, and where.
+    fn notes(&self) -> Option<Action> {
+        let rows: Vec<&Acknowledge> = planning(self.policies).acknowledge.iter().filter(|row| self.asks(row).is_some()).collect();
+        if rows.is_empty() {
+            return None;
+        }
+        let beside = route::beside(self.request);
+        let lines: String = rows.iter().map(|row| format!("\n- `guard.milvus-guard.dev/ack: {} <{}>`", row.rule, row.reference)).collect();
+        let text = format!(
+            "{beside}, with your own words for this hop in place of each `<...>`; as they stand, and with the words of another hop, they do not count:{lines}"
+        );
+        Some(Action::new(ActionKind::Acknowledge, text))
     }
 
     /// What no command of the plan saves.
@@ -166,6 +193,9 @@ impl Draft<'_> {
                 ObjectStoreKind::Local | ObjectStoreKind::None => "No command here copies the data volume: take a snapshot of it.".to_owned(),
             });
         }
+        if release.queue.known().is_some_and(|queue| queue.server == QueueServer::Embedded) {
+            parts.push("The queue lies in the standalone's own volume: flush, or take a snapshot of that too.".to_owned());
+        }
         if release.metadata.known().is_some_and(|store| !store.external_endpoints.is_empty()) {
             parts.push("The etcd is your own: give `etcdctl` the credentials and certificates that it asks for.".to_owned());
         }
@@ -178,16 +208,14 @@ impl Draft<'_> {
     fn migration(&self) -> Vec<Action> {
         let hold = route::hold(self.request);
         let mut actions = Vec::new();
-        if let Some((hold, _)) = &hold {
+        if let Some(hold) = hold {
             let text = "Hold the tool that applies the release: it would start Milvus again in the middle of the migration. Look that nothing above it (an app of apps, another controller) lets it go.";
-            actions.push(Action::new(ActionKind::Prepare, text).with_command(hold.clone()));
+            actions.push(Action::new(ActionKind::Prepare, text).with_command(hold));
         }
-        let answer = planning(self.policies).acknowledge.iter().find(|row| row.rule == MIGRATION);
-        let answer = answer.filter(|_| self.tried.acknowledged.iter().any(|finding| *finding.rule == *MIGRATION));
-        let mut text = "Migrate the metadata from 2.1 to 2.2 with the upstream script: it stops Milvus, copies the metadata to a new claim, migrates, and starts the new image. Keep its output. Milvus stays stopped when it fails: read the log of the pod `milvus-meta-migration`, and do not start 2.1 or 2.2 before you know how far it came. `-r` is etcd's root path: with a wrong one nothing is migrated and no error is told.".to_owned();
-        if let Some(row) = answer {
-            text = format!("{text} {}", self.acknowledgement(row));
-        }
+        let name = &self.request.name;
+        let text = format!(
+            "Migrate the metadata from 2.1 to 2.2 with the upstream script: it stops Milvus, copies the metadata to a new claim, migrates, and starts the new image. Keep its output. It has no time limit: where a pod of it stays Pending, look why (image, claim). `-r` is etcd's root path: with a wrong one nothing is migrated and no error is told.\nWhere it fails, Milvus stays stopped:\n- Exit code 1: nothing was changed.\n- Exit code 2, the copy failed: nothing was changed; scale the Deployments back to the replicas in ConfigMap `milvus-deploy-replicas-{name}`.\n- Exit code 3, the migration failed: the metadata may be half migrated. Restore the etcd snapshot with Milvus stopped before you start anything.\n- Before a second run delete the pods `milvus-meta-migration-backup-{name}` and `milvus-meta-migration-{name}`: the script takes them for its own and believes their result."
+        );
         actions.push(Action::new(ActionKind::Migrate, text).with_command(command::migrate(self.before, self.stop.milvus, self.request)));
         actions
     }
@@ -195,12 +223,8 @@ impl Draft<'_> {
     fn upgrade(&self) -> Action {
         let (tried, stop) = (self.tried, self.stop);
         let what = format!("chart {} with Milvus {}", tried.chart, stop.milvus);
-        let mut route = route::upgrade(&what, &tried.chart, &tried.set, self.request);
-        if stop.needs.contains(&GateNeed::MetadataMigration)
-            && let Some((_, Some(resume))) = route::hold(self.request)
-        {
-            route.command = Some(route.command.map_or_else(|| resume.clone(), |command| format!("{resume}\n{command}")));
-        }
+        let is_held = stop.needs.contains(&GateNeed::MetadataMigration);
+        let route = route::upgrade(&what, &tried.chart, &tried.set, is_held, self.request);
         let tell = |reason: &Reason| format!("- {}: {}.", reason.paths.iter().map(|path| format!("`{path}`")).collect::<Vec<_>>().join(", "), reason.text);
         let reasons: Vec<String> = tried.reasons.iter().map(tell).collect();
         let why = if reasons.is_empty() { String::new() } else { format!("\nThe values beside the tag:\n{}", reasons.join("\n")) };
@@ -211,10 +235,11 @@ impl Draft<'_> {
         let after = self.tried.change.after.as_ref();
         let gone = gone(&self.before.release, after);
         let gone = if gone.is_empty() { String::new() } else { format!(" No pod of {} is left.", gone.join(", ")) };
+        let notes: String = self.rows(NoteAt::Verify).map(|row| format!(" {}", row.text)).collect();
         Action::new(
             ActionKind::Verify,
             format!(
-                "The hop is complete when every line shows v{} and no `false`.{gone} Then, from a client: insert, flush, search, and load a collection that was released. Only then go on.",
+                "The hop is complete when every line shows v{} and no `false`.{gone} Then, from a client: insert, flush, search, and load a collection that was released. Only then go on.{notes}",
                 self.stop.milvus
             ),
         )
@@ -258,12 +283,18 @@ impl Draft<'_> {
         let fits = |need: &Option<GateNeed>| need.is_none_or(|need| self.stop.needs.contains(&need));
         let rows = &planning(self.policies).interruptions;
         let row = rows.iter().find(|row| fits(&row.needs) && hop::holds(&row.when, &self.tried.change, self.policies));
-        let text = row.map_or("Components restart; how long the service is away cannot be told, since its topology is not known.", |row| &row.text);
-        if route::form(self.request) == Some(Form::ArgoCd) && row.is_some() {
-            return format!("{text} Argo CD applies all objects at once.");
-        }
-        text.to_owned()
+        row.map_or("Components restart; how long the service is away cannot be told, since its topology is not known.", |row| &row.text).to_owned()
     }
+}
+
+/// Up to the first full stop that a blank follows.
+fn first_sentence(text: &str) -> &str {
+    text.find(". ").and_then(|at| text.get(..=at)).unwrap_or_else(|| text.trim_end())
+}
+
+/// A remedy as running text.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Components that run before and not after, by the label of their pods.

@@ -2,10 +2,12 @@
 
 use super::Request;
 use super::command::{self, word};
-use crate::model::declaration::Declaration;
 use crate::model::version::ChartVersion;
 use crate::model::words::Form;
 use crate::policy::plan::values::Set;
+
+/// What a time-out of Helm means.
+const TIMED_OUT: &str = "Where the command times out, Helm only stopped waiting: look at the pods before you do anything else.";
 
 /// The step that applies a hop, in words and as commands.
 pub(super) struct Route {
@@ -31,7 +33,7 @@ pub(super) fn ready(request: &Request) -> Route {
     match form(request) {
         Some(Form::Flux) => Route {
             text: "The HelmRelease is ready and not suspended, and its HelmRepository is the one of zilliztech (the old one at milvus-io.github.io ends with chart 4.0.31).".into(),
-            command: Some(format!("kubectl get helmrelease {object}{namespace}\nflux get sources helm --all-namespaces")),
+            command: Some(format!("flux get helmreleases {object}{namespace}\nflux get sources helm --all-namespaces")),
         },
         Some(Form::ArgoCd) => Route {
             text: "The Application is Synced and Healthy, and takes the chart from the repository of zilliztech (the old one at milvus-io.github.io ends with chart 4.0.31).".into(),
@@ -57,9 +59,12 @@ pub(super) fn ready(request: &Request) -> Route {
 }
 
 /// The upgrade itself. `what` tells versions: `chart 4.2.58 with Milvus 2.5.22`.
-pub(super) fn upgrade(what: &str, chart: &ChartVersion, set: &Set, request: &Request) -> Route {
+/// `is_held`: the tool was held for the migration before.
+pub(super) fn upgrade(what: &str, chart: &ChartVersion, set: &Set, is_held: bool, request: &Request) -> Route {
     let Some(declared) = &request.declared else {
-        return Route { text: format!("Upgrade to {what}."), command: Some(command::upgrade(chart, set, request)) };
+        let also =
+            if request.values.is_some() { " Write what it sets into your values file too, or the next upgrade with that file takes it back." } else { "" };
+        return Route { text: format!("Upgrade to {what}. {TIMED_OUT}{also}"), command: Some(command::upgrade(chart, set, request)) };
     };
     let (object, namespace) = object(request);
     let file = &declared.declaration.path;
@@ -67,15 +72,18 @@ pub(super) fn upgrade(what: &str, chart: &ChartVersion, set: &Set, request: &Req
     match declared.declaration.identity.form {
         Form::Flux => Route {
             text: format!(
-                "{edit}, commit and push. Wait until the Flux Kustomization that holds the file has applied your commit (`flux get kustomizations` shows the revision), then have the release upgraded and wait for it. Where it fails, read `kubectl describe helmrelease` and the pods; nothing is rolled back by itself."
+                "{edit}, commit and push. Wait until the Flux Kustomization that holds the file has applied your commit (`flux get kustomizations` shows the revision), then {}have the release upgraded and wait for it. Where it fails, read `kubectl describe helmrelease` and the pods; nothing is rolled back by itself.",
+                if is_held { "resume the HelmRelease, " } else { "" }
             ),
             command: Some(format!(
-                "flux get kustomizations --all-namespaces\nflux reconcile helmrelease {object}{namespace} --with-source --timeout 30m\nkubectl wait helmrelease {object}{namespace} --for=condition=Ready --timeout=30m"
+                "flux get kustomizations --all-namespaces\n{}flux reconcile helmrelease {object}{namespace} --with-source --timeout 30m\nkubectl wait helmrelease {object}{namespace} --for=condition=Ready --timeout=30m",
+                if is_held { format!("flux resume helmrelease {object}{namespace}\n") } else { String::new() }
             )),
         },
         Form::ArgoCd => Route {
             text: format!(
-                "{edit}, commit and push. Wait until the Application itself has the new revision (an app of apps has to sync first), look at the difference, then sync and wait for health. Argo CD applies all objects at once and renders them as an install, so look at the difference for a queue or claim that you did not expect."
+                "{edit}, commit and push. Wait until the Application itself has the new revision (an app of apps has to sync first), look at the difference, then sync and wait for health. Argo CD applies all objects at once and renders them as an install, so look at the difference for a queue or claim that you did not expect.{}",
+                if is_held { " Its sync policy comes back when the Application is applied from its file; look that it did." } else { "" }
             ),
             command: Some(format!(
                 "argocd app diff {object}\nargocd app sync {object} --timeout 1800\nargocd app wait {object} --sync --health --timeout 1800\n{}",
@@ -121,17 +129,17 @@ pub(super) fn upgrade(what: &str, chart: &ChartVersion, set: &Set, request: &Req
             text: format!("{edit}, and run it (or the pipeline that holds it). Where it waits and fails, read the pods before you run it again."),
             command: None,
         },
-        Form::Values => Route { text: format!("{edit}, and upgrade with it."), command: Some(command::upgrade_with_file(chart, file, request)) },
-        Form::Manifest | Form::HelmRelease => Route { text: format!("Upgrade to {what}."), command: Some(command::upgrade(chart, set, request)) },
+        Form::Values => Route { text: format!("{edit}, and upgrade with it. {TIMED_OUT}"), command: Some(command::upgrade_with_file(chart, file, request)) },
+        Form::Manifest | Form::HelmRelease => Route { text: format!("Upgrade to {what}. {TIMED_OUT}"), command: Some(command::upgrade(chart, set, request)) },
     }
 }
 
-/// What holds the tool while the metadata migrates, and lets it go afterwards where its file does not do that; it would start Milvus in the middle.
-pub(super) fn hold(request: &Request) -> Option<(String, Option<String>)> {
+/// What holds the tool while the metadata migrates; it would start Milvus in the middle.
+pub(super) fn hold(request: &Request) -> Option<String> {
     let (object, namespace) = object(request);
     match form(request)? {
-        Form::Flux => Some((format!("flux suspend helmrelease {object}{namespace}"), Some(format!("flux resume helmrelease {object}{namespace}")))),
-        Form::ArgoCd => Some((format!("argocd app set {object} --sync-policy none"), None)),
+        Form::Flux => Some(format!("flux suspend helmrelease {object}{namespace}")),
+        Form::ArgoCd => Some(format!("argocd app set {object} --sync-policy none")),
         _ => None,
     }
 }
@@ -172,11 +180,12 @@ fn folder_of(file: &str) -> &str {
     file.rsplit_once('/').map_or(".", |(folder, _)| folder)
 }
 
-/// Where to write an acknowledgement.
-pub(super) fn beside(declaration: Option<&Declaration>) -> &'static str {
-    match declaration.map(|declaration| declaration.identity.form) {
-        Some(Form::Flux | Form::ArgoCd | Form::K3s) => "as a comment in the same document, or as an annotation of the object",
-        Some(Form::Command) | None => "as a comment right above the upgrade, or as an annotation of the release",
-        Some(_) => "as a comment in the file",
+/// Where to write acknowledgements, as the beginning of a sentence.
+pub(super) fn beside(request: &Request) -> &'static str {
+    match form(request) {
+        None => "Where the upgrade stands in a script or file that `milvus-lint check` reads, write above it as comments",
+        Some(Form::Command) => "Write as comments right above the upgrade",
+        Some(Form::Flux | Form::ArgoCd | Form::K3s) => "Write as comments in the same document (or as one annotation of the object, parted by `;`)",
+        Some(_) => "Write as comments above the chart's version or the values",
     }
 }

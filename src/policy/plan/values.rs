@@ -82,7 +82,7 @@ pub(super) fn moved(row: &Move, change: &Change) -> Option<Moved> {
     let mut moved = Moved { set: Set::new(), moves: Vec::new(), asks: Vec::new() };
     let mut by_key: BTreeMap<String, Vec<(String, Option<Json>)>> = BTreeMap::new();
     for from in &row.from {
-        for (key, node) in keys_of(after, from).filter(|(key, _)| !row.stay.contains(key)) {
+        for (key, node) in keys_of(after, from).filter(|(key, _)| !row.stay.contains(key) && is_read(row, after, key)) {
             let path = format!("{}.{}", from.text, escape_key(&key));
             moved.set.insert(path.clone(), Json::Null);
             by_key.entry(key).or_default().push((path, json(&node)));
@@ -107,6 +107,12 @@ pub(super) fn moved(row: &Move, change: &Change) -> Option<Moved> {
     (!moved.set.is_empty()).then_some(moved)
 }
 
+/// Whether a key means something in the table that is read: others are no matter of moving.
+fn is_read(row: &Move, after: &Release, key: &str) -> bool {
+    let path = ValuePath::from(format!("{}.{}", row.to.text, escape_key(key)));
+    row.keys.iter().any(|known| known == key) || matches!(facts::value(after, ValueTree::Effective, &path), Found::Entry(_))
+}
+
 /// A path, with its value where that is a setting of which all is known to be harmless.
 fn was(path: &str, value: Option<&Json>, row: &Move) -> String {
     let key = path.rsplit('.').next().unwrap_or_default();
@@ -122,7 +128,8 @@ fn keys_of<'r>(release: &'r Release, path: &ValuePath) -> impl Iterator<Item = (
         Found::Entry(entry) => entry.node.table(),
         Found::Nothing | Found::Unknown => None,
     };
-    table.into_iter().flat_map(|table| table.entries.iter().map(|(key, entry)| (key.to_string(), entry.node.clone())))
+    let said = table.into_iter().flat_map(|table| table.entries.iter().filter(|(_, entry)| entry.node.value != Value::Null));
+    said.map(|(key, entry)| (key.to_string(), entry.node.clone()))
 }
 
 #[cfg(test)]

@@ -171,72 +171,72 @@ fn told(arguments: &[&str]) -> String {
 #[test]
 fn well_known_paths_are_these() {
     insta::assert_snapshot!(told(&["--from", "2.0.2", "--to", "2.6.15"]), @r"
-    2.1.4 on 3.2.18: restart, [acknowledge]
+    2.1.4 on 3.2.18: restart, [acknowledge, acknowledge]
       image.all.tag=v2.1.4
-    2.2.16 on 4.0.34: migration, one-way door, [backup, acknowledge, migrate]
+    2.2.16 on 4.0.34: migration, one-way door, [backup, acknowledge, migrate, acknowledge]
       image.all.tag=v2.2.16
     2.5.22 on 4.2.58: partial, []
       dataCoordinator.enabled=false image.all.tag=v2.5.22 indexCoordinator.enabled=false mixCoordinator.enabled=true pulsar.enabled=true pulsarv3.enabled=false queryCoordinator.enabled=false rootCoordinator.enabled=false
-    2.6.15 on 5.0.19: partial, one-way door, [backup, backup, acknowledge]
+    2.6.15 on 5.0.19: partial, one-way door, [backup, backup, acknowledge, acknowledge]
       image.all.tag=v2.6.15 indexNode.enabled=false streaming.enabled=true
     ");
     insta::assert_snapshot!(told(&["--from", "2.1.4", "--to", "2.6.15"]), @r"
-    2.2.16 on 4.0.34: migration, one-way door, [backup, acknowledge, migrate]
+    2.2.16 on 4.0.34: migration, one-way door, [backup, acknowledge, migrate, acknowledge]
       image.all.tag=v2.2.16
     2.5.22 on 4.2.58: partial, []
       dataCoordinator.enabled=false image.all.tag=v2.5.22 indexCoordinator.enabled=false mixCoordinator.enabled=true pulsar.enabled=true pulsarv3.enabled=false queryCoordinator.enabled=false rootCoordinator.enabled=false
-    2.6.15 on 5.0.19: partial, one-way door, [backup, backup, acknowledge]
+    2.6.15 on 5.0.19: partial, one-way door, [backup, backup, acknowledge, acknowledge]
       image.all.tag=v2.6.15 indexNode.enabled=false streaming.enabled=true
     ");
     insta::assert_snapshot!(told(&["--from", "2.2.2", "--to", "2.6.15"]), @r"
-    2.2.16 on 4.0.34: restart, [acknowledge]
+    2.2.16 on 4.0.34: restart, [acknowledge, acknowledge]
       image.all.tag=v2.2.16
     2.5.22 on 4.2.58: partial, []
       dataCoordinator.enabled=false image.all.tag=v2.5.22 indexCoordinator.enabled=false mixCoordinator.enabled=true pulsar.enabled=true pulsarv3.enabled=false queryCoordinator.enabled=false rootCoordinator.enabled=false
-    2.6.15 on 5.0.19: partial, one-way door, [backup, backup, acknowledge]
+    2.6.15 on 5.0.19: partial, one-way door, [backup, backup, acknowledge, acknowledge]
       image.all.tag=v2.6.15 indexNode.enabled=false streaming.enabled=true
     ");
     insta::assert_snapshot!(told(&["--from", "2.2.9", "--to", "2.6.15"]), @r"
-    2.2.16 on 4.0.34: partial, [acknowledge]
+    2.2.16 on 4.0.34: partial, [acknowledge, acknowledge]
       image.all.tag=v2.2.16
     2.5.22 on 4.2.58: partial, []
       dataCoordinator.enabled=false image.all.tag=v2.5.22 indexCoordinator.enabled=false mixCoordinator.enabled=true pulsar.enabled=true pulsarv3.enabled=false queryCoordinator.enabled=false rootCoordinator.enabled=false
-    2.6.15 on 5.0.19: partial, one-way door, [backup, backup, acknowledge]
+    2.6.15 on 5.0.19: partial, one-way door, [backup, backup, acknowledge, acknowledge]
       image.all.tag=v2.6.15 indexNode.enabled=false streaming.enabled=true
     ");
     insta::assert_snapshot!(told(&["--from", "2.3.11", "--to", "2.6.15"]), @r"
     2.5.22 on 4.2.58: partial, []
       dataCoordinator.enabled=false image.all.tag=v2.5.22 indexCoordinator.enabled=false mixCoordinator.enabled=true pulsar.enabled=true pulsarv3.enabled=false queryCoordinator.enabled=false rootCoordinator.enabled=false
-    2.6.15 on 5.0.19: partial, one-way door, [backup, backup, acknowledge]
+    2.6.15 on 5.0.19: partial, one-way door, [backup, backup, acknowledge, acknowledge]
       image.all.tag=v2.6.15 indexNode.enabled=false streaming.enabled=true
     ");
     insta::assert_snapshot!(told(&["--from", "2.4.16", "--to", "2.6.15"]), @r"
     2.5.22 on 4.2.58: partial, []
       dataCoordinator.enabled=false image.all.tag=v2.5.22 indexCoordinator.enabled=false mixCoordinator.enabled=true pulsar.enabled=true pulsarv3.enabled=false queryCoordinator.enabled=false rootCoordinator.enabled=false
-    2.6.15 on 5.0.19: partial, one-way door, [backup, backup, acknowledge]
+    2.6.15 on 5.0.19: partial, one-way door, [backup, backup, acknowledge, acknowledge]
       image.all.tag=v2.6.15 indexNode.enabled=false streaming.enabled=true
     ");
     insta::assert_snapshot!(told(&["--from", "2.5.10", "--to", "2.6.15", "--topology", "separate-coordinators"]), @r"
     2.5.22 on 4.2.58: partial, []
       dataCoordinator.enabled=false image.all.tag=v2.5.22 indexCoordinator.enabled=false mixCoordinator.enabled=true queryCoordinator.enabled=false rootCoordinator.enabled=false
-    2.6.15 on 5.0.19: partial, one-way door, [backup, backup, acknowledge]
+    2.6.15 on 5.0.19: partial, one-way door, [backup, backup, acknowledge, acknowledge]
       image.all.tag=v2.6.15 indexNode.enabled=false streaming.enabled=true
     ");
     insta::assert_snapshot!(told(&["--from", "2.5.16", "--to", "2.6.15", "--topology", "standalone"]), @r"
-    2.6.15 on 5.0.19: restart, one-way door, [backup, backup, acknowledge]
+    2.6.15 on 5.0.19: restart, one-way door, [backup, backup, acknowledge, acknowledge]
       image.all.tag=v2.6.15 standalone.messageQueue=rocksmq
     ");
     insta::assert_snapshot!(told(&["--from", "2.5.16", "--to", "2.6.15", "--topology", "separate-coordinators"]), @r"
     2.5.22 on 4.2.58: partial, []
       dataCoordinator.enabled=false image.all.tag=v2.5.22 indexCoordinator.enabled=false mixCoordinator.enabled=true queryCoordinator.enabled=false rootCoordinator.enabled=false
-    2.6.15 on 5.0.19: partial, one-way door, [backup, backup, acknowledge]
+    2.6.15 on 5.0.19: partial, one-way door, [backup, backup, acknowledge, acknowledge]
       image.all.tag=v2.6.15 indexNode.enabled=false streaming.enabled=true
     ");
     insta::assert_snapshot!(told(&["--from", "2.6.0-rc1", "--to", "2.6.15"]), @"1 refused by MV107: The hop from Milvus 2.6.0-rc1 to 2.6.15 on chart 5.0.19 cannot be made: Milvus 2.6.0-rc1 is a candidate from which no upgrade is supported. Set up a new release and copy the data, or follow the repair described in milvus-io/milvus#43538 with a backup at hand.");
     insta::assert_snapshot!(told(&["--from", "2.6.15", "--to", "3.0"]), @r"
     2.6.20 on 5.0.22: partial, []
       image.all.tag=v2.6.20
-    3.0.0 on 5.0.22: partial, one-way door, [backup]
+    3.0.0 on 5.0.22: partial, one-way door, [backup, acknowledge]
       image.all.tag=v3.0.0
     ");
 }

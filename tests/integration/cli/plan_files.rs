@@ -473,7 +473,7 @@ fn asked(actions: &[Json]) -> BTreeSet<String> {
 /// The answers that a plan asks for, with a reference of one's own.
 fn answers(actions: &[Json], hop: usize) -> Vec<String> {
     let texts = actions.iter().filter_map(|action| action["text"].as_str());
-    let asked = texts.filter_map(|text| text.split('`').find(|part| part.starts_with("guard.milvus-guard.dev/ack: ")));
+    let asked = texts.flat_map(|text| text.split('`').filter(|part| part.starts_with("guard.milvus-guard.dev/ack: ")));
     asked.map(|text| format!("# {} OPS-{hop}", text.split(" <").next().unwrap())).collect()
 }
 
@@ -526,10 +526,10 @@ fn follow(case: &Case) {
     let expected: Vec<(String, String)> = case.hops.iter().map(|(milvus, chart)| ((*milvus).to_owned(), (*chart).to_owned())).collect();
     assert_eq!(told, expected, "{}", case.name);
     let mut chart = None;
-    for number in 0..told.len() {
+    for (number, expected) in told.iter().enumerate() {
         // The plan of the file as it is now goes on where the one before stopped.
         let hop = hops(case, &sandbox, chart.as_deref()).remove(0);
-        assert_eq!((text_of(&hop, "milvus"), text_of(&hop, "chart")), told[number], "{}", case.name);
+        assert_eq!((text_of(&hop, "milvus"), text_of(&hop, "chart")), *expected, "{}", case.name);
         let actions = hop["actions"].as_array().unwrap();
         let diff = actions.iter().find_map(|action| action["diff"].as_str()).unwrap_or_else(|| panic!("{}: no edit in {hop:#}", case.name));
         sandbox.write("hop.patch", diff);
@@ -585,7 +585,8 @@ fn answers_that_are_left_as_they_are_printed_do_not_count() {
     sandbox.git("", &["apply", "hop.patch"]);
     let printed: Vec<String> = actions
         .iter()
-        .filter_map(|action| action["text"].as_str()?.split('`').find(|part| part.starts_with("guard.milvus-guard.dev/ack: ")).map(|text| format!("# {text}")))
+        .filter_map(|action| action["text"].as_str())
+        .flat_map(|text| text.split('`').filter(|part| part.starts_with("guard.milvus-guard.dev/ack: ")).map(|text| format!("# {text}")))
         .collect();
     assert!(printed.len() >= 3, "{printed:?}");
     let text = std::fs::read_to_string(sandbox.path().join(case.path)).unwrap();
