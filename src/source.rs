@@ -18,6 +18,8 @@ mod deployers;
 mod elsewhere;
 pub mod environments;
 pub mod evidence;
+#[cfg(test)]
+mod fixture;
 pub mod flux;
 pub mod gitops;
 pub mod gotmpl;

@@ -72,17 +72,13 @@ fn names(text: &str, path: &str, folder: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use crate::model::declaration::{Applier, Form};
-    use crate::source::memory::MemoryTree;
-    use crate::source::read_tree;
+    use crate::source::fixture::only;
 
     const CHART: &str = "apiVersion: v2\nname: search\nversion: 0.1.0\ndependencies:\n- {name: milvus, version: 5.0.19, repository: https://zilliztech.github.io/milvus-helm/}\n";
 
     /// Form, applier, name and namespace of the only release of a chart that another file deploys.
     fn deployed(path: &str, text: &str) -> (Form, Applier, Option<String>, Option<String>) {
-        let tree = MemoryTree::new([("deploy/search/Chart.yaml", CHART), ("deploy/search/values.yaml", "milvus: {cluster: {enabled: false}}\n"), (path, text)]);
-        let mut all = read_tree(&tree, &tree.candidates()).declarations;
-        assert_eq!(all.len(), 1, "{path}: {all:#?}");
-        let one = all.remove(0);
+        let one = only(&[("deploy/search/Chart.yaml", CHART), ("deploy/search/values.yaml", "milvus: {cluster: {enabled: false}}\n"), (path, text)]);
         assert!(one.lock.is_some());
         let text = |fact: Option<&std::sync::Arc<str>>| fact.map(ToString::to_string);
         (one.identity.form, one.applier, text(one.name.known()), text(one.namespace.known()))

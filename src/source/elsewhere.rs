@@ -19,7 +19,7 @@ const ANSIBLE_MODULES: [&str; 3] = ["kubernetes.core.helm", "community.kubernete
 
 /// Tells of the first release of Milvus in a file of a form that is not read.
 #[must_use]
-pub fn read(file: &SourceFile, _: &Context<'_>) -> Reading {
+pub(super) fn read(file: &SourceFile, _: &Context<'_>) -> Reading {
     let found = if is_terraform(file) {
         terraform(file).map(|place| ("a `helm_release` of Terraform", place))
     } else if file.is_yaml() {
@@ -115,14 +115,11 @@ fn is_about_milvus(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::memory::MemoryTree;
+    use crate::source::fixture::read_with;
 
     /// Lines of the gaps.
     fn told(path: &str, text: &str) -> Vec<u32> {
-        let tree = MemoryTree::new([(path, text)]);
-        let files = tree.candidates();
-        let context = Context::new(&tree, &files);
-        files.iter().flat_map(|file| read(file, &context).gaps).map(|gap| gap.place.unwrap().start.line).collect()
+        read_with(read, &[(path, text)]).gaps.into_iter().map(|gap| gap.place.unwrap().start.line).collect()
     }
 
     #[test]

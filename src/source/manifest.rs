@@ -243,8 +243,7 @@ fn message_queue(object: &Object<'_>) -> Option<Arc<str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::memory::MemoryTree;
-    use crate::source::read_tree;
+    use crate::source::fixture::read_texts;
 
     fn deployment(instance: &str, component: &str, image: &str) -> String {
         format!(
@@ -259,9 +258,7 @@ mod tests {
     }
 
     fn read_all(files: &[(&str, &str)]) -> Vec<Declaration> {
-        let tree = MemoryTree::new(files.iter().copied());
-        let files = tree.candidates();
-        read_tree(&tree, &files).declarations
+        read_texts(files).declarations
     }
 
     #[test]

@@ -112,13 +112,11 @@ fn add(declaration: &mut Declaration, place: Option<Place>, reason: Arc<str>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::memory::MemoryTree;
-    use crate::source::read_tree;
+    use crate::source::fixture::read_texts;
 
     /// `tag LINE` and `chart LINE` of what nothing sets.
     fn open(path: &str, text: &str) -> Vec<String> {
-        let tree = MemoryTree::new([(path, text), ("milvus.tpl.yaml", "image: {all: {tag: $TAG}}\n")]);
-        let declarations = read_tree(&tree, &tree.candidates()).declarations;
+        let declarations = read_texts(&[(path, text), ("milvus.tpl.yaml", "image: {all: {tag: $TAG}}\n")]).declarations;
         let flags = declarations.iter().filter(|d| *d.path == *path).flat_map(|d| &d.flags);
         let open = flags.filter_map(|flag| match flag.kind {
             FlagKind::OpenTag => Some(format!("tag {}", flag.place.start.line)),

@@ -56,13 +56,10 @@ fn is_template(file: &SourceFile, context: &Context<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::memory::MemoryTree;
+    use crate::source::fixture::read_with;
 
     fn gaps(files: &[(&str, &str)]) -> Vec<NotChecked> {
-        let tree = MemoryTree::new(files.iter().copied());
-        let files = tree.candidates();
-        let context = Context::new(&tree, &files);
-        files.iter().flat_map(|file| read(file, &context).gaps).collect()
+        read_with(read, files).gaps
     }
 
     #[test]

@@ -105,6 +105,7 @@ pub(super) fn leave_out_claimed(reading: &mut Reading) {
 mod tests {
     use super::*;
     use crate::model::value::Value;
+    use crate::source::fixture::read_texts;
     use crate::source::memory::MemoryTree;
     use crate::source::nested::{Said, said};
     use crate::source::read_tree;
@@ -112,9 +113,7 @@ mod tests {
     const VALUES: &str = "image: {all: {repository: milvusdb/milvus, tag: v2.5.10}}\ncluster: {enabled: true}\n";
 
     fn read_all(files: &[(&str, &str)]) -> Vec<Declaration> {
-        let tree = MemoryTree::new(files.iter().copied());
-        let files = tree.candidates();
-        read_tree(&tree, &files).declarations
+        read_texts(files).declarations
     }
 
     #[test]

@@ -1,35 +1,10 @@
-use crate::model::declaration::{Applier, Declaration, FlagKind, Layer, Lineage, NotCheckedKind, SetKind};
+use crate::model::declaration::{Applier, FlagKind, Layer, Lineage, NotCheckedKind, SetKind};
 use crate::model::value::{Lookup, Value};
-use crate::source::memory::MemoryTree;
-use crate::source::{Reading, read_tree};
-
-fn read(files: &[(&str, &str)]) -> Reading {
-    let tree = MemoryTree::new(files.iter().copied());
-    read_tree(&tree, &tree.candidates())
-}
-
-fn only(files: &[(&str, &str)]) -> Declaration {
-    let mut reading = read(files);
-    assert_eq!(reading.declarations.len(), 1, "{:#?}", reading.declarations);
-    reading.declarations.remove(0)
-}
-
-fn version(declaration: &Declaration) -> String {
-    declaration.chart.version.known().map(ToString::to_string).unwrap_or_default()
-}
+use crate::source::Reading;
+use crate::source::fixture::{only, read_texts as read, said_at as said, version};
 
 fn names(reading: &Reading) -> Vec<(String, String)> {
     reading.declarations.iter().map(|d| (d.identity.name.as_deref().unwrap_or("?").to_owned(), version(d))).collect()
-}
-
-fn said(declaration: &Declaration, path: &str) -> Option<(Value, String)> {
-    declaration.layers.iter().rev().find_map(|layer| match layer {
-        Layer::Table { values, .. } => {
-            let entry = values.lookup(path).found()?;
-            Some((entry.node.value.clone(), entry.node.origin.place().map(ToString::to_string).unwrap_or_default()))
-        }
-        _ => None,
-    })
 }
 
 const APPLICATION: &str = "apiVersion: argoproj.io/v1alpha1

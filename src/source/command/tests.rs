@@ -4,19 +4,11 @@ use crate::model::declaration::{Applier, Declaration, EvidenceKind, FlagKind, La
 use crate::model::place::Fact;
 use crate::model::value::Lookup;
 use crate::model::version::VersionSpec;
-use crate::source::context::Context;
-use crate::source::memory::MemoryTree;
+use crate::source::fixture::read_with;
 use crate::source::{Reading, command};
 
 pub(super) fn read_all(files: &[(&str, &str)]) -> Reading {
-    let tree = MemoryTree::new(files.iter().copied());
-    let files = tree.candidates();
-    let context = Context::new(&tree, &files);
-    let mut all = Reading::default();
-    for file in &files {
-        all.extend(command::read(file, &context));
-    }
-    all
+    read_with(command::read, files)
 }
 
 fn script(text: &str) -> Vec<Declaration> {

@@ -3,34 +3,7 @@
 use crate::model::declaration::{Applier, Declaration, FlagKind, Layer, Lineage, NotCheckedKind, ValuesStrategy};
 use crate::model::place::Fact;
 use crate::model::value::Value;
-use crate::source::memory::MemoryTree;
-use crate::source::{Reading, read_tree};
-
-fn read(files: &[(&str, &str)]) -> Reading {
-    let tree = MemoryTree::new(files.iter().copied());
-    read_tree(&tree, &tree.candidates())
-}
-
-fn only(files: &[(&str, &str)]) -> Declaration {
-    let mut reading = read(files);
-    assert_eq!(reading.declarations.len(), 1, "{:#?}", reading.declarations);
-    reading.declarations.remove(0)
-}
-
-fn version(declaration: &Declaration) -> String {
-    declaration.chart.version.known().map(ToString::to_string).unwrap_or_default()
-}
-
-/// What the layers say at a path, the last table that speaks.
-fn said(declaration: &Declaration, path: &str) -> Option<(Value, String)> {
-    declaration.layers.iter().rev().find_map(|layer| match layer {
-        Layer::Table { values, .. } => {
-            let entry = values.lookup(path).found()?;
-            Some((entry.node.value.clone(), entry.node.origin.place().map(ToString::to_string).unwrap_or_default()))
-        }
-        _ => None,
-    })
-}
+use crate::source::fixture::{only, read_texts as read, said_at as said, version};
 
 fn flags(declaration: &Declaration) -> Vec<(FlagKind, Option<String>)> {
     declaration.flags.iter().map(|flag| (flag.kind, flag.value.as_deref().map(str::to_owned))).collect()

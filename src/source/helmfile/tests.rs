@@ -2,17 +2,10 @@ use super::*;
 use crate::model::declaration::{Applier, FlagKind, Form, Layer, Lineage, ValuesStrategy};
 use crate::model::value::Value;
 use crate::model::version::VersionSpec;
-use crate::source::memory::MemoryTree;
+use crate::source::fixture::read_texts as reading;
 use crate::source::nested::{Said, said};
-use crate::source::read_tree;
 
 const REPOSITORIES: &str = "repositories:\n- {name: zilliz, url: 'https://zilliztech.github.io/milvus-helm/'}\n";
-
-fn reading(files: &[(&str, &str)]) -> Reading {
-    let tree = MemoryTree::new(files.iter().copied());
-    let files = tree.candidates();
-    read_tree(&tree, &files)
-}
 
 fn all(files: &[(&str, &str)]) -> Vec<Declaration> {
     reading(files).declarations

@@ -128,8 +128,7 @@ fn chart_folder(name: &Item, kustomization: &Kustomization, context: &Context<'_
 mod tests {
     use super::*;
     use crate::model::declaration::Lineage;
-    use crate::source::memory::MemoryTree;
-    use crate::source::read_tree;
+    use crate::source::fixture::read_texts;
 
     const BASE: &str = "namespace: db
 helmCharts:
@@ -145,8 +144,7 @@ helmCharts:
 ";
 
     fn read(files: &[(&str, &str)]) -> Vec<Declaration> {
-        let tree = MemoryTree::new(files.iter().copied());
-        read_tree(&tree, &tree.candidates()).declarations
+        read_texts(files).declarations
     }
 
     fn layers(declaration: &Declaration) -> Vec<String> {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::model::version::VersionSpec;
+use crate::source::fixture::read_with;
 use crate::source::memory::MemoryTree;
 
 const ZILLIZ: &str = "https://zilliztech.github.io/milvus-helm/";
@@ -11,10 +12,7 @@ fn chart(rest: &str) -> String {
 }
 
 fn read_all(files: &[(&str, &str)]) -> Vec<Declaration> {
-    let tree = MemoryTree::new(files.iter().copied());
-    let files = tree.candidates();
-    let context = Context::new(&tree, &files);
-    files.iter().flat_map(|file| read(file, &context).declarations).collect()
+    read_with(read, files).declarations
 }
 
 fn says(declaration: &Declaration, path: &str) -> Said {
