@@ -85,7 +85,8 @@ pub async fn serve<J: Judge>(
     let handle = Handle::new();
     let acceptor = RustlsAcceptor::new(config.clone()).handshake_timeout(Duration::from_secs(5));
     let reviews = bind(listen.reviews).context("the port of reviews")?;
-    tracing::info!(reviews = %reviews.local_addr()?, side = %side_handle.listening().await.map_or_else(String::new, |address| address.to_string()), "listening");
+    let side_address = side_handle.listening().await.map_or_else(String::new, |address| address.to_string());
+    tracing::info!(reviews = %reviews.local_addr()?, side = %side_address, "listening");
     let mut server = axum_server::from_tcp(reviews)?.acceptor(acceptor).handle(handle.clone());
     limits(server.http_builder());
     let server = tokio::spawn(server.serve(router.into_make_service()));

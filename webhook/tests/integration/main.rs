@@ -13,3 +13,4 @@
 mod chart;
 mod fuzz;
 mod judged;
+mod serving;
