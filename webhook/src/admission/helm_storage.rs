@@ -10,7 +10,8 @@ use jiff::Timestamp;
 use milvus_guard::model::catalogue::Catalogue;
 use milvus_guard::model::declaration::{Declaration, EvidenceKind};
 use milvus_guard::model::finding::{Finding, Severity};
-use milvus_guard::model::release::Release;
+use milvus_guard::model::place::Fact;
+use milvus_guard::model::release::{QueueKind, Release};
 use serde_json::Value;
 
 use self::before::{Earlier, states_before};
@@ -64,12 +65,13 @@ pub(super) async fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> An
         Err(error) => return undecodable(guard, &named, namespace, request, &error),
     };
     let earlier = earlier(guard, &named, namespace, &stored).await;
-    let found = milvus::find(&stored, earlier.revisions.first(), Catalogue::embedded());
+    let found = milvus::find(&stored, earlier.revisions.first().map(|(release, _)| release), Catalogue::embedded());
     if found.is_empty() {
         return gone(guard, &named, namespace, request);
     }
     let mut all = Vec::new();
     for one in &found {
+        all.extend(manifest_differs(one, &stored.manifest).map(|difference| Point::new("MV902", Severity::Warning, difference, "")));
         all.extend(judge_one(guard, &named, namespace, one, &earlier).await);
     }
     finish(guard, &named, namespace, request, all)
@@ -144,14 +146,11 @@ fn told(found: &[Finding], one: &StoredMilvus) -> Vec<Point> {
         let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
         point.message = format!("{} Nil: {}{rest}.", point.message, shown.join(", "));
     }
-    if let Some(difference) = manifest_differs(one) {
-        all.push(Point::new("MV902", Severity::Warning, difference, ""));
-    }
     all
 }
 
 /// What the rendered objects say otherwise than the values: a post-renderer, or a chart of somebody's own.
-fn manifest_differs(one: &StoredMilvus) -> Option<String> {
+fn manifest_differs(one: &StoredMilvus, manifest: &str) -> Option<String> {
     let rendered: Vec<&str> = one.parts.iter().map(|part| &*part.component).collect();
     let release = Release::resolve(Arc::new(one.declaration.clone()), None, &Default::default(), Catalogue::embedded());
     let missing: Vec<&str> = release
@@ -162,6 +161,12 @@ fn manifest_differs(one: &StoredMilvus) -> Option<String> {
         .filter(|name| !rendered.contains(name))
         .collect();
     let unexpected: Vec<&&str> = rendered.iter().filter(|name| release.component(name).is_none()).collect();
+    let queue = one.parts.first().and_then(|part| milvus::message_queue(manifest, part));
+    if let (Some(rendered), Fact::Known(said, _)) = (queue, &release.queue)
+        && !same_queue(&rendered, said.kind)
+    {
+        return Some(format!("The rendered configuration says message queue {rendered}, and the values say {}.", word(said.kind)));
+    }
     (!missing.is_empty() || !unexpected.is_empty()).then(|| {
         format!(
             "The rendered objects do not fit the values: {} should be there, {} should not; the rendered objects are what will run.",
@@ -169,6 +174,23 @@ fn manifest_differs(one: &StoredMilvus) -> Option<String> {
             list(&unexpected)
         )
     })
+}
+
+/// A queue's name in Milvus's configuration.
+fn word(kind: QueueKind) -> &'static str {
+    match kind {
+        QueueKind::Pulsar => "pulsar",
+        QueueKind::Kafka => "kafka",
+        QueueKind::Rocksmq => "rocksmq",
+        QueueKind::Natsmq => "natsmq",
+        QueueKind::Woodpecker => "woodpecker",
+    }
+}
+
+/// What chart 5 looks up in the cluster, RocksMQ or Woodpecker, is not told by values.
+fn same_queue(rendered: &str, said: QueueKind) -> bool {
+    let embedded = |name: &str| matches!(name, "rocksmq" | "woodpecker");
+    rendered == word(said) || (embedded(rendered) && embedded(word(said)))
 }
 
 fn list<T: std::fmt::Display>(names: &[T]) -> String {

@@ -11,8 +11,7 @@ use milvus_guard::model::place::{Fact, Origin, Place};
 use milvus_guard::model::value::Node;
 use milvus_guard::model::version::{ChartVersion, VersionSpec};
 
-pub use self::rendered::Part;
-use self::rendered::Rendering;
+pub use self::rendered::{Part, Rendering, message_queue, renderings};
 use super::release::StoredRelease;
 
 /// The keys named when `--reuse-values` leaves some nil.
@@ -27,8 +26,6 @@ pub struct StoredMilvus {
     pub label: Arc<str>,
     /// What the release says about it.
     pub declaration: Declaration,
-    /// What its rendered objects say, read as the linter reads them.
-    pub manifest: Option<Declaration>,
     /// Its Deployments.
     pub parts: Vec<Part>,
     /// The chart whose default values were kept by `--reuse-values`.
@@ -41,7 +38,13 @@ pub struct StoredMilvus {
 /// know the charts.
 #[must_use]
 pub fn find(release: &StoredRelease, earlier: Option<&StoredRelease>, catalogue: &Catalogue) -> Vec<StoredMilvus> {
-    rendered::find(&release.manifest).into_iter().map(|rendering| declare(release, rendering, earlier, catalogue)).collect()
+    declare_all(release, renderings(&release.manifest), earlier, catalogue)
+}
+
+/// The same, where the rendered objects were looked through already.
+#[must_use]
+pub fn declare_all(release: &StoredRelease, renderings: Vec<Rendering>, earlier: Option<&StoredRelease>, catalogue: &Catalogue) -> Vec<StoredMilvus> {
+    renderings.into_iter().map(|rendering| declare(release, rendering, earlier, catalogue)).collect()
 }
 
 fn declare(release: &StoredRelease, rendering: Rendering, earlier: Option<&StoredRelease>, catalogue: &Catalogue) -> StoredMilvus {
@@ -79,7 +82,7 @@ fn declare(release: &StoredRelease, rendering: Rendering, earlier: Option<&Store
     }
     let mut nil_keys = read.nil_keys;
     nil_keys.truncate(MAX_NIL_KEYS);
-    StoredMilvus { key, label: rendering.label, declaration, manifest: rendering.declaration, parts: rendering.parts, reused_from: read.reused_from, nil_keys }
+    StoredMilvus { key, label: rendering.label, declaration, parts: rendering.parts, reused_from: read.reused_from, nil_keys }
 }
 
 /// What Helm does, by the status that it stores before it begins.

@@ -3,15 +3,15 @@
 use milvus_guard::model::catalogue::Catalogue;
 use milvus_guard::model::declaration::Declaration;
 
-use super::super::milvus::{self, Part, StoredMilvus, image_layers};
+use super::super::milvus::{self, Part, Rendering, StoredMilvus, image_layers};
 use super::super::release::StoredRelease;
 use crate::cluster::running::Serving;
 
 /// What is known of the time before a release.
 #[derive(Debug)]
 pub(super) struct Earlier {
-    /// Earlier revisions, newest first; the last one read put in place what runs, if `running` says so.
-    pub(super) revisions: Vec<StoredRelease>,
+    /// Earlier revisions with what they render, newest first; the last one read put in place what runs, if `running` says so.
+    pub(super) revisions: Vec<(StoredRelease, Vec<Rendering>)>,
     /// What runs.
     pub(super) serving: Vec<Serving>,
     /// Index of the revision that put in place what runs.
@@ -23,14 +23,15 @@ pub(super) struct Earlier {
 impl Earlier {
     /// Adds the next older revision; true when none further is needed.
     pub(super) fn add(&mut self, release: StoredRelease) -> bool {
+        let renderings = milvus::renderings(&release.manifest);
         let is_it = if self.serving.iter().any(|serving| serving.pods > 0) {
-            let parts: Vec<Part> = milvus::find(&release, None, Catalogue::embedded()).into_iter().flat_map(|one| one.parts).collect();
-            self.serving.iter().filter(|serving| serving.pods > 0).all(|serving| parts.iter().any(|part| put_in_place(part, serving)))
+            let put = |serving: &Serving| renderings.iter().flat_map(|rendering| &rendering.parts).any(|part| put_in_place(part, serving));
+            self.serving.iter().filter(|serving| serving.pods > 0).all(put)
         } else {
             // Nothing runs: the last revision that was completed speaks.
             &*release.status == "deployed"
         };
-        self.revisions.push(release);
+        self.revisions.push((release, renderings));
         if is_it {
             self.running = Some(self.revisions.len() - 1);
         }
@@ -46,15 +47,19 @@ fn put_in_place(part: &Part, serving: &Serving) -> bool {
 
 /// The states before one Milvus. Revisions that were only held are left out where the change goes back to what runs: they never ran.
 pub(super) fn states_before(after: &StoredMilvus, earlier: &Earlier) -> Vec<Declaration> {
-    let of = |release: &StoredRelease, older: Option<&StoredRelease>| counterpart(after, milvus::find(release, older, Catalogue::embedded()));
+    let of = |at: usize| {
+        let (release, renderings) = earlier.revisions.get(at)?;
+        let older = earlier.revisions.get(at + 1).map(|(release, _)| release);
+        counterpart(after, milvus::declare_all(release, renderings.clone(), older, Catalogue::embedded()))
+    };
     let serving: Vec<&Serving> = earlier.serving.iter().filter(|serving| serving.label == after.label && serving.pods > 0).collect();
     let mut states = Vec::new();
     let goes_back = !serving.is_empty()
         && serving.iter().all(|serving| after.parts.iter().any(|part| *part.deployment == *serving.deployment && part.image.as_deref() == serving.image()));
-    for (at, release) in earlier.revisions.iter().enumerate() {
+    for at in 0..earlier.revisions.len() {
         let is_running = earlier.running == Some(at);
         let is_oldest = at + 1 == earlier.revisions.len();
-        let Some(state) = of(release, earlier.revisions.get(at + 1)) else { continue };
+        let Some(state) = of(at) else { continue };
         if is_running || (is_oldest && earlier.running.is_none()) {
             states.extend(as_running(&state, &serving));
         }

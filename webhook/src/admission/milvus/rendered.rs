@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use milvus_guard::document::yaml::{Limits, Node, parse_stream};
-use milvus_guard::model::declaration::Declaration;
 use milvus_guard::source::memory::MemoryTree;
 use milvus_guard::source::{Context, SourceFile, manifest};
 
@@ -24,8 +23,8 @@ pub struct Part {
 }
 
 /// A Milvus among rendered objects.
-#[derive(Debug)]
-pub(super) struct Rendering {
+#[derive(Debug, Clone)]
+pub struct Rendering {
     /// The chart's name in `helm.sh/chart`: `milvus`, or an alias.
     pub(super) chart_name: Arc<str>,
     /// The chart's version there.
@@ -33,11 +32,9 @@ pub(super) struct Rendering {
     /// `app.kubernetes.io/name`.
     pub(super) label: Arc<str>,
     /// Its Deployments.
-    pub(super) parts: Vec<Part>,
+    pub parts: Vec<Part>,
     /// The image that all of them run, if it is one.
     pub(super) common_image: Option<Arc<str>>,
-    /// What the linter's reader makes of the objects.
-    pub(super) declaration: Option<Declaration>,
 }
 
 struct Object<'m> {
@@ -59,23 +56,38 @@ impl Object<'_> {
 }
 
 /// Finds every Milvus in a manifest. Two of them in one release differ in their name label.
-pub(super) fn find(manifest: &str) -> Vec<Rendering> {
-    let mut found: Vec<(Rendering, String)> = Vec::new();
-    let mut others = String::new();
-    for text in documents(manifest) {
-        let kind = kind(text);
-        if kind == Some("ConfigMap") && text.contains("default.yaml") {
-            others.push_str("---\n");
-            others.push_str(text);
-        }
-        if kind != Some("Deployment") || !text.contains("helm.sh/chart") {
-            continue;
-        }
+#[must_use]
+pub fn renderings(manifest: &str) -> Vec<Rendering> {
+    let mut found: Vec<Rendering> = Vec::new();
+    for text in documents(manifest).filter(|text| is_deployment(text)) {
         if let Some((object, part)) = object(text).and_then(|object| part(&object).map(|part| (object, part))) {
             add(&mut found, &object, part);
         }
     }
-    found.into_iter().map(|(rendering, objects)| finish(rendering, &objects, &others)).collect()
+    for rendering in &mut found {
+        let first = rendering.parts.first().and_then(|part| part.image.clone());
+        rendering.common_image = first.filter(|image| rendering.parts.iter().all(|part| part.image.as_ref() == Some(image)));
+    }
+    found
+}
+
+/// The message queue that the rendered configuration of a Deployment's release names, as the linter reads it.
+#[must_use]
+pub fn message_queue(manifest: &str, part: &Part) -> Option<Arc<str>> {
+    let is_its = |text: &&str| is_deployment(text) && text.contains(&*part.deployment);
+    let mut text = documents(manifest).find(is_its)?.to_owned();
+    for map in documents(manifest).filter(|text| kind(text) == Some("ConfigMap") && text.contains("default.yaml")) {
+        text.push_str("\n---\n");
+        text.push_str(map);
+    }
+    let tree = MemoryTree::new([("manifest.yaml", text.as_str())]);
+    let files = [SourceFile::new("manifest.yaml".into(), text.as_str().into())];
+    let declaration = manifest::read(files.first()?, &Context::new(&tree, &files)).declarations.into_iter().next()?;
+    declaration.rendered?.message_queue
+}
+
+fn is_deployment(text: &str) -> bool {
+    kind(text) == Some("Deployment") && text.contains("helm.sh/chart")
 }
 
 /// The documents of a stream as Helm writes it.
@@ -112,22 +124,13 @@ fn mounts_milvus(object: &Object<'_>) -> bool {
     object.text.contains("/milvus/configs/")
 }
 
-fn add(found: &mut Vec<(Rendering, String)>, object: &Object<'_>, part: Part) {
+fn add(found: &mut Vec<Rendering>, object: &Object<'_>, part: Part) {
     let (Some(chart), label) = (object.label("helm.sh/chart"), object.label("app.kubernetes.io/name").unwrap_or("milvus")) else { return };
     let (name, version) = split_chart(chart);
-    let at = found.iter().position(|(rendering, _)| *rendering.label == *label && *rendering.chart_name == *name);
-    let at = at.unwrap_or_else(|| {
-        let rendering =
-            Rendering { chart_name: name.into(), chart_version: version.into(), label: label.into(), parts: Vec::new(), common_image: None, declaration: None };
-        found.push((rendering, String::new()));
-        found.len() - 1
-    });
-    if let Some((rendering, objects)) = found.get_mut(at)
-        && rendering.parts.len() < MAX_OBJECTS
-    {
-        rendering.parts.push(part);
-        objects.push_str("---\n");
-        objects.push_str(object.text);
+    match found.iter_mut().find(|rendering| *rendering.label == *label && *rendering.chart_name == *name) {
+        Some(rendering) if rendering.parts.len() < MAX_OBJECTS => rendering.parts.push(part),
+        Some(_) => {}
+        None => found.push(Rendering { chart_name: name.into(), chart_version: version.into(), label: label.into(), parts: vec![part], common_image: None }),
     }
 }
 
@@ -138,15 +141,4 @@ fn split_chart(label: &str) -> (&str, &str) {
         Some((name, version)) => (name, version.split('_').next().unwrap_or(version)),
         None => (label, ""),
     }
-}
-
-fn finish(mut rendering: Rendering, objects: &str, others: &str) -> Rendering {
-    let first = rendering.parts.first().and_then(|part| part.image.clone());
-    rendering.common_image = first.filter(|image| rendering.parts.iter().all(|part| part.image.as_ref() == Some(image)));
-    let text = format!("{objects}{others}");
-    let tree = MemoryTree::new([("manifest.yaml", text.as_str())]);
-    let files = [SourceFile::new("manifest.yaml".into(), text.as_str().into())];
-    let context = Context::new(&tree, &files);
-    rendering.declaration = files.first().and_then(|file| manifest::read(file, &context).declarations.into_iter().next());
-    rendering
 }

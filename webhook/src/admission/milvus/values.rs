@@ -139,7 +139,7 @@ fn candidates<'c>(carried: &'c Node, catalogue: &'c Catalogue) -> impl Iterator<
 
 /// The Milvus chart that a revision was rendered from, as the chart of this name.
 fn version_before(earlier: &StoredRelease, chart_name: &str) -> Option<ChartVersion> {
-    rendered::find(&earlier.manifest).into_iter().find(|rendering| *rendering.chart_name == *chart_name)?.chart_version.parse().ok()
+    rendered::renderings(&earlier.manifest).into_iter().find(|rendering| *rendering.chart_name == *chart_name)?.chart_version.parse().ok()
 }
 
 /// Whether every default value of a chart stands in what a release carries, or is overridden by the user. Null and empty defaults may be left out, as Helm does.
