@@ -40,17 +40,24 @@ webhooks:
   matchConditions:
   - {name: not-a-system-user, expression: \"!['system:kube-', 'system:serviceaccount:kube-system:'].exists(p, request.userInfo.username.startsWith(p))\"}
   rules: [{apiGroups: [apps], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [deployments, deployments/scale, statefulsets]}]
+- name: gitops.guard.milvus-guard.dev
+  admissionReviewVersions: [v1]
+  sideEffects: NoneOnDryRun
+  failurePolicy: Fail
+  timeoutSeconds: 10
+  clientConfig: {service: {name: milvus-guard, namespace: milvus-guard, path: /gates/gitops}}
+  rules: [{apiGroups: [helm.toolkit.fluxcd.io], apiVersions: ['*'], operations: [CREATE, UPDATE], resources: [helmreleases]}]
 ";
 
 /// A sandbox with the gates before it.
-struct Guarded {
-    sandbox: Sandbox,
+pub(crate) struct Guarded {
+    pub(crate) sandbox: Sandbox,
     _guard: Guard,
     _registered: Registered,
 }
 
 impl Guarded {
-    async fn new(name: &str) -> Option<Self> {
+    pub(crate) async fn new(name: &str) -> Option<Self> {
         let sandbox = Sandbox::new(name).await?;
         let user = sandbox.plane.admin().await;
         let guard = Guard::start(sandbox.plane, &user, &sandbox.namespace, &[]).await;
@@ -67,7 +74,7 @@ impl Guarded {
         self.sandbox.helm(helm, arguments).run().await
     }
 
-    async fn installed(&self, helm: Program, release: &str, version: &str, more: &[&str]) {
+    pub(crate) async fn installed(&self, helm: Program, release: &str, version: &str, more: &[&str]) {
         let ended = self.helm(helm, "install", release, version, more).await;
         assert!(ended.status.success(), "{ended}");
         self.sandbox.wait_until_rolled_out().await;
@@ -228,7 +235,7 @@ async fn kubectl_is_held_for_an_image_and_not_for_a_restart() {
 }
 
 /// The definitions of our own objects, as the chart brings them.
-async fn define_own_objects(sandbox: &Sandbox) {
+pub(crate) async fn define_own_objects(sandbox: &Sandbox) {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../webhook/src/api");
     let admin = sandbox.plane.admin().await;
     for file in ["guardedupgrades.yaml", "upgradereceipts.yaml"] {

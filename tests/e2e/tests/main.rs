@@ -13,6 +13,7 @@
 
 mod chart_renders_as_the_real_one;
 mod chart_upgrades_as_the_real_one;
+mod flux;
 mod gates;
 mod harness;
 mod webhook_runs;
