@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use milvus_guard_webhook::admission::Gate;
+use milvus_guard_webhook::cluster::Kind;
 use milvus_guard_webhook::server::registration::entries;
 use serde::Deserialize as _;
 use serde_json::Value;
@@ -145,6 +146,27 @@ fn all_arguments_are_taken_by_the_program() {
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(error.contains("no way to the API server"), "{given:?}: {error}");
     }
+}
+
+#[test]
+fn the_replicas_may_watch_what_they_cache_and_nothing_more() {
+    let Some([three, _]) = helms("the chart's rights") else { return };
+    let role = &render(&three, &[])["ClusterRole/g-milvus-guard"]["rules"];
+    let mut granted = Vec::new();
+    for rule in role.as_array().unwrap().iter().filter(|rule| rule["verbs"].as_array().unwrap().contains(&Value::from("watch"))) {
+        for resource in rule["resources"].as_array().unwrap() {
+            granted.push(format!("{}/{}", rule["apiGroups"][0].as_str().unwrap(), resource.as_str().unwrap()));
+        }
+    }
+    let cached = Kind::ALL.map(|kind| {
+        let (version, name) = kind.api();
+        let plural = if name.ends_with('y') { format!("{}ies", &name[..name.len() - 1]) } else { format!("{name}s") };
+        format!("{}/{}", version.rsplit_once('/').map_or("", |(group, _)| group), plural.to_lowercase())
+    });
+    granted.sort_unstable();
+    let mut cached = cached.to_vec();
+    cached.sort_unstable();
+    assert_eq!(granted, cached);
 }
 
 #[test]
