@@ -110,6 +110,9 @@ impl Edited<'_> {
             .iter()
             .map(|file| self.texts.get(&file.path).map_or_else(|| file.clone(), |text| SourceFile::new(Arc::clone(&file.path), Arc::clone(text))))
             .collect();
-        source::read_tree(self, &files).declarations.into_iter().find(|after| after.identity == before.identity && after.operation == before.operation)
+        source::read_tree(self, &files)
+            .declarations
+            .into_iter()
+            .find(|after| after.identity == before.identity && after.operation == before.operation && after.path == before.path)
     }
 }

@@ -25,7 +25,8 @@ pub(crate) fn user_values(facts: &Facts<'_>, paths: &Paths) -> Vec<Hit> {
     let mut hits = Vec::new();
     for pattern in &paths.paths {
         each_match(&after.user, pattern, &mut |path, entry| {
-            if hits.len() >= MAX_HITS {
+            // Null takes a value away, it sets none.
+            if hits.len() >= MAX_HITS || entry.node.value == Value::Null {
                 return;
             }
             let place = entry.node.origin.place().or_else(|| entry.key.place());

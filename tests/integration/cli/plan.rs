@@ -258,6 +258,44 @@ fn a_command_is_edited_by_its_flags() {
 }
 
 #[test]
+fn another_file_with_a_release_of_the_same_name_does_not_confuse_the_edit() {
+    let sandbox = Sandbox::new();
+    sandbox.git("", &["init", "-q"]);
+    sandbox.write("a.yaml", helm_release("4.2.20")).write("b.yaml", helm_release("4.2.58"));
+    let hops = diffs(&sandbox.run(&["plan", "--to", "2.6.20", "--for", "b.yaml", "--format", "json"]));
+    assert!(hops.len() == 1 && hops[0].contains("+++ b/b.yaml") && hops[0].contains("+      version: 5.0.19"), "{hops:?}");
+}
+
+#[test]
+fn warnings_of_the_release_s_own_become_steps_and_only_what_no_step_mends_is_refused() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "prod.yaml",
+        "cluster: {enabled: true}\nqueryNod: {replicas: 3}\nkafka: {enabled: true, image: {repository: bitnami/kafka}}\npulsar: {enabled: false}\nqueryCoordinator:\n  nodeSelector: {pool: vectors}\n  resources: {limits: {memory: 4Gi}}\n",
+    );
+    let outcome = sandbox.run(&["plan", "--from", "2.3.11", "--to", "2.6.20", "--values", "prod.yaml", "--format", "json"]);
+    assert_eq!(outcome.code, 0, "{}", outcome.shown());
+    let plan = outcome.json();
+    let actions = plan["hops"][0]["actions"].as_array().unwrap();
+    let prepare: Vec<&str> = actions.iter().filter(|action| action["kind"] == "prepare").map(|action| action["text"].as_str().unwrap()).collect();
+    insta::assert_snapshot!(prepare.join("\n"), @r#"
+    Settings of the separate coordinators have no effect once only the mix coordinator runs. The values of this hop move them: `queryCoordinator.nodeSelector` to `mixCoordinator.nodeSelector` ({"pool":"vectors"}).
+    Decide what the mix coordinator gets, and write it into the values of this hop: `mixCoordinator.resources` (`queryCoordinator.resources` was {"limits":{"memory":"4Gi"}}). It does the work of all four, so give it at least the sum of their resources; the settings in the former place have no effect any more and are taken away.
+    By hand, with this hop or before it (it is so today already): `queryNod` has no effect: no version of the chart reads it. Remove `queryNod`, or write it where the chart reads it. `milvus-lint values` prints what is in force. [MV602]
+    "#);
+    let values = &actions.iter().find(|action| action["kind"] == "helm-upgrade").unwrap()["values"];
+    assert_eq!(values["mixCoordinator.nodeSelector"], serde_json::json!({"pool": "vectors"}));
+    assert_eq!(
+        (values.get("queryCoordinator.nodeSelector"), &values["kafka.image.repository"]),
+        (Some(&serde_json::Value::Null), &"bitnamilegacy/kafka".into())
+    );
+
+    sandbox.write("mysql.yaml", "cluster: {enabled: true}\nexternalMysql: {enabled: true}\n");
+    let outcome = sandbox.run(&["plan", "--from", "2.2.9", "--to", "2.5", "--values", "mysql.yaml", "--format", "json"]);
+    insta::assert_snapshot!(outcome.json()["refused"]["reason"].as_str().unwrap(), @"The hop from Milvus 2.2.9 to 2.2.16 on chart 4.0.34 cannot be made: MySQL is set up for the metadata, which Milvus from 2.2.15 or 2.3.2 on and charts from 4.1.8 on do not use. Stay on a chart below 4.1.8 with Milvus 2.3.1 or earlier, or copy the data into a release with etcd.");
+}
+
+#[test]
 fn what_no_edit_reaches_is_left_to_the_hand() {
     let sandbox = Sandbox::new();
     sandbox.git("", &["init", "-q"]);
