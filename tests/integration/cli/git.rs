@@ -187,3 +187,24 @@ fn links_lead_to_what_they_led_to_before() {
     let outcome = sandbox.run_in("repo", &["check", "--base", "HEAD", "--format", "json"], b"");
     assert!(outcome.json()["findings"].as_array().unwrap().iter().any(|finding| finding["rule"] == "MV205"), "{}", outcome.shown());
 }
+
+#[test]
+fn what_moves_is_compared_with_what_it_was() {
+    let chart = |version: &str| {
+        format!(
+            "apiVersion: v2\nname: search\nversion: 1.0.0\ndependencies:\n- {{name: milvus, version: {version}, repository: https://zilliztech.github.io/milvus-helm/}}\n"
+        )
+    };
+    let sandbox = repository(&[("charts/search/Chart.yaml", &chart("4.1.24")), ("clusters/dev/milvus.yaml", &helm_release("4.1.24"))]);
+    sandbox.git("repo", &["mv", "charts/search", "vectors"]);
+    sandbox.write("repo/vectors/Chart.yaml", chart("5.0.19"));
+    let moved = sandbox.run_in("repo", &["check", "--base", "HEAD", "--format", "json"], b"");
+    assert!(moved.json()["findings"].as_array().unwrap().iter().any(|finding| finding["rule"] == "MV205"), "{}", moved.shown());
+    // Another environment is another release, or not.
+    sandbox.commit("repo", "moved");
+    sandbox.git("repo", &["rm", "-q", "clusters/dev/milvus.yaml"]);
+    sandbox.write("repo/clusters/prod/milvus.yaml", helm_release("5.0.19"));
+    let replaced = sandbox.run_in("repo", &["check", "--base", "HEAD", "--format", "json"], b"");
+    assert!(!replaced.json()["findings"].as_array().unwrap().iter().any(|finding| finding["rule"] == "MV205"), "{}", replaced.shown());
+    assert!(replaced.not_checked()[0].contains("was not compared with the one that was removed in clusters/dev/milvus.yaml"), "{}", replaced.shown());
+}
