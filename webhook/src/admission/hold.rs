@@ -114,6 +114,9 @@ impl Reason {
 pub fn reason(object: &Value, old: Option<&Value>, identity: &Identity<'_>, around: &Surroundings<'_>) -> Option<Reason> {
     let template = object.pointer("/spec/template")?;
     let wanted = image(template, identity.component);
+    if old.is_some_and(|old| is_let_go(old, template)) {
+        return None;
+    }
     if around.own.is_empty() {
         return reason_of_new(identity, wanted, around);
     }
@@ -131,6 +134,12 @@ pub fn reason(object: &Value, old: Option<&Value>, identity: &Identity<'_>, arou
         return Some(Reason::Identity("the message queue"));
     }
     (around.is_open && !around.own.iter().any(|serving| same_template(serving.template(), template)) && serving.pods > 0).then_some(Reason::WhileOpen)
+}
+
+/// Whether this very template was let go already: a pause now would stop a rollout half way, and with the strategy Recreate leave nothing running.
+fn is_let_go(old: &Value, template: &Value) -> bool {
+    let is_paused = old.pointer("/spec/paused").and_then(Value::as_bool).unwrap_or_default();
+    !is_held(old) && !is_paused && old.pointer("/spec/template").is_some_and(|before| same_template(before, template))
 }
 
 /// A Deployment that runs nothing yet.

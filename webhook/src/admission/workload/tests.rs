@@ -115,6 +115,18 @@ fn configuration_replicas_and_restarts_run_outside_an_upgrade_only() {
 }
 
 #[test]
+fn what_the_controller_let_go_is_not_stopped_half_way() {
+    // Unpaused a moment ago: the old ReplicaSet still has the pods.
+    let (before, after) = (recipe("4.2.20"), recipe("4.2.58"));
+    let mut cluster = whole(&before);
+    let released = after.deployment("proxy");
+    cluster.put(replica_set(&released, 2, 0));
+    let mut again = released.clone();
+    again["metadata"]["annotations"]["argocd.argoproj.io/tracking-id"] = json!("x");
+    assert!(ask(&cluster, &again, &released).patch.0.is_empty());
+}
+
+#[test]
 fn a_first_install_runs_and_a_component_new_to_a_running_release_waits() {
     for chart in ["4.1.24", "4.2.58", "5.0.19"] {
         let recipe = recipe(chart);
