@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::clean;
 use super::wire::Region;
+use super::{clean, mask};
 use crate::model::place::{Place, Position};
 
 /// A place of more lines than this is shown by its first line.
@@ -130,10 +130,10 @@ impl Text {
 fn push_line(source: &mut String, line: &str) {
     match line.char_indices().nth(MAX_COLUMN as usize) {
         Some((cut, _)) => {
-            source.push_str(&clean::source_line(line.get(..cut).unwrap_or_default()));
+            source.push_str(&clean::source_line(&mask::line(line.get(..cut).unwrap_or_default())));
             source.push('…');
         }
-        None => source.push_str(&clean::source_line(line)),
+        None => source.push_str(&clean::source_line(&mask::line(line))),
     }
 }
 

@@ -31,7 +31,9 @@ pub(super) struct Image {
 pub(super) fn resolve(declaration: &Declaration, chart: &ChartResolution, chart_is_presumed: bool, values: &Values, catalogue: &Catalogue) -> Image {
     let named_by_itself = declaration.identity.form == Form::Manifest
         || matches!(declaration.operation, Operation::DirectChange | Operation::RollingScript | Operation::MigrateScript);
-    if named_by_itself {
+    // A post-renderer or a kustomization replaces what the chart renders.
+    let is_replaced = declaration.image != Fact::Absent;
+    if named_by_itself || is_replaced {
         return named(&declaration.image);
     }
     let by_chart = || if chart_is_presumed { unknown("nothing here names the chart version or the image tag") } else { by_chart(chart, values, catalogue) };
@@ -251,6 +253,13 @@ mod tests {
             let release = fixture::resolve(declaration, None);
             assert_eq!((told(&release).as_str(), release.image_repository.as_deref()), (version, Some(repository)), "{image}");
         }
+    }
+
+    #[test]
+    fn an_image_that_replaces_the_rendered_one_is_in_force() {
+        let mut declaration = fixture::declaration(Some("4.2.58"), r#"{"image":{"all":{"tag":"v2.5.22"}}}"#);
+        declaration.image = Fact::Known("milvusdb/milvus:v2.6.15".into(), Origin::At(fixture::place()));
+        assert_eq!(told(&fixture::resolve(declaration, None)), "2.6.15");
     }
 
     #[test]

@@ -1,0 +1,122 @@
+//! Hides credentials in lines of sources: what stands beside a finding is shown to everybody who reads the log.
+
+use std::borrow::Cow;
+
+/// A key that holds one of these holds a credential, whatever else is in its name.
+const WORDS: &[&str] =
+    &["password", "passwd", "passphrase", "secret", "token", "accesskey", "access_key", "access-key", "authparams", "credential", "apikey", "private"];
+/// Keys that name an object which holds a credential, or say whether there is one.
+const NAMES: &[&str] =
+    &["existingsecret", "secretname", "secretref", "secretkeyref", "imagepullsecret", "imagepullsecrets", "secretgenerator", "enabled", "kind"];
+const MASK: char = '*';
+
+/// The line with `*` for each character of a credential, so that columns hold: values of keys that sound like one, and what stands before the `@` of a URL.
+pub(super) fn line(text: &str) -> Cow<'_, str> {
+    let chars: Vec<char> = text.chars().collect();
+    let mut hidden = vec![false; chars.len()];
+    hide_values(&chars, &mut hidden);
+    hide_user_info(&chars, &mut hidden);
+    if !hidden.contains(&true) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(chars.iter().zip(hidden).map(|(c, hidden)| if hidden { MASK } else { *c }).collect())
+}
+
+fn hide(hidden: &mut [bool], from: usize, to: usize) {
+    hidden.iter_mut().take(to).skip(from).for_each(|hidden| *hidden = true);
+}
+
+/// Values behind `key:` and `key=`.
+fn hide_values(chars: &[char], hidden: &mut [bool]) {
+    let mut key = String::new();
+    let mut at = 0;
+    while let Some(c) = chars.get(at) {
+        at += 1;
+        match c {
+            ':' | '=' if is_credential(&key) => {
+                let end = end_of_value(chars, at, *c);
+                hide(hidden, end.0, end.1);
+                at = end.1;
+                key.clear();
+            }
+            c if c.is_alphanumeric() || matches!(c, '_' | '-') => key.extend(c.to_lowercase()),
+            // Quotes stand around a key, blanks before its colon.
+            '"' | '\'' => {}
+            ' ' if chars.get(at).is_some_and(|next| matches!(next, ':' | '=')) => {}
+            _ => key.clear(),
+        }
+    }
+}
+
+fn is_credential(key: &str) -> bool {
+    !NAMES.contains(&key) && WORDS.iter().any(|word| key.contains(word))
+}
+
+/// Where a value begins and ends: at its closing quote, at a comma or bracket; a YAML scalar at the end of the line, an argument at a blank.
+fn end_of_value(chars: &[char], from: usize, separator: char) -> (usize, usize) {
+    let start = (from..chars.len()).find(|at| chars.get(*at) != Some(&' ')).unwrap_or(chars.len());
+    let quote = chars.get(start).copied().filter(|c| matches!(c, '"' | '\''));
+    let mut is_escaped = false;
+    let start = start + usize::from(quote.is_some());
+    for at in start..chars.len() {
+        let Some(c) = chars.get(at).copied() else { break };
+        let ends = match quote {
+            Some(quote) => c == quote && !is_escaped,
+            None if is_escaped => false,
+            None => matches!(c, ',' | '}' | ']' | '"' | '\'') || (c == '#' && chars.get(at - 1) == Some(&' ')) || (separator == '=' && c.is_whitespace()),
+        };
+        if ends {
+            return (start, at);
+        }
+        is_escaped = c == '\\' && !is_escaped;
+    }
+    (start, chars.len())
+}
+
+/// `user:password` in `https://user:password@host`.
+fn hide_user_info(chars: &[char], hidden: &mut [bool]) {
+    let mut from = 0;
+    while let Some(scheme) = chars.get(from..).and_then(|rest| rest.windows(3).position(|w| w == [':', '/', '/'])) {
+        let start = from + scheme + 3;
+        let authority =
+            chars.iter().skip(start).position(|c| c.is_whitespace() || matches!(c, '/' | '"' | '\'' | ',' | '?')).map_or(chars.len(), |n| start + n);
+        if let Some(at) = (start..authority).rev().find(|at| chars.get(*at) == Some(&'@')) {
+            hide(hidden, start, at);
+        }
+        from = start;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::line;
+
+    #[test]
+    fn values_of_keys_that_sound_like_credentials_are_hidden_in_every_form() {
+        for (text, shown) in [
+            ("secretKey: hunter2", "secretKey: *******"),
+            (r#"  "secretKey": "hun,ter", bucketName: b"#, r#"  "secretKey": "*******", bucketName: b"#),
+            ("{accessKey: a b, bucketName: b}", "{accessKey: ***, bucketName: b}"),
+            (r"--set minio.secretKey=hun\,ter,externalS3.bucketName=b --wait", r"--set minio.secretKey=********,externalS3.bucketName=b --wait"),
+            ("--set 'a.password=x' -f v", "--set 'a.password=*' -f v"),
+            (r#"authParams: "token:HUNTER", topic: t"#, r#"authParams: "************", topic: t"#),
+            ("token : x # why", "token : **# why"),
+            ("TOKEN=é next", "TOKEN=* next"),
+        ] {
+            assert_eq!(line(text), shown);
+        }
+    }
+
+    #[test]
+    fn what_stands_before_the_host_of_a_url_is_hidden() {
+        assert_eq!(line("url: https://u:p@s3.io/x, b: http://h"), "url: https://***@s3.io/x, b: http://h");
+        assert_eq!(line("endpoints: [http://root:x@etcd:2379]"), "endpoints: [http://******@etcd:2379]");
+    }
+
+    #[test]
+    fn other_values_and_names_of_secrets_stay() {
+        for text in ["version: 5.0.19", "existingSecret: minio", "kind: Secret", "secretKeyRef: {name: a}", "a: b@c", "secret:", "key = token"] {
+            assert_eq!(line(text), text);
+        }
+    }
+}
