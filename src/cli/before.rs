@@ -11,7 +11,7 @@ use anyhow::{anyhow, bail};
 use milvus_guard::document::yaml::{Kind, Limits, Node as YamlNode, parse_stream, parse_verbatim};
 use milvus_guard::model::catalogue::Catalogue;
 use milvus_guard::model::change::ChangeKind;
-use milvus_guard::model::declaration::{Declaration, Form, Identity, Layer, SetKind};
+use milvus_guard::model::declaration::{Declaration, Form, Identity, Layer, SetKind, ValuesStrategy};
 use milvus_guard::model::place::{Fact, Origin, Place};
 use milvus_guard::model::value::Value;
 use milvus_guard::model::version::{ChartVersion, MilvusVersion, VersionSpec};
@@ -157,7 +157,11 @@ impl Given {
             if declared.is_none() {
                 assumed::leave_out_rendered(&mut before);
                 before.layers.extend(assumed::unknown_queue(after, version));
-                before.layers.extend(own_image(version, &before.place));
+                // An upgrade that keeps the values would take it over: without a tag of its own, it goes to that of the new chart.
+                let is_kept = matches!(after.strategy, ValuesStrategy::ResetThenReuse | ValuesStrategy::KeptByDefault);
+                if !is_kept || assumed::sets(after, "image.all.tag") {
+                    before.layers.extend(own_image(version, &before.place));
+                }
             }
             before.chart.version = Fact::Known(VersionSpec::Exact(version.clone()), origin);
             before.chart.vendored = None;
@@ -165,6 +169,8 @@ impl Given {
         }
         if let Some(values) = &self.values {
             before.layers = vec![values.clone()];
+            // They are all that runs.
+            before.strategy = ValuesStrategy::Replace;
         }
         Some(before)
     }

@@ -158,6 +158,10 @@ pub struct Release {
     pub image_repository: Option<Arc<str>>,
     /// User values, merged (no chart defaults), nulls kept.
     pub user: Node,
+    /// User values if what cannot be seen set nothing; only where something cannot be seen.
+    pub user_if_unseen_is_empty: Option<Node>,
+    /// What of the values cannot be seen, in words; what a running release hands on counts.
+    pub unseen: Vec<Arc<str>>,
     /// Effective values as Helm computes them. For unknown charts only the user's, and everything else is unknown.
     pub effective: Node,
     /// Why Helm refuses the `--set` texts, if it does; the values are then unknown.
@@ -210,6 +214,8 @@ impl Release {
             image_tag: image.tag,
             image_repository: image.repository,
             user: values.user,
+            user_if_unseen_is_empty: values.user_if_unseen_is_empty,
+            unseen: values.unseen,
             effective: values.effective,
             refused: values.refused,
             mode,
@@ -219,6 +225,12 @@ impl Release {
             objects,
             config,
         }
+    }
+
+    /// Whether the values of a running release that is not in sight are among its own.
+    #[must_use]
+    pub fn keeps_unseen_values(&self) -> bool {
+        self.unseen.iter().any(|what| &**what == values::RUNNING)
     }
 
     /// The component of this name (`proxy`, `mixcoord`), if it is or may be enabled.

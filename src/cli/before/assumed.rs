@@ -58,6 +58,11 @@ fn queue_of_later(after: &Declaration, chart: &ChartVersion) -> Option<&'static 
     QUEUE_SWITCHES.iter().find(is_of_later).copied()
 }
 
+/// Whether the layers that can be read set a path.
+pub(super) fn sets(declaration: &Declaration, path: &str) -> bool {
+    said(declaration, path).is_some()
+}
+
 /// The last value that the layers give to a path, as far as it can be read.
 fn said(declaration: &Declaration, path: &str) -> Option<Value> {
     declaration.layers.iter().rev().find_map(|layer| match layer {

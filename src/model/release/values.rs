@@ -13,11 +13,16 @@ use crate::model::place::Origin;
 use crate::model::value::{Node, Table, Value};
 use crate::model::version::ChartVersion;
 
+/// What is unseen where values of a running release are kept and that release is not known.
+pub(super) const RUNNING: &str = "the values of the running release";
+
 /// The values of a release.
 #[derive(Debug)]
 pub(super) struct Values {
     /// As the user gives them, nulls kept.
     pub user: Node,
+    /// As the user gives them, if what cannot be seen set nothing; only where something cannot be seen.
+    pub user_if_unseen_is_empty: Option<Node>,
     /// As templates see them.
     pub effective: Node,
     /// As templates would see them if what cannot be seen set nothing; only where something cannot be seen.
@@ -32,8 +37,8 @@ pub(super) struct Values {
 
 /// What lies below the declaration's own layers.
 struct Base<'a> {
-    /// Values of the running release, where they are kept.
-    kept: Option<&'a Node>,
+    /// The running release whose values are kept, where it is known.
+    kept: Option<&'a Release>,
     /// Why the kept values cannot be seen.
     unseen: Option<&'static str>,
     /// The chart whose defaults are in force, or why there is none.
@@ -50,7 +55,7 @@ pub(super) fn resolve(
 ) -> Values {
     let helm = helm_major(declaration, environment);
     let base = base(declaration, before, chart, catalogue);
-    let mut unseen: Vec<Arc<str>> = base.unseen.map(Arc::from).into_iter().collect();
+    let mut unseen: Vec<Arc<str>> = base.unseen.map(Arc::from).into_iter().chain(base.kept.iter().flat_map(|before| before.unseen.iter().cloned())).collect();
     unseen.extend(declaration.layers.iter().filter_map(|layer| match layer {
         Layer::Unseen { what, .. } => Some(Arc::clone(what)),
         Layer::Table { .. } | Layer::Set { .. } => None,
@@ -64,9 +69,9 @@ pub(super) fn resolve(
         Defaults::OfChart | Defaults::Of(_) => effective(&base.chart, user, helm, catalogue),
     };
     let effective = over_defaults(&user);
-    let effective_if_unseen_is_empty =
-        if unseen.is_empty() { None } else { user_values(&base, &declaration.layers, helm, false).ok().map(|seen| over_defaults(&seen)) };
-    Values { user, effective, effective_if_unseen_is_empty, unseen, defaults_of: base.chart.ok(), refused }
+    let user_if_unseen_is_empty = if unseen.is_empty() { None } else { user_values(&base, &declaration.layers, helm, false).ok() };
+    let effective_if_unseen_is_empty = user_if_unseen_is_empty.as_ref().map(over_defaults);
+    Values { user, user_if_unseen_is_empty, effective, effective_if_unseen_is_empty, unseen, defaults_of: base.chart.ok(), refused }
 }
 
 fn helm_major(declaration: &Declaration, environment: &Environment) -> HelmMajor {
@@ -86,25 +91,21 @@ fn base<'a>(declaration: &Declaration, before: Option<&'a Release>, chart: &Char
     match (declaration.strategy, before) {
         _ if declaration.identity.form == Form::Manifest => Base { kept: None, unseen: Some("rendered manifests do not tell the values"), chart: own },
         _ if matches!(declaration.operation, Operation::DirectChange | Operation::RollingScript | Operation::MigrateScript) => Base {
-            kept: before.map(|before| &before.user),
-            unseen: before.is_none().then_some("the values of the running release"),
+            kept: before,
+            unseen: before.is_none().then_some(RUNNING),
             chart: before.map_or(own, |before| before.defaults_of.clone().ok_or_else(|| "the chart of the running release is not known".into())),
         },
         (ValuesStrategy::Replace, _) => Base { kept: None, unseen: None, chart: own },
         _ if is_first => Base { kept: None, unseen: None, chart: own },
         (ValuesStrategy::Reuse, Some(before)) => {
             let chart = before.defaults_of.clone().ok_or_else(|| Arc::from("the values of the running release's chart are kept, and that chart is not known"));
-            Base { kept: Some(&before.user), unseen: None, chart }
+            Base { kept: Some(before), unseen: None, chart }
         }
-        (ValuesStrategy::Reuse, None) => Base {
-            kept: None,
-            unseen: Some("the values of the running release"),
-            chart: Err("the values of the running release's chart are kept, and that release is not known".into()),
-        },
-        (ValuesStrategy::ResetThenReuse | ValuesStrategy::KeptByDefault, Some(before)) => Base { kept: Some(&before.user), unseen: None, chart: own },
-        (ValuesStrategy::ResetThenReuse | ValuesStrategy::KeptByDefault, None) => {
-            Base { kept: None, unseen: Some("the values of the running release"), chart: own }
+        (ValuesStrategy::Reuse, None) => {
+            Base { kept: None, unseen: Some(RUNNING), chart: Err("the values of the running release's chart are kept, and that release is not known".into()) }
         }
+        (ValuesStrategy::ResetThenReuse | ValuesStrategy::KeptByDefault, Some(before)) => Base { kept: Some(before), unseen: None, chart: own },
+        (ValuesStrategy::ResetThenReuse | ValuesStrategy::KeptByDefault, None) => Base { kept: None, unseen: Some(RUNNING), chart: own },
     }
 }
 
@@ -122,7 +123,8 @@ fn defaults_of(chart: &ChartResolution, catalogue: &Catalogue) -> Result<ChartVe
 
 fn user_values(base: &Base<'_>, layers: &[Layer], helm: HelmMajor, with_unseen: bool) -> Result<Node, Refused> {
     let mut all: Vec<Layer> = Vec::with_capacity(layers.len() + 1);
-    if let Some(kept) = base.kept {
+    if let Some(before) = base.kept {
+        let kept = before.user_if_unseen_is_empty.as_ref().filter(|_| !with_unseen).unwrap_or(&before.user);
         all.push(Layer::Table { values: kept.clone(), what: "values of the running release".into() });
     } else if let Some(what) = base.unseen
         && with_unseen

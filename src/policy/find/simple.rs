@@ -1,16 +1,22 @@
 //! Find kinds that read one state only: user values, settings, components, misplaced keys, gaps.
 
+use std::sync::Arc;
+
 use super::paths::{each_match, printed};
 use super::{Hit, MAX_HITS};
 use crate::model::catalogue::Catalogue;
-use crate::model::declaration::{Flag, FlagKind, NotChecked};
+use crate::model::declaration::{Flag, FlagKind, NotChecked, NotCheckedKind, Operation, ValuesStrategy};
 use crate::model::value::Value;
 use crate::policy::answer::Answer;
 use crate::policy::condition::{ComponentIs, ValuePath};
 use crate::policy::evaluate::component_fits;
-use crate::policy::facts::{Facts, Found, values_equal, walk};
+use crate::policy::facts::{self, Facts, Found, values_equal, walk};
 use crate::policy::format::{FlagsFind, GapsFind, Paths};
 use crate::policy::place::{flag_label, secret_files, word};
+
+/// What is said of kept values that nobody sees.
+const KEPT: &str = "the values of the running release are kept and are not in sight: the version and the queue that result were not judged, or only as if nothing else were set; \
+    give the values with `-f`, or check with `--before FILE` and what `helm get values` prints";
 
 /// User values at the given paths.
 pub(crate) fn user_values(facts: &Facts<'_>, paths: &Paths) -> Vec<Hit> {
@@ -79,13 +85,32 @@ pub(crate) fn misplaced(facts: &Facts<'_>) -> Vec<Hit> {
     after.declaration.misplaced.iter().map(|(path, place)| Hit::at_path(path).placed(Some(place))).collect()
 }
 
+/// That an upgrade keeps values of which nothing is known, where the version or the queue that results depends on them.
+fn kept_values(facts: &Facts<'_>) -> Option<NotChecked> {
+    let (before, after) = (facts.before?, facts.after?);
+    let declaration = &after.declaration;
+    let is_kept = matches!(declaration.strategy, ValuesStrategy::ResetThenReuse | ValuesStrategy::KeptByDefault)
+        && matches!(declaration.operation, Operation::Upgrade | Operation::UpgradeInstall | Operation::Declare)
+        && after.keeps_unseen_values();
+    let is_moved = before.chart != after.chart || before.milvus != after.milvus;
+    let is_open = after.milvus_assumes.is_some() || !facts::milvus_known(&after.milvus) || after.queue.is_unknown();
+    (is_kept && is_moved && is_open).then(|| NotChecked {
+        file: Arc::clone(&declaration.path),
+        place: Some(declaration.place.clone()),
+        reason: KEPT.into(),
+        kind: NotCheckedKind::PartlyChecked,
+        mentions_milvus: true,
+    })
+}
+
 /// Parts that could not be seen.
 pub(crate) fn gaps(facts: &Facts<'_>, find: &GapsFind) -> Vec<Hit> {
     let Some(after) = facts.after else { return Vec::new() };
     // A tag or version that nothing sets is told as such.
     let open = |flag: &&Flag| matches!(flag.kind, FlagKind::OpenTag | FlagKind::OpenChart);
     let is_told = |gap: &NotChecked| after.declaration.flags.iter().filter(open).any(|flag| gap.place.as_ref() == Some(&flag.place));
-    let wanted = after.declaration.gaps.iter().filter(|gap| find.kinds.contains(&gap.kind) && !is_told(gap));
+    let kept = kept_values(facts);
+    let wanted = after.declaration.gaps.iter().chain(&kept).filter(|gap| find.kinds.contains(&gap.kind) && !is_told(gap));
     let hit = |gap: &NotChecked| Hit::new(&*gap.reason).with("reason", &*gap.reason).with("gap", word(gap.kind)).placed(gap.place.as_ref());
     wanted.map(|gap| Hit { listed: "this part".to_owned(), ..hit(gap) }).collect()
 }
