@@ -81,9 +81,7 @@ fn fleet(file: &SourceFile) -> Option<Place> {
 
 /// A task that installs a chart called milvus.
 fn ansible(file: &SourceFile) -> Option<Place> {
-    if memchr::memmem::find(file.text.as_bytes(), b"chart_ref").is_none() {
-        return None;
-    }
+    memchr::memmem::find(file.text.as_bytes(), b"chart_ref")?;
     let mut left: Vec<&Node> = file.documents().iter().flatten().map(|document| &document.root).collect();
     let mut looked_at = 0;
     while let Some(node) = left.pop() {

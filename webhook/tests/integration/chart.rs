@@ -160,7 +160,7 @@ fn the_replicas_may_watch_what_they_cache_and_nothing_more() {
     }
     let cached = Kind::ALL.map(|kind| {
         let (version, name) = kind.api();
-        let plural = if name.ends_with('y') { format!("{}ies", &name[..name.len() - 1]) } else { format!("{name}s") };
+        let plural = name.strip_suffix('y').map_or_else(|| format!("{name}s"), |stem| format!("{stem}ies"));
         format!("{}/{}", version.rsplit_once('/').map_or("", |(group, _)| group), plural.to_lowercase())
     });
     granted.sort_unstable();
