@@ -233,6 +233,12 @@ impl Declaration {
             defaults: Defaults::OfChart,
         }
     }
+
+    /// The name of the Milvus chart as its templates see it: below an umbrella chart the dependency's alias, else its name.
+    #[must_use]
+    pub fn chart_alias(&self) -> Option<&str> {
+        self.umbrella.as_deref()?.rsplit('/').next()
+    }
 }
 
 /// A lock file beside an umbrella chart.

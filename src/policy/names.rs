@@ -23,21 +23,24 @@ pub(crate) fn label(release: &Release) -> Option<String> {
     chart(release).map(cut)
 }
 
-/// Whether one of the overrides differs.
+/// Whether one of the overrides differs, or the chart's name, where the release's name is not known.
 pub(crate) fn overrides_differ(before: &Release, after: &Release) -> Option<bool> {
     let differs = |key: &str| value_differs(before, after, ValueTree::Effective, &ValuePath::from(key.to_owned()));
-    match (differs(FULL), differs(NAME)) {
+    let named = chart(before).zip(chart(after)).map(|(before, after)| before != after).or_else(|| differs(NAME));
+    match (differs(FULL), named) {
         (Some(true), _) | (_, Some(true)) => Some(true),
         (full, name) => full.and(name),
     }
 }
 
-/// The chart's name, overridden or not. An umbrella may give it another by an alias.
+/// The chart's name, overridden or not. Below an umbrella chart Helm takes the dependency's alias for it.
 fn chart(release: &Release) -> Option<&str> {
     match text(release, NAME)? {
         Some(name) => Some(name),
-        None if release.declaration.identity.form == Form::Umbrella => None,
-        None => Some("milvus"),
+        None => match release.declaration.chart_alias() {
+            None if release.declaration.identity.form == Form::Umbrella => None,
+            alias => Some(alias.unwrap_or("milvus")),
+        },
     }
 }
 
@@ -54,4 +57,37 @@ fn text<'a>(release: &'a Release, key: &str) -> Option<Option<&'a str>> {
 fn cut(name: &str) -> String {
     let cut: String = name.chars().take(63).collect();
     cut.strip_suffix('-').map_or_else(|| cut.clone(), ToOwned::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::catalogue::Catalogue;
+    use crate::model::change::Environment;
+    use crate::model::declaration::{Declaration, Lineage};
+    use crate::model::place::{Fact, Origin, Place, Position};
+    use crate::model::version::VersionSpec;
+
+    fn release(umbrella: &str, name: Option<&str>) -> Release {
+        let start = Position { line: 1, column: 1 };
+        let mut declaration = Declaration::blank(Form::Umbrella, "app", Place { file: "Chart.yaml".into(), start, end: start });
+        let origin = Origin::Given("test".into());
+        declaration.chart.lineage = Lineage::Zilliztech;
+        declaration.chart.version = Fact::Known(VersionSpec::parse("4.2.58"), origin.clone());
+        declaration.umbrella = Some(umbrella.into());
+        declaration.name = name.map_or(Fact::Absent, |name| Fact::Known(name.into(), origin));
+        Release::resolve(Arc::new(declaration), None, &Environment::default(), Catalogue::embedded())
+    }
+
+    #[test]
+    fn an_alias_is_the_name_of_the_chart() {
+        assert_eq!(fullname(&release("app/vectordb", Some("prod"))).as_deref(), Some("prod-vectordb"));
+        assert_eq!(fullname(&release("app/vectordb", Some("my-vectordb"))).as_deref(), Some("my-vectordb"));
+        let differ = |before: &str, after: &str| overrides_differ(&release(before, None), &release(after, None));
+        assert_eq!(differ("app/milvus", "app/vdb"), Some(true));
+        assert_eq!(differ("app/vectordb", "app/vdb"), Some(true));
+        assert_eq!(differ("app/vdb", "other/vdb"), Some(false));
+    }
 }

@@ -147,7 +147,15 @@ pub fn through_chart(declaration: &Declaration, folder: &str, context: &Context<
     let inner = declarations_of_chart(folder, &declaration.layers, context);
     let combine = |inner: Declaration| {
         let gaps = declaration.gaps.iter().cloned().chain(inner.gaps).collect();
-        Declaration { chart: inner.chart, layers: inner.layers, lock: inner.lock, misplaced: inner.misplaced, gaps, ..declaration.clone() }
+        Declaration {
+            chart: inner.chart,
+            layers: inner.layers,
+            lock: inner.lock,
+            misplaced: inner.misplaced,
+            umbrella: inner.umbrella,
+            gaps,
+            ..declaration.clone()
+        }
     };
     inner.into_iter().map(combine).collect()
 }

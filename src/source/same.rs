@@ -28,6 +28,7 @@ pub fn says_the_same(a: &Declaration, b: &Declaration) -> bool {
             (None, None) => true,
             _ => false,
         }
+        && a.chart_alias() == b.chart_alias()
         && same_lists(&a.misplaced, &b.misplaced, |a, b| a.0 == b.0)
 }
 
