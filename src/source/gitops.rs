@@ -1,6 +1,7 @@
 //! What the readers of GitOps objects have in common: charts, layers of values, files that are named.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use super::ReadError;
@@ -199,6 +200,28 @@ fn hide_below(node: &Node, key: &str, secret: &Arc<str>) -> Node {
         other => other.clone(),
     };
     Node { value, origin }
+}
+
+/// A hash over what [`hide`] takes out, credentials left out: a password that rotates changes nothing about the release.
+#[must_use]
+pub fn digest(node: &Node) -> u64 {
+    const CREDENTIALS: [&str; 8] = ["password", "secret", "token", "accesskey", "credential", "auth", "cert", "user"];
+    fn add(node: &Node, key: &str, hasher: &mut DefaultHasher) {
+        match &node.value {
+            Value::List(items) => items.iter().for_each(|item| add(item, key, hasher)),
+            Value::Table(table) => table.entries.iter().for_each(|(key, entry)| add(&entry.node, key, hasher)),
+            Value::String(text) if !PLAIN_KEYS.contains(&key) => {
+                let lower = key.to_ascii_lowercase();
+                if lower == "user.yaml" || !CREDENTIALS.iter().any(|word| lower.contains(word)) {
+                    (key, text).hash(hasher);
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut hasher = DefaultHasher::new();
+    add(node, "", &mut hasher);
+    hasher.finish()
 }
 
 /// A table with nothing but an unknown value at a dotted path; nothing where the path has lists or other syntax in it.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::paths::{each_match, printed};
 use super::{Hit, MAX_HITS};
 use crate::model::catalogue::Catalogue;
-use crate::model::declaration::{Flag, FlagKind, NotChecked, NotCheckedKind, Operation, ValuesStrategy};
+use crate::model::declaration::{Flag, FlagKind, Hidden, NotChecked, NotCheckedKind, Operation, ValuesStrategy};
+use crate::model::place::Place;
 use crate::model::value::Value;
 use crate::policy::answer::Answer;
 use crate::policy::condition::{ComponentIs, ValuePath};
@@ -94,13 +95,29 @@ fn kept_values(facts: &Facts<'_>) -> Option<NotChecked> {
         && after.keeps_unseen_values();
     let is_moved = before.chart != after.chart || before.milvus != after.milvus;
     let is_open = after.milvus_assumes.is_some() || !facts::milvus_known(&after.milvus) || after.queue.is_unknown();
-    (is_kept && is_moved && is_open).then(|| NotChecked {
-        file: Arc::clone(&declaration.path),
-        place: Some(declaration.place.clone()),
-        reason: KEPT.into(),
-        kind: NotCheckedKind::PartlyChecked,
-        mentions_milvus: true,
-    })
+    (is_kept && is_moved && is_open).then(|| partly(&declaration.place, KEPT))
+}
+
+fn partly(place: &Place, reason: &str) -> NotChecked {
+    NotChecked { file: Arc::clone(&place.file), place: Some(place.clone()), reason: reason.into(), kind: NotCheckedKind::PartlyChecked, mentions_milvus: true }
+}
+
+/// Secrets of which texts change that are never compared by rules.
+fn changed_secrets(facts: &Facts<'_>) -> Vec<NotChecked> {
+    let (Some(before), Some(after)) = (facts.before, facts.after) else { return Vec::new() };
+    let earlier = &before.declaration.hidden;
+    let is_changed =
+        |hidden: &&Hidden| earlier.iter().any(|earlier| earlier.what == hidden.what) && !earlier.iter().any(|earlier| earlier.digest == hidden.digest);
+    let gap = |hidden: &Hidden| {
+        let what = &hidden.what;
+        partly(
+            &hidden.place,
+            &format!(
+                "values in {what} changed and were not judged, since what a Secret holds is kept back (storage, etcd and queue may move): keep what is no credential in a ConfigMap or in `values`"
+            ),
+        )
+    };
+    after.declaration.hidden.iter().filter(is_changed).map(gap).collect()
 }
 
 /// Parts that could not be seen.
@@ -109,8 +126,8 @@ pub(crate) fn gaps(facts: &Facts<'_>, find: &GapsFind) -> Vec<Hit> {
     // A tag or version that nothing sets is told as such.
     let open = |flag: &&Flag| matches!(flag.kind, FlagKind::OpenTag | FlagKind::OpenChart);
     let is_told = |gap: &NotChecked| after.declaration.flags.iter().filter(open).any(|flag| gap.place.as_ref() == Some(&flag.place));
-    let kept = kept_values(facts);
-    let wanted = after.declaration.gaps.iter().chain(&kept).filter(|gap| find.kinds.contains(&gap.kind) && !is_told(gap));
+    let more: Vec<NotChecked> = kept_values(facts).into_iter().chain(changed_secrets(facts)).collect();
+    let wanted = after.declaration.gaps.iter().chain(&more).filter(|gap| find.kinds.contains(&gap.kind) && !is_told(gap));
     let hit = |gap: &NotChecked| Hit::new(&*gap.reason).with("reason", &*gap.reason).with("gap", word(gap.kind)).placed(gap.place.as_ref());
     wanted.map(|gap| Hit { listed: "this part".to_owned(), ..hit(gap) }).collect()
 }

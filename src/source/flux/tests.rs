@@ -326,6 +326,20 @@ fn a_file_that_kustomize_puts_into_a_secret_is_no_values_file_of_its_own() {
 }
 
 #[test]
+fn a_secret_tells_whether_what_is_no_credential_changed() {
+    let release = RELEASE.replace("  interval: 10m\n", "  valuesFrom: [{kind: Secret, name: milvus-values}]\n");
+    let digest = |bucket: &str, password: &str| {
+        let values = format!("externalS3: {{bucketName: {bucket}, secretKey: {password}}}");
+        let secret = format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: milvus-values, namespace: db}}\nstringData:\n  values.yaml: |\n    {values}\n");
+        let found = only(&[REPOSITORY, ("apps/release.yaml", &release), ("apps/secret.yaml", &secret)]);
+        found.hidden.iter().map(|hidden| hidden.digest).collect::<Vec<_>>()
+    };
+    assert_eq!(digest("vectors", "one").len(), 1);
+    assert_eq!(digest("vectors", "one"), digest("vectors", "two"));
+    assert_ne!(digest("vectors", "one"), digest("search", "one"));
+}
+
+#[test]
 fn a_broken_neighbour_and_a_templated_chart_cost_nothing_else() {
     let text = format!(
         "a: *nothing\n---\n{RELEASE}---\napiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {{name: other}}\nspec: {{chart: {{spec: {{chart: '{{{{ .Values.milvus }}}}'}}}}}}\n"

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::at;
 use super::substitute::Substitution;
-use crate::model::declaration::{Declaration, Layer, NotChecked, NotCheckedKind, SetKind};
+use crate::model::declaration::{Declaration, Hidden, Layer, NotChecked, NotCheckedKind, SetKind};
 use crate::model::place::Origin;
 use crate::source::context::Context;
-use crate::source::gitops::{add_values_file, hide, prove_lineage, table, unknown_at, unseen, values_file};
+use crate::source::gitops::{add_values_file, digest, hide, prove_lineage, table, unknown_at, unseen, values_file};
 use crate::source::index::Key;
 use crate::source::item::{Item, gap_at, no_expansion};
 use crate::source::kustomize::generate::{Generated, Generator, generated};
@@ -99,7 +99,9 @@ impl Sources<'_> {
         };
         match values {
             Ok(Some(values)) if reference.is_secret => {
-                let values = hide(&values.to_value(), &reference.what);
+                let values = values.to_value();
+                declaration.hidden.push(Hidden { what: reference.what.clone(), digest: digest(&values), place: reference.item.place() });
+                let values = hide(&values, &reference.what);
                 declaration.layers.push(Layer::Table { values, what: reference.what.clone() });
             }
             Ok(Some(values)) => {
