@@ -131,3 +131,28 @@ pub(crate) fn gaps(facts: &Facts<'_>, find: &GapsFind) -> Vec<Hit> {
     let hit = |gap: &NotChecked| Hit::new(&*gap.reason).with("reason", &*gap.reason).with("gap", word(gap.kind)).placed(gap.place.as_ref());
     wanted.map(|gap| Hit { listed: "this part".to_owned(), ..hit(gap) }).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::model::change::{Change, ChangeKind, Environment};
+    use crate::model::declaration::{Declaration, Form};
+    use crate::model::place::Position;
+
+    use super::*;
+
+    #[test]
+    fn a_secret_that_changes_is_a_gap_and_one_that_stays_or_is_new_is_none() {
+        let start = Position { line: 1, column: 1 };
+        let place = Place { file: "release.yaml".into(), start, end: start };
+        let told = |before: Option<u64>, after: u64| {
+            let declare = |digest: Option<u64>| {
+                let mut declaration = Declaration::blank(Form::Flux, "", place.clone());
+                declaration.hidden = digest.map(|digest| Hidden { what: "Secret mv".into(), digest, place: place.clone() }).into_iter().collect();
+                Some(declaration)
+            };
+            let change = Change::new(declare(before), declare(Some(after)), ChangeKind::Changed, Environment::default(), Catalogue::embedded()).unwrap();
+            changed_secrets(&Facts::new(&change)).len()
+        };
+        assert_eq!([told(Some(1), 2), told(Some(1), 1), told(None, 1)], [1, 0, 0]);
+    }
+}
