@@ -100,6 +100,9 @@ fn request(arguments: &PlanArguments, declared: Option<&Release>) -> anyhow::Res
         (None, Some(release)) => declared_version(release)?,
         (None, None) => bail!("name the version that runs with --from"),
     };
+    if let Some(release) = declared {
+        warn_of_other_version(from, release);
+    }
     let given = arguments.chart.as_deref().map(given_chart).transpose()?;
     let declared_chart = declared.and_then(|release| release.chart.judged_as().cloned());
     let identity = declared.map(|release| &release.declaration.identity);
@@ -133,6 +136,17 @@ fn declared_version(release: &Release) -> anyhow::Result<MilvusVersion> {
         EffectiveVersion::Exact(version) => Ok(*version),
         EffectiveVersion::Interval { .. } => bail!("the file leaves open which Milvus version runs; name it with --from"),
         EffectiveVersion::Unknown(reason) => bail!("the file does not tell which Milvus version runs ({reason}); name it with --from"),
+    }
+}
+
+/// Says on standard error when the file says another version than the plan begins with.
+fn warn_of_other_version(from: MilvusVersion, release: &Release) {
+    match &release.milvus {
+        EffectiveVersion::Exact(said) if *said != from => output::warn(&format!(
+            "--from {from}: {} says {said}; the plan begins with {from}, and where reverting its edits is the way back, that brings {said}. Leave --from out to plan from {said}",
+            release.declaration.place.file
+        )),
+        _ => {}
     }
 }
 
