@@ -25,7 +25,7 @@ use milvus_guard::source::Tree as _;
 
 use super::args::{PlanArguments, PlanFormat, TopologyName};
 use super::inputs::Inputs;
-use super::{exit, known, output, release, values};
+use super::{exit, gaps, known, output, release, values};
 
 /// Runs `plan`.
 ///
@@ -39,6 +39,9 @@ pub(crate) fn run(arguments: &PlanArguments) -> anyhow::Result<ExitCode> {
     let mut plan = plan(&request, Policies::embedded(), Catalogue::embedded());
     if let Some((inputs, declaration)) = declared.filter(|(_, declaration)| is_edited(declaration)) {
         hops::add_edits(&mut plan, &inputs, declaration);
+    }
+    if let Some(release) = &resolved {
+        plan.not_checked = gaps::entries(&gaps::distinct(release.declaration.gaps.clone()));
     }
     let mut out = Vec::new();
     match arguments.format {

@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 
+use super::finding::Gap;
 use super::words::FlagKind;
 
 /// The answer of `plan`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     /// Version now, as given.
     pub from: String,
@@ -15,6 +16,8 @@ pub struct Plan {
     pub refused: Option<Refusal>,
     /// Hops in order; empty when refused or nothing is to be done.
     pub hops: Vec<Hop>,
+    /// Parts of the declared release that could not be read: steps that depend on them are missing.
+    pub not_checked: Vec<Gap>,
 }
 
 /// Why there is no path.

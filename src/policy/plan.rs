@@ -80,7 +80,7 @@ pub fn version_of(text: &str, policies: &Policies, catalogue: &Catalogue) -> Opt
 /// The plan for a request; refused with a reason where there is no path.
 #[must_use]
 pub fn plan(request: &Request, policies: &Policies, catalogue: &Catalogue) -> Plan {
-    let empty = Plan { from: request.from.to_string(), to: request.to.to_string(), refused: None, hops: Vec::new() };
+    let empty = Plan { from: request.from.to_string(), to: request.to.to_string(), refused: None, hops: Vec::new(), not_checked: Vec::new() };
     match hops(request, policies, catalogue) {
         Ok(hops) => Plan { hops, ..empty },
         Err(refusal) => Plan { refused: Some(refusal), ..empty },

@@ -148,6 +148,7 @@ pub(super) fn plan() -> Plan {
             commands: vec![upgrade.into()],
             sources: vec!["https://example.com/migrate".into()],
         }],
+        not_checked: Vec::new(),
     }
 }
 
@@ -157,5 +158,6 @@ pub(super) fn refused() -> Plan {
         to: "2.5.0".into(),
         refused: Some(Refusal { reason: "2.6 cannot be walked back; restore a backup".into(), rule: "MV203".into() }),
         hops: Vec::new(),
+        not_checked: Vec::new(),
     }
 }

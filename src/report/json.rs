@@ -5,8 +5,8 @@ use std::io;
 
 use serde::{Serialize, Serializer};
 
-use super::wire::PlaceWire;
-use super::{Tool, gap_rule, ordered_findings, ordered_gaps, places_before, places_now};
+use super::wire::{GapWire, PlaceWire};
+use super::{Tool, ordered_findings, ordered_gaps, places_before, places_now};
 use crate::model::declaration::{Applier, Form};
 use crate::model::finding::{Baseline, EvidenceNote, Finding, Fix, Gap, Label, Report, Severity, Summary};
 
@@ -23,7 +23,7 @@ pub fn write(out: &mut dyn io::Write, report: &Report, tool: &Tool) -> io::Resul
         tool: ToolWire { name: &tool.name, version: &tool.version, catalogue: CatalogueWire { charts: tool.catalogue_charts, newest: &tool.catalogue_newest } },
         base: report.base.as_deref(),
         findings: Each(ordered_findings(report), finding),
-        not_checked: Each(ordered_gaps(report), gap),
+        not_checked: Each(ordered_gaps(report), GapWire::from),
         summary: report.summary,
     };
     serde_json::to_writer_pretty(&mut *out, &wire)?;
@@ -112,14 +112,6 @@ struct FixWire<'a> {
     replacement: &'a str,
 }
 
-#[derive(Serialize)]
-struct GapWire<'a> {
-    file: &'a str,
-    place: Option<PlaceWire<'a>>,
-    reason: &'a str,
-    rule: &'static str,
-}
-
 fn finding(finding: &Finding) -> FindingWire<'_> {
     let release = &finding.release;
     FindingWire {
@@ -155,8 +147,4 @@ fn finding(finding: &Finding) -> FindingWire<'_> {
         baseline: finding.baseline,
         fingerprint: &finding.fingerprint,
     }
-}
-
-fn gap(gap: &Gap) -> GapWire<'_> {
-    GapWire { file: &gap.file, place: gap.place.as_ref().map(Into::into), reason: &gap.reason, rule: gap_rule(gap.kind) }
 }

@@ -2,13 +2,32 @@
 
 use std::io;
 
-use crate::model::plan::Plan;
+use serde::Serialize;
+
+use super::wire::GapWire;
+use crate::model::plan::{Hop, Plan, Refusal};
 
 /// Writes a plan as indented JSON with a line end. Give it a buffered writer.
 ///
 /// # Errors
 /// When the writer fails.
 pub fn write(out: &mut dyn io::Write, plan: &Plan) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, plan)?;
+    let wire = PlanWire {
+        from: &plan.from,
+        to: &plan.to,
+        refused: plan.refused.as_ref(),
+        hops: &plan.hops,
+        not_checked: plan.not_checked.iter().map(GapWire::from).collect(),
+    };
+    serde_json::to_writer_pretty(&mut *out, &wire)?;
     out.write_all(b"\n")
+}
+
+#[derive(Serialize)]
+struct PlanWire<'a> {
+    from: &'a str,
+    to: &'a str,
+    refused: Option<&'a Refusal>,
+    hops: &'a [Hop],
+    not_checked: Vec<GapWire<'a>>,
 }

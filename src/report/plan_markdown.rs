@@ -12,10 +12,15 @@ use crate::model::plan::{Action, Hop, Plan};
 pub fn write(out: &mut dyn io::Write, plan: &Plan) -> io::Result<()> {
     writeln!(out, "# Milvus {} to {}", inline(&plan.from), inline(&plan.to))?;
     if let Some(refusal) = &plan.refused {
-        return writeln!(out, "\n**No safe path** ({}): {}", inline(&refusal.rule), inline(&refusal.reason));
+        writeln!(out, "\n**No safe path** ({}): {}", inline(&refusal.rule), inline(&refusal.reason))?;
+    } else if plan.hops.is_empty() {
+        writeln!(out, "\nNothing to do.")?;
     }
-    if plan.hops.is_empty() {
-        return writeln!(out, "\nNothing to do.");
+    if !plan.not_checked.is_empty() {
+        writeln!(out, "\n**Not read**: {}:\n", plan_text::NOT_READ)?;
+        for gap in &plan.not_checked {
+            writeln!(out, "- {}", inline(&plan_text::gap_line(gap)))?;
+        }
     }
     for (number, hop) in (1..).zip(&plan.hops) {
         write_hop(out, number, hop)?;
@@ -158,6 +163,21 @@ mod tests {
 
         **No safe path** (MV203): 2.6 cannot be walked back; restore a backup
         "#);
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_a_list() {
+        let plan = Plan { not_checked: fixtures::report().not_checked, hops: Vec::new(), ..fixtures::plan() };
+        insta::assert_snapshot!(written(&plan), @"
+        # Milvus 2.1.4 to 2.2.16
+
+        Nothing to do.
+
+        **Not read**: steps that depend on these parts are missing here:
+
+        - the file is not UTF-8 text (b.yaml)
+        - values come from Secret `vectors`, which is not in the tree (apps/vectors.yaml:8)
+        ");
     }
 
     #[test]

@@ -4,8 +4,11 @@ use std::io;
 
 use super::clean;
 use super::wrap::hang;
+use crate::model::finding::Gap;
 use crate::model::plan::{Action, ActionKind, Downtime, Hop, Plan};
 
+/// What it means that parts could not be read.
+pub(super) const NOT_READ: &str = "steps that depend on these parts are missing here";
 /// Columns from which the text of a hop begins.
 const INDENT: &str = "     ";
 /// Columns from which the text of what a hop is begins.
@@ -19,17 +22,37 @@ pub fn write(out: &mut dyn io::Write, plan: &Plan, width: usize) -> io::Result<(
     let (from, to) = (clean::line(&plan.from), clean::line(&plan.to));
     if let Some(refusal) = &plan.refused {
         writeln!(out, "no safe path from Milvus {from} to {to} [{}]", clean::line(&refusal.rule))?;
-        return writeln!(out, "{}", prose(&refusal.reason, width, "  ", "  "));
+        writeln!(out, "{}", prose(&refusal.reason, width, "  ", "  "))?;
+        return write_not_read(out, plan, width);
     }
     if plan.hops.is_empty() {
-        return writeln!(out, "nothing to do from Milvus {from} to {to}");
+        writeln!(out, "nothing to do from Milvus {from} to {to}")?;
+        return write_not_read(out, plan, width);
     }
     writeln!(out, "Milvus {from} to {to} in {}", hops(plan.hops.len()))?;
+    write_not_read(out, plan, width)?;
     for (number, hop) in (1..).zip(&plan.hops) {
         writeln!(out)?;
         write_hop(out, number, hop, width)?;
     }
     Ok(())
+}
+
+fn write_not_read(out: &mut dyn io::Write, plan: &Plan, width: usize) -> io::Result<()> {
+    if plan.not_checked.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nnot read: {NOT_READ}")?;
+    for gap in &plan.not_checked {
+        writeln!(out, "{}", prose(&gap_line(gap), width, "  - ", "    "))?;
+    }
+    Ok(())
+}
+
+/// What could not be read, and where it is named.
+pub(super) fn gap_line(gap: &Gap) -> String {
+    let place = gap.place.as_ref().map_or_else(|| gap.file.to_string(), |place| format!("{}:{}", place.file, place.start.line));
+    format!("{} ({place})", gap.reason.trim_end())
 }
 
 fn write_hop(out: &mut dyn io::Write, number: usize, hop: &Hop, width: usize) -> io::Result<()> {
@@ -157,6 +180,18 @@ mod tests {
         no safe path from Milvus 2.6.15 to 2.5.0 [MV203]
           2.6 cannot be walked back; restore a backup
         "#);
+    }
+
+    #[test]
+    fn what_could_not_be_read_stands_before_the_hops() {
+        let plan = Plan { not_checked: fixtures::report().not_checked, hops: Vec::new(), ..fixtures::plan() };
+        insta::assert_snapshot!(written(&plan), @"
+        nothing to do from Milvus 2.1.4 to 2.2.16
+
+        not read: steps that depend on these parts are missing here
+          - the file is not UTF-8 text (b.yaml)
+          - values come from Secret `vectors`, which is not in the tree (apps/vectors.yaml:8)
+        ");
     }
 
     #[test]

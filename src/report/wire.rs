@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::gap_rule;
+use crate::model::finding::Gap;
 use crate::model::place::{Place, Position};
 
 /// A range in 1-based lines and columns, `end` exclusive and never before the start.
@@ -34,5 +36,20 @@ impl<'a> From<&'a Place> for PlaceWire<'a> {
     fn from(place: &'a Place) -> Self {
         let Region { start, end } = Region::of(place);
         Self { file: &place.file, line: start.line, column: start.column, end_line: end.line, end_column: end.column }
+    }
+}
+
+/// A gap as JSON shows it.
+#[derive(Debug, Serialize)]
+pub(super) struct GapWire<'a> {
+    file: &'a str,
+    place: Option<PlaceWire<'a>>,
+    reason: &'a str,
+    rule: &'static str,
+}
+
+impl<'a> From<&'a Gap> for GapWire<'a> {
+    fn from(gap: &'a Gap) -> Self {
+        Self { file: &gap.file, place: gap.place.as_ref().map(Into::into), reason: &gap.reason, rule: gap_rule(gap.kind) }
     }
 }

@@ -132,7 +132,7 @@ fn plan() -> Plan {
         commands: vec!["helm upgrade".into()],
         sources: vec!["https://example.com".into()],
     };
-    Plan { from: "2.1.4".into(), to: "2.2.16".into(), refused: None, hops: downtimes.into_iter().map(hop).collect() }
+    Plan { from: "2.1.4".into(), to: "2.2.16".into(), refused: None, hops: downtimes.into_iter().map(hop).collect(), not_checked: Vec::new() }
 }
 
 fn check_json(report: &Report) -> Value {
@@ -194,7 +194,8 @@ fn the_json_of_plan_is_valid() {
     let schema = parse(schema::PLAN);
     let refusal = Refusal { reason: "no way back".into(), rule: "MV203".into() };
     let refused = Plan { refused: Some(refusal), hops: Vec::new(), ..plan() };
-    for plan in [plan(), refused] {
+    let unread = Plan { not_checked: report().not_checked, ..plan() };
+    for plan in [plan(), refused, unread] {
         assert_eq!(violations(&schema, &plan_value(&plan)), Vec::<String>::new());
     }
 }

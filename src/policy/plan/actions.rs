@@ -5,6 +5,7 @@ use super::state::{self, State};
 use super::values::Set;
 use super::{Request, StopAt, command, planning, route, tool};
 use crate::model::finding::Finding;
+use crate::model::place::Fact;
 use crate::model::plan::{Action, ActionKind, Downtime, Hop};
 use crate::model::release::Release;
 use crate::model::words::{Mode, ObjectStoreKind, QueueServer};
@@ -192,6 +193,15 @@ impl Draft<'_> {
                 }
                 ObjectStoreKind::Local | ObjectStoreKind::None => "No command here copies the data volume: take a snapshot of it.".to_owned(),
             });
+        }
+        if matches!(release.objects, Fact::Unknown(..)) {
+            parts.push(
+                "Where the objects lie is not seen in the values, and no command here copies them: copy the bucket, or take a snapshot of the volumes."
+                    .to_owned(),
+            );
+        }
+        if matches!(release.metadata, Fact::Unknown(..)) {
+            parts.push("Where the metadata lies is not seen in the values: the commands are those for the release's own etcd; of another one save a snapshot with `etcdctl --endpoints`.".to_owned());
         }
         if release.queue.known().is_some_and(|queue| queue.server == QueueServer::Embedded) {
             parts.push("The queue lies in the standalone's own volume: flush, or take a snapshot of that too.".to_owned());

@@ -6,6 +6,7 @@ use super::state::State;
 use super::tool::WAIT;
 use super::values::Set;
 use super::{Request, route};
+use crate::model::place::Fact;
 use crate::model::version::{ChartVersion, MilvusVersion};
 
 /// Where the upstream migration script lies.
@@ -35,8 +36,14 @@ pub(super) fn backup(before: &State, request: &Request) -> Option<String> {
     if !route::is_without_release(request) {
         commands.push(format!("helm get values {name} --namespace {namespace} --all --output yaml > {}", file("-values.yaml")));
     }
+    let of_release = match &before.release.metadata {
+        Fact::Known(store, _) => !store.mysql && store.external_endpoints.is_empty(),
+        // Where it lies is not seen: what the chart installs by default.
+        Fact::Unknown(..) => true,
+        Fact::Absent => false,
+    };
     match before.release.metadata.known() {
-        Some(store) if !store.mysql && store.external_endpoints.is_empty() => {
+        _ if of_release => {
             let pod = word(&format!("{}-etcd-0", request.name));
             commands.push(format!("kubectl exec --namespace {namespace} {pod} -- etcdctl snapshot save /tmp/before.db"));
             commands.push(format!("kubectl exec --namespace {namespace} {pod} -- cat /tmp/before.db > {}", file("-etcd.db")));

@@ -330,3 +330,20 @@ fn a_version_that_the_file_does_not_say_is_told() {
     let same = sandbox.run(&["plan", "--from", "2.5.10", "--to", "2.6.15", "--for", "milvus.yaml"]);
     assert_eq!((same.code, &*same.stderr), (0, ""));
 }
+
+#[test]
+fn values_that_are_not_in_sight_are_named() {
+    let sandbox = Sandbox::new();
+    let more = "  valuesFrom: [{kind: ConfigMap, name: more}, {kind: Secret, name: hidden}]\n  values:\n";
+    sandbox.write("milvus.yaml", helm_release("4.2.20").replace("  values:\n", more));
+    let run = |format: &str| sandbox.run(&["plan", "--to", "2.6.15", "--from", "2.4.16", "--for", "milvus.yaml", "--format", format]);
+    let json = run("json").json();
+    let told: Vec<&str> = json["not_checked"].as_array().unwrap().iter().map(|gap| gap["reason"].as_str().unwrap().split(':').next().unwrap()).collect();
+    assert_eq!(told, ["ConfigMap more", "Secret hidden"]);
+    for format in ["text", "markdown"] {
+        let text = run(format).stdout;
+        assert!(text.contains("- ConfigMap more: it is not in this tree") && text.contains("- Secret hidden"), "{text}");
+    }
+    let commands = json["hops"].to_string();
+    assert!(commands.contains("etcdctl snapshot save") && commands.contains("Where the metadata lies is not seen"), "{commands}");
+}
