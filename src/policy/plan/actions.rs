@@ -69,7 +69,7 @@ impl Draft<'_> {
                 self.before.milvus
             ),
         )
-        .with_command(command::pods(self.request));
+        .with_command(command::pods(self.request, &self.before.release));
         if !is_first {
             return vec![pods];
         }
@@ -253,7 +253,7 @@ impl Draft<'_> {
                 self.stop.milvus
             ),
         )
-        .with_command(command::pods(self.request))
+        .with_command(command::pods(self.request, after.unwrap_or(&self.before.release)))
     }
 
     fn rollback(&self, gates: &[&Gate]) -> String {

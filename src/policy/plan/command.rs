@@ -7,7 +7,9 @@ use super::tool::WAIT;
 use super::values::Set;
 use super::{Request, route};
 use crate::model::place::Fact;
+use crate::model::release::Release;
 use crate::model::version::{ChartVersion, MilvusVersion};
+use crate::policy::names;
 
 /// Where the upstream migration script lies.
 const MIGRATE_SCRIPT: &str = "https://raw.githubusercontent.com/milvus-io/milvus/master/deployments/migrate-meta/migrate.sh";
@@ -19,12 +21,13 @@ pub(super) fn repository() -> String {
     "helm version --short\nhelm repo add zilliztech https://zilliztech.github.io/milvus-helm/\nhelm repo update zilliztech".to_owned()
 }
 
-/// Lists the release's pods with their images.
-pub(super) fn pods(request: &Request) -> String {
+/// Lists the release's pods with their images. Where the name that the chart gives them is not known, it is taken for the default.
+pub(super) fn pods(request: &Request, release: &Release) -> String {
+    let name = names::label(release).unwrap_or_else(|| "milvus".to_owned());
     format!(
         "kubectl get pods --namespace {} --selector {} \\\n  -o custom-columns='POD:.metadata.name,READY:.status.containerStatuses[*].ready,IMAGE:.spec.containers[*].image'",
         word(&request.namespace),
-        word(&format!("app.kubernetes.io/instance={},app.kubernetes.io/name=milvus,component!=attu", request.name))
+        word(&format!("app.kubernetes.io/instance={},app.kubernetes.io/name={name},component!=attu", request.name))
     )
 }
 

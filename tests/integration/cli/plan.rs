@@ -347,3 +347,17 @@ fn values_that_are_not_in_sight_are_named() {
     let commands = json["hops"].to_string();
     assert!(commands.contains("etcdctl snapshot save") && commands.contains("Where the metadata lies is not seen"), "{commands}");
 }
+
+#[test]
+fn the_pods_are_found_by_the_name_that_the_chart_gives_them() {
+    let sandbox = Sandbox::new();
+    sandbox.write("over.yaml", helm_release("4.2.48").replace("  values:\n", "  values:\n    nameOverride: vec\n"));
+    let commands = |path: &str| sandbox.run(&["plan", "--to", "2.6.15", "--for", path, "--format", "json"]).json()["hops"].to_string();
+    let over = commands("over.yaml");
+    assert!(over.contains("app.kubernetes.io/name=vec,") && !over.contains("name=milvus,"), "{over}");
+    let alias = "dependencies:\n  - {name: milvus, alias: vectors, version: 4.2.58, repository: https://zilliztech.github.io/milvus-helm/}\n";
+    sandbox.write("app/Chart.yaml", format!("apiVersion: v2\nname: app\nversion: 1.0.0\n{alias}"));
+    sandbox.write("app/values.yaml", "vectors:\n  cluster: {enabled: true}\n");
+    let alias = commands("app/Chart.yaml");
+    assert!(alias.contains("app.kubernetes.io/name=vectors,") && !alias.contains("name=milvus,"), "{alias}");
+}
