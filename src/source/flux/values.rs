@@ -153,7 +153,7 @@ impl Sources<'_> {
             return found;
         }
         let Some(object) = self.object("", "ConfigMap", reference.name) else {
-            return Found::Unseen("it is not in this tree: what is set there is not checked; keep it in the tree, or give its values with `--values`".into());
+            return Found::Unseen("it is not in this tree: what is set there is not checked; keep it in the tree".into());
         };
         match object.at(&["data", reference.key]) {
             Some(scalar) => Found::Scalar(scalar.clone()),
