@@ -8,6 +8,7 @@ fn a_path_is_printed_in_every_format() {
     let json = sandbox.run(&["plan", "--from", "2.5.10", "--to", "2.6.15", "--format", "json"]);
     assert_eq!(json.code, 0, "{}", json.shown());
     let json = json.json();
+    assert_eq!(json["schema_version"], 1);
     let hops: Vec<&str> = json["hops"].as_array().unwrap().iter().map(|hop| hop["chart"].as_str().unwrap()).collect();
     assert_eq!((&json["refused"], hops), (&serde_json::Value::Null, vec!["4.2.58", "5.0.19"]));
     assert!(sandbox.run(&["plan", "--from", "2.5.10", "--to", "2.6.15"]).stdout.starts_with("Milvus 2.5.10 to 2.6.15 in 2 hops\n"));
