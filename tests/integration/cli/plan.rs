@@ -325,7 +325,7 @@ fn what_no_edit_reaches_is_left_to_the_hand() {
 #[test]
 fn a_version_that_the_file_does_not_say_is_told() {
     let sandbox = Sandbox::new();
-    sandbox.write("milvus.yaml", &helm_release("4.2.48").replace("    cluster:\n", "    image: {all: {tag: v2.5.10}}\n    cluster:\n"));
+    sandbox.write("milvus.yaml", helm_release("4.2.48").replace("    cluster:\n", "    image: {all: {tag: v2.5.10}}\n    cluster:\n"));
     let other = sandbox.run(&["plan", "--from", "2.4.16", "--to", "2.6.15", "--for", "milvus.yaml"]);
     assert!(other.code == 0 && other.stderr.contains("--from 2.4.16: milvus.yaml says 2.5.10"), "{}", other.stderr);
     let same = sandbox.run(&["plan", "--from", "2.5.10", "--to", "2.6.15", "--for", "milvus.yaml"]);
