@@ -57,19 +57,6 @@ impl Policies {
         &EMBEDDED
     }
 
-    /// The rules of this repository with all that their files say, cases too; parsed when asked for.
-    #[must_use]
-    pub fn embedded_with_cases() -> Self {
-        let pages: BTreeMap<String, String> = serde_json::from_str(PAGES).unwrap_or_default();
-        let mut bundle = Self::embedded().bundle.clone();
-        for rule in &mut bundle.rules {
-            if let Some(whole) = pages.get(&rule.id).and_then(|text| load::read_rule(text).ok()) {
-                *rule = whole;
-            }
-        }
-        Self { bundle }
-    }
-
     /// Rules from files: paths relative to the policies folder (`rules/MV205-stop-at-2-5-16.yaml`), and their texts.
     ///
     /// # Errors

@@ -28,7 +28,7 @@ pub(crate) fn run(command: &RulesCommand) -> anyhow::Result<ExitCode> {
 
 /// Runs the cases and mutations of some rules, or of all.
 fn test(wanted: &[String], format: TableFormat) -> anyhow::Result<ExitCode> {
-    let policies = Policies::embedded_with_cases();
+    let policies = Policies::with_pages();
     let mut tested: Vec<Tested> = Vec::new();
     if wanted.is_empty() {
         tested = selftest(&policies, None);

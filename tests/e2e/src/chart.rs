@@ -13,7 +13,7 @@ use serde_json::{Map, Number, json};
 use crate::control_plane::run_folder;
 use crate::programs::repository;
 
-pub use pack::pack;
+use self::pack::pack;
 
 /// Files of a chart by path.
 type Files = BTreeMap<String, String>;

@@ -1,10 +1,10 @@
-//! Archives as `helm package` makes them.
+//! Archives as `helm package` makes them; the tests of the linter take this file too.
 
 use std::collections::BTreeMap;
 use std::io::Read;
 
 /// A gzipped tar archive of text files, by path.
-pub fn pack(files: &BTreeMap<String, String>) -> Vec<u8> {
+pub(crate) fn pack(files: &BTreeMap<String, String>) -> Vec<u8> {
     let mut tar = Vec::new();
     for (name, text) in files {
         let mut header = [0_u8; 512];
