@@ -22,7 +22,7 @@ use super::truth::Truth;
 use super::value::{Node, Value};
 use super::version::{ChartVersion, EffectiveVersion};
 
-pub use self::topology::is_of_cluster;
+pub use self::topology::{component_names, is_component, is_of_cluster};
 pub use super::words::{Mode, ObjectStoreKind, QueueKind, QueueServer};
 
 /// Which chart version the values are judged against.

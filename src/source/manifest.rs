@@ -10,11 +10,8 @@ use super::{Reading, SourceFile};
 use crate::document::yaml::{Limits, Node, parse_embedded};
 use crate::model::declaration::{Applier, Declaration, Form, Lineage, Operation, Rendered};
 use crate::model::place::{Fact, Origin, Place};
+use crate::model::release::is_component;
 use crate::model::version::VersionSpec;
-
-/// The chart's `component` labels.
-const COMPONENTS: &[&str] =
-    &["standalone", "proxy", "rootcoord", "querycoord", "indexcoord", "datacoord", "mixcoord", "querynode", "datanode", "indexnode", "streamingnode", "cdc"];
 
 /// Files of one folder that are looked at for the other objects of a release.
 const MAX_FILES: usize = 100;
@@ -102,7 +99,7 @@ fn workload<'a>(object: &Object<'a>) -> Option<(Key, Workload<'a>)> {
     if object.kind() != Some("Deployment") || label(object, "helm.sh/chart").is_none() {
         return None;
     }
-    let component = label(object, "component").filter(|name| COMPONENTS.contains(name)).filter(|component| is_milvus(object, component))?;
+    let component = label(object, "component").filter(|name| is_component(name)).filter(|component| is_milvus(object, component))?;
     Some(((instance(object)?.into(), object.namespace().map(Into::into)), Workload { object: object.clone(), component }))
 }
 

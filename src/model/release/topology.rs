@@ -65,6 +65,18 @@ const CLUSTER: &[Role] = &[
     node("cdc", "cdc", "cdc.enabled", (5, 0, 8), None),
 ];
 
+/// The chart's `component` labels of Milvus itself, in all versions, each once.
+pub fn component_names() -> impl Iterator<Item = &'static str> {
+    let named_anew = |role: &&Role| role.until.is_none();
+    std::iter::once("standalone").chain(CLUSTER.iter().filter(named_anew).map(|role| role.name))
+}
+
+/// Whether a `component` label names a component of Milvus.
+#[must_use]
+pub fn is_component(name: &str) -> bool {
+    component_names().any(|known| known == name)
+}
+
 /// Whether a key of the values is about a workload that only a cluster has. `proxy` also holds settings of a standalone.
 #[must_use]
 pub fn is_of_cluster(key: &str) -> bool {

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use milvus_guard::model::declaration::{Declaration, FlagKind, Form, Lineage};
 use milvus_guard::model::finding::{Finding, Severity};
 use milvus_guard::model::place::{Fact, Origin};
+use milvus_guard::model::release::is_component;
 use milvus_guard::model::version::VersionSpec;
 use milvus_guard::source::memory::MemoryTree;
 use milvus_guard::source::{SourceFile, read_tree};
@@ -163,9 +164,8 @@ fn know_lineage<C: Cluster>(after: &mut Declaration, guard: &Guard<C>, namespace
 /// The version of the chart that rendered the Deployments of a release.
 fn chart_label<C: Cluster>(guard: &Guard<C>, namespace: &str, release: &str) -> Option<String> {
     let deployments = guard.cluster.objects(Kind::Deployment, namespace);
-    let of_release = |object: &&Arc<Value>| {
-        label(object, "app.kubernetes.io/instance") == Some(release) && label(object, "component").is_some_and(super::workload::is_component)
-    };
+    let of_release =
+        |object: &&Arc<Value>| label(object, "app.kubernetes.io/instance") == Some(release) && label(object, "component").is_some_and(is_component);
     deployments.iter().find(of_release).and_then(|object| label(object, "helm.sh/chart")?.strip_prefix("milvus-").map(str::to_owned))
 }
 

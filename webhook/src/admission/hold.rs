@@ -1,5 +1,6 @@
 //! The hold as a state: whether an object may run what it says, from what serves. Pure; says nothing about how it was written.
 
+use milvus_guard::model::release::is_component;
 use milvus_guard::model::version::ImageTag;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -55,7 +56,7 @@ impl<'o> Identity<'o> {
         let by = |pointer: &str| {
             let labels = object.pointer(pointer)?;
             let label = |name: &str| labels.get(name).and_then(Value::as_str);
-            let component = label("component").filter(|component| super::workload::is_component(component))?;
+            let component = label("component").filter(|component| is_component(component))?;
             Some(Self { release: label("app.kubernetes.io/instance")?, label: label("app.kubernetes.io/name").unwrap_or("milvus"), component })
         };
         by("/spec/selector/matchLabels").or_else(|| by("/spec/template/metadata/labels"))

@@ -24,18 +24,8 @@ use crate::api;
 use crate::cluster::running::{Serving, serving, serving_of};
 use crate::cluster::{Cluster, Kind, annotation, label, text};
 
-/// The chart's `component` labels of Milvus itself.
-pub const COMPONENTS: &[&str] =
-    &["standalone", "proxy", "rootcoord", "querycoord", "indexcoord", "datacoord", "mixcoord", "querynode", "datanode", "indexnode", "streamingnode", "cdc"];
-
 /// What keeps Helm from deleting an object.
 const KEEP: (&str, &str) = ("helm.sh/resource-policy", "keep");
-
-/// Whether a `component` label names a component of Milvus.
-#[must_use]
-pub fn is_component(name: &str) -> bool {
-    COMPONENTS.contains(&name)
-}
 
 /// Whether the Milvus operator owns or manages an object.
 #[must_use]

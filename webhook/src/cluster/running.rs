@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use milvus_guard::model::release::is_component;
 use serde_json::Value;
 
 use super::{Cluster, Kind, annotation, text};
-use crate::admission::workload::is_component;
 
 const REVISION: &str = "deployment.kubernetes.io/revision";
 

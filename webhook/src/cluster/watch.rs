@@ -10,11 +10,11 @@ use kube::api::{Api, DynamicObject};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, ResourceExt as _};
+use milvus_guard::model::release::component_names;
 use serde_json::Value;
 
 use super::{Cluster, Kind, ReadError};
 use crate::admission::release::Driver;
-use crate::admission::workload::COMPONENTS;
 
 type ByNamespace = BTreeMap<String, BTreeMap<String, Arc<Value>>>;
 
@@ -89,7 +89,7 @@ fn resource(version: &str, kind: &str) -> ApiResource {
 fn selection(kind: Kind) -> watcher::Config {
     let config = watcher::Config::default().page_size(200);
     match kind {
-        Kind::Deployment | Kind::ReplicaSet => config.labels(&format!("component in ({})", COMPONENTS.join(","))),
+        Kind::Deployment | Kind::ReplicaSet => config.labels(&format!("component in ({})", component_names().collect::<Vec<_>>().join(","))),
         Kind::Claim | Kind::GuardedUpgrade | Kind::UpgradeReceipt | Kind::Namespace | Kind::HelmRepository => config,
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use milvus_guard::document::yaml::{Limits, Node, parse_stream};
+use milvus_guard::model::release::is_component;
 use milvus_guard::source::memory::MemoryTree;
 use milvus_guard::source::{Context, SourceFile, manifest};
 
@@ -106,7 +107,7 @@ fn object(text: &str) -> Option<Object<'_>> {
 }
 
 fn part(object: &Object<'_>) -> Option<Part> {
-    let component = object.label("component").filter(|name| super::super::workload::is_component(name))?;
+    let component = object.label("component").filter(|name| is_component(name))?;
     let chart = object.label("helm.sh/chart")?;
     let image = object.image(component);
     let is_milvus =
