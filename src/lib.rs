@@ -6,4 +6,5 @@ pub mod document;
 pub mod model;
 pub mod policy;
 pub mod report;
+pub mod rollout;
 pub mod source;

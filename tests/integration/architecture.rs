@@ -9,7 +9,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("source", &["model", "document"]),
     ("report", &["model", "document"]),
     ("policy", &["model"]),
-    ("cli", &["model", "document", "source", "report", "policy"]),
+    ("rollout", &["model"]),
+    ("cli", &["model", "document", "source", "report", "policy", "rollout"]),
 ];
 
 /// Files that may use everything: they only tie the house together.
