@@ -1,0 +1,86 @@
+//! The way back: what was let go is taken back in reverse order, what was not stays held.
+
+use super::action::{Action, Deed, Stop};
+use super::component::{Component, Duty};
+use super::decide::Round;
+use super::observed::{Template, Workload};
+use super::orders::{Gate, Step, StepKind};
+
+impl Round<'_> {
+    pub(super) fn back(&self) -> Option<Action> {
+        self.applier()
+            .or_else(|| self.migration_back())
+            .or_else(|| self.no_way_back())
+            .or_else(|| self.order.steps.iter().rev().find_map(|step| self.step_back(step)))
+            .or_else(|| self.held_for_nothing())
+    }
+
+    fn no_way_back(&self) -> Option<Action> {
+        let step = self.closed()?;
+        Some(Action::Stop(Stop::NoWayBack(step, self.order.way_back(&self.plan.pair).reason.to_owned())))
+    }
+
+    /// The step that closed the way back, if it has begun.
+    pub(super) fn closed(&self) -> Option<Component> {
+        let step = self.order.way_back(&self.plan.pair).closes_with?;
+        self.workload(step).is_some_and(|workload| self.has_begun(workload)).then_some(step)
+    }
+
+    /// Whether the target was let go: it runs, or may run.
+    fn has_begun(&self, workload: &Workload) -> bool {
+        let to = self.plan.pair.to;
+        let runs = workload.pods.iter().any(|pods| pods.template.is_of(to) && pods.is_any());
+        runs || (workload.stored.is_of(to) && !workload.is_held() && workload.wanted > 0)
+    }
+
+    fn step_back(&self, step: &Step) -> Option<Action> {
+        match (step.kind, self.workload(step.component)) {
+            (StepKind::Roll, None) => None,
+            (StepKind::Roll, Some(workload)) => match &workload.before {
+                Some(before) => self.take_back(step.component, workload, before),
+                None => self.withdraw(step.component, workload),
+            },
+            (StepKind::Remove, Some(workload)) if !workload.is_gone => self.bring_back(step.component, workload),
+            (StepKind::Remove, _) => self.lost(step),
+        }
+    }
+
+    /// A component that served before: its template of then serves again.
+    fn take_back(&self, component: Component, workload: &Workload, before: &Template) -> Option<Action> {
+        if workload.stored == *before {
+            return self.release(component, workload).or_else(|| self.serves(component, workload, before));
+        }
+        if workload.is_held() && workload.others(before) == 0 {
+            return None;
+        }
+        Some(Action::Do(Deed::Revert(component, workload.stamp.clone())))
+    }
+
+    /// A component that was new goes again, once others do what it does. One that was never let go stays held.
+    fn withdraw(&self, component: Component, workload: &Workload) -> Option<Action> {
+        if workload.is_held() && workload.all_pods() == 0 {
+            return None;
+        }
+        if workload.is_gone {
+            return self.gates(component, &[Gate::OldPodsGone]);
+        }
+        let others = |duty: &Duty| {
+            self.observed.workloads.iter().any(|(other, workload)| *other != component && other.duties().contains(duty) && workload.running() > 0)
+        };
+        if component.duties().iter().all(others) {
+            return Some(Action::Do(Deed::Remove(component, workload.stamp.clone())));
+        }
+        let gone = self.order.steps.iter().filter(|step| step.kind == StepKind::Remove && self.workload(step.component).is_none()).map(|step| step.component);
+        Some(Action::Stop(Stop::NeedsApplier(gone.collect())))
+    }
+
+    /// A component that was to be removed, and is there: still, or again because the applier made it anew.
+    fn bring_back(&self, component: Component, workload: &Workload) -> Option<Action> {
+        self.release(component, workload).or_else(|| self.gates(component, &[Gate::Handover]))
+    }
+
+    /// A component that was removed: only the applier can bring it back. What took over from it stays.
+    fn lost(&self, step: &Step) -> Option<Action> {
+        (!step.optional).then(|| Action::Stop(Stop::NeedsApplier(vec![step.component])))
+    }
+}
