@@ -11,6 +11,7 @@ pub mod acknowledgement;
 pub mod argocd;
 pub mod chart_folder;
 pub mod command;
+pub mod configuration;
 pub mod context;
 pub mod convert;
 pub mod declare;

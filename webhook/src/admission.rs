@@ -1,6 +1,7 @@
 //! Judges one admission request: what arrives, what is answered, and which gate decides.
 
 pub mod answer;
+pub mod change;
 pub mod exceptions;
 #[cfg(test)]
 pub(crate) mod fixture;

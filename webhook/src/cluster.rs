@@ -77,6 +77,9 @@ pub trait Cluster: Send + Sync + 'static {
     /// A `GuardedUpgrade` as the API server has it now: the cache may lag behind a person.
     fn guarded_upgrade<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Value>, ReadError>>;
 
+    /// A ConfigMap as the API server has it now, asked for by its name.
+    fn config_map<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Value>, ReadError>>;
+
     /// Whether a Secret of this name is there; nothing of it is kept.
     fn has_secret<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<bool, ReadError>>;
 

@@ -2,10 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::admission::hold::{
-    BLOCKED_ANNOTATION, CHANGE_ANNOTATION, HOLD_ANNOTATION, MARKS_ANNOTATION, PARTITION_ANNOTATION, SERVING_ANNOTATION, STOPPED_ANNOTATION, is_held,
-    same_template,
-};
+use crate::admission::change::same_template;
+use crate::admission::hold::{HOLD_ANNOTATIONS, MARKS_ANNOTATION, PARTITION_ANNOTATION, SERVING_CONFIGURATION_ANNOTATION, STOPPED_ANNOTATION, is_held};
 use crate::admission::patch::Patching;
 use crate::cluster::running::Serving;
 use crate::cluster::{annotation, text};
@@ -48,9 +46,7 @@ pub fn deployment(object: &Value, serving: &[Serving]) -> Option<Undo> {
         patching.set("/spec/replicas", json!(wanted));
         what = "the replicas from before the stop are back";
     }
-    for name in [HOLD_ANNOTATION, CHANGE_ANNOTATION, BLOCKED_ANNOTATION, STOPPED_ANNOTATION] {
-        patching.unannotate(name);
-    }
+    HOLD_ANNOTATIONS.iter().chain([&STOPPED_ANNOTATION]).for_each(|name| patching.unannotate(name));
     marks(object, &mut patching);
     finish(patching, what)
 }
@@ -78,11 +74,17 @@ pub fn stateful_set(object: &Value, current: Option<&Value>) -> Option<Undo> {
             patching.set(PARTITION, json!(before));
         }
     }
-    for name in [HOLD_ANNOTATION, CHANGE_ANNOTATION, SERVING_ANNOTATION, PARTITION_ANNOTATION] {
-        patching.unannotate(name);
-    }
+    HOLD_ANNOTATIONS.iter().for_each(|name| patching.unannotate(name));
     marks(object, &mut patching);
     finish(patching, what)
+}
+
+/// Takes the note of what serves off the ConfigMap of a release.
+#[must_use]
+pub fn configuration(object: &Value) -> Option<Undo> {
+    let mut patching = Patching::new(object);
+    patching.unannotate(SERVING_CONFIGURATION_ANNOTATION);
+    finish(patching, "note of what serves taken off")
 }
 
 /// Takes marks of ours off any other object.

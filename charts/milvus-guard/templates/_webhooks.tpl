@@ -119,6 +119,17 @@
         o.?metadata.labels['app.kubernetes.io/name'].orValue('') == 'milvus' ||
         o.?metadata.labels['helm.sh/chart'].orValue('').startsWith('milvus-') && !o.metadata.labels['helm.sh/chart'].startsWith('milvus-guard-') ||
         o.?spec.template.spec.containers.orValue([]).exists(c, c.?image.orValue('').matches({{ include "guard.imagePattern" $ }}))))
+# Milvus's configuration carries no labels; what it says tells it. Where it moves data, what it said before is noted on it.
+- name: configurations.guard.milvus-guard.dev
+  {{- $common | nindent 2 }}
+  rules:
+    - {apiGroups: [""], apiVersions: [v1], operations: [UPDATE], resources: [configmaps], scope: Namespaced}
+  matchConditions:
+    {{- include "guard.users" $ | nindent 4 }}
+    {{- include "guard.notOperated" $ | nindent 4 }}
+    - name: is-milvus
+      expression: >-
+        ['milvus.yaml', 'default.yaml'].exists(f, object.?data[f].orValue('').contains('etcd:'))
 - name: scale.guard.milvus-guard.dev
   {{- $common | nindent 2 }}
   rules:
@@ -153,7 +164,7 @@
     - name: is-a-store-or-a-queue
       expression: >-
         object.?metadata.labels['app.kubernetes.io/name'].orValue(object.?metadata.labels.app.orValue('')) in
-        ['etcd', 'minio', 'pulsar', 'pulsarv3', 'kafka', 'zookeeper', 'tei', 'woodpecker'] &&
+        ['etcd', 'minio', 'mysql', 'pulsar', 'pulsarv2', 'pulsarv3', 'kafka', 'zookeeper', 'woodpecker'] &&
         !object.?spec.template.spec.containers.orValue([]).exists(c, c.?image.orValue('').matches({{ include "guard.imagePattern" $ }}))
 {{- end }}{{ end }}
 {{- end }}

@@ -85,12 +85,26 @@ impl Recipe {
             "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": {
                 "metadata": {"labels": labels, "annotations": {"checksum/config": self.checksum()}},
                 "spec": {"containers": [{"name": component, "image": self.image(), "args": ["/milvus/tools/run.sh", "milvus", "run", component],
-                    "volumeMounts": [{"name": "milvus-config", "mountPath": "/milvus/configs/default.yaml"}]}]}}}
+                    "volumeMounts": [{"name": "milvus-config", "mountPath": "/milvus/configs/default.yaml", "subPath": "default.yaml"}]}],
+                    "volumes": [{"name": "milvus-config", "configMap": {"name": format!("{}-{}", self.name, self.label())}}]}}}
         })
     }
 
+    /// The ConfigMap with the rendered configuration: so much of it as tells where data lies.
+    pub(crate) fn config_map(&self) -> Value {
+        let release = self.resolved();
+        let queue = release.queue.known().map(|queue| format!("{:?}", queue.kind).to_ascii_lowercase()).unwrap();
+        let name = format!("{}-{}", self.name, self.label());
+        let text = format!(
+            "mq:\n  type: {queue}\netcd:\n  endpoints:\n    - {}-etcd:2379\n  rootPath: {}\nminio:\n  address: {}-minio\n  bucketName: milvus-bucket\n",
+            self.name, self.name, self.name
+        );
+        let user = self.config.pointer("/extraConfigFiles/user.yaml").and_then(Value::as_str).unwrap_or_default();
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": self.namespace}, "data": {"default.yaml": text, "user.yaml": user}})
+    }
+
     fn checksum(&self) -> String {
-        format!("{:x}", self.config.to_string().len() * 31 + self.chart.len())
+        super::change::digest_of_text(&format!("{} {}", self.config, self.chart))
     }
 
     pub(crate) fn components(&self) -> Vec<&'static str> {

@@ -53,9 +53,9 @@ impl<C: Cluster> Guard<C> {
     }
 
     /// Claims that say they belong to a release, in the words of any chart.
-    pub(super) fn claims_of(&self, namespace: &str, release: &str) -> usize {
-        let is_of = |object: &&Arc<Value>| label(object, "app.kubernetes.io/instance") == Some(release) || label(object, "release") == Some(release);
-        self.cluster.objects(Kind::Claim, namespace).iter().filter(is_of).count()
+    pub(super) fn claims_of(&self, namespace: &str, release: &str) -> Vec<Arc<Value>> {
+        let is_of = |object: &Arc<Value>| releases_of(object).any(|name| name == release);
+        self.cluster.objects(Kind::Claim, namespace).into_iter().filter(is_of).collect()
     }
 
     /// Decodes the release in an object, off the thread and within the memory that all of them may take; nothing when it cannot be Milvus.
@@ -67,12 +67,17 @@ impl<C: Cluster> Guard<C> {
     }
 }
 
+/// The releases that an object's labels name: MinIO's and Pulsar's charts have a label of their own for it.
+pub(super) fn releases_of(object: &Value) -> impl Iterator<Item = &str> {
+    ["app.kubernetes.io/instance", "release"].iter().filter_map(|name| label(object, name))
+}
+
 impl<C: Cluster> Judge for Guard<C> {
     async fn judge(&self, gate: Gate, request: Arc<Request>) -> Answer {
         match gate {
             Gate::HelmStorage => helm_storage::judge(self, &request).await,
             Gate::GitOps => gitops::judge(self, &request).await,
-            Gate::Workload => workload::judge(self, &request),
+            Gate::Workload => workload::judge(self, &request).await,
             Gate::Own => own::judge(self, &request),
         }
     }

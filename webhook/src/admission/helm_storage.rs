@@ -237,7 +237,7 @@ fn of_the_cluster<C: Cluster>(
 ) -> Vec<Point> {
     let mut all = Vec::new();
     if named.status == "pending-install" {
-        let claims = guard.claims_of(namespace, named.release);
+        let claims = guard.claims_of(namespace, named.release).len();
         if claims > 0 {
             let message = format!(
                 "Release {} is installed over {claims} claims that an earlier release of this name left: it is no first install, and starts on old data.",

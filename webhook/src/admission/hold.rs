@@ -3,16 +3,19 @@
 use milvus_guard::model::release::is_component;
 use milvus_guard::model::version::ImageTag;
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
+use super::change::same_template;
 use crate::cluster::running::{Serving, image};
 use crate::cluster::text;
 
 /// The annotation of a held object: why, in words.
 pub const HOLD_ANNOTATION: &str = "guard.milvus-guard.dev/hold";
 
-/// The annotation of a held object: which change it is, a hash of release and template.
+/// The annotation of a held object: which change it is part of, the same on all objects of the change (see [`super::change`]).
 pub const CHANGE_ANNOTATION: &str = "guard.milvus-guard.dev/change";
+
+/// The annotation of a held object: the digest of the template that waits.
+pub const TEMPLATE_ANNOTATION: &str = "guard.milvus-guard.dev/template";
 
 /// The annotation of a held object that the controller must not release: the rule and why.
 pub const BLOCKED_ANNOTATION: &str = "guard.milvus-guard.dev/blocked";
@@ -25,6 +28,12 @@ pub const PARTITION_ANNOTATION: &str = "guard.milvus-guard.dev/partition";
 
 /// The annotation of a workload that was stopped for a migration: the replicas that are wanted.
 pub const STOPPED_ANNOTATION: &str = "guard.milvus-guard.dev/stopped";
+
+/// The annotation of a ConfigMap that moves data: where data lies for the pods that serve, by the hash of the configuration that they started with.
+pub const SERVING_CONFIGURATION_ANNOTATION: &str = "guard.milvus-guard.dev/serving-configuration";
+
+/// What a hold puts on an object: taken off with it.
+pub const HOLD_ANNOTATIONS: [&str; 6] = [HOLD_ANNOTATION, CHANGE_ANNOTATION, TEMPLATE_ANNOTATION, BLOCKED_ANNOTATION, SERVING_ANNOTATION, PARTITION_ANNOTATION];
 
 /// The annotation that lists the marks that we put on an object, parted by commas.
 pub const MARKS_ANNOTATION: &str = "guard.milvus-guard.dev/marks";
@@ -72,6 +81,8 @@ pub struct Surroundings<'s> {
     pub release: &'s [Serving],
     /// Another object of the release is held, or an upgrade of it is open.
     pub is_open: bool,
+    /// What the configuration that waits keeps elsewhere than the one that serves, in words.
+    pub moved: Option<&'s str>,
     /// Claims that an earlier release of this name left, where nothing runs.
     pub has_old_claims: bool,
 }
@@ -86,8 +97,8 @@ pub enum Reason {
         /// What is wanted.
         wanted: String,
     },
-    /// Another message queue or another claim.
-    Identity(&'static str),
+    /// Another message queue, other metadata, another store or another claim: what differs, in words.
+    Identity(String),
     /// A component that the running release does not have.
     NewComponent,
     /// Some other change while an upgrade is open.
@@ -127,18 +138,24 @@ pub fn reason(object: &Value, old: Option<&Value>, identity: &Identity<'_>, arou
         return Some(Reason::Image { serving, wanted: wanted.unwrap_or("(none)").to_owned() });
     };
     if around.own.iter().filter(same_image).all(|serving| claims(serving.template()) != claims(template)) {
-        return Some(Reason::Identity("the claim"));
+        return Some(Reason::Identity("the claim".to_owned()));
     }
-    if let (Some(before), Some(after)) = (old.and_then(queue), queue(object))
+    if around.own.iter().any(|serving| same_template(serving.template(), template)) {
+        return None;
+    }
+    if let (Some(before), Some(after)) = (queue(&serving.object), queue(object))
         && before != after
     {
-        return Some(Reason::Identity("the message queue"));
+        return Some(Reason::Identity(format!("the message queue ({before} serves, {after} waits)")));
     }
-    (around.is_open && !around.own.iter().any(|serving| same_template(serving.template(), template)) && serving.pods > 0).then_some(Reason::WhileOpen)
+    if let Some(moved) = around.moved {
+        return Some(Reason::Identity(moved.to_owned()));
+    }
+    (around.is_open && serving.pods > 0).then_some(Reason::WhileOpen)
 }
 
 /// Whether this very template was let go already: a pause now would stop a rollout half way, and with the strategy Recreate leave nothing running.
-fn is_let_go(old: &Value, template: &Value) -> bool {
+pub(super) fn is_let_go(old: &Value, template: &Value) -> bool {
     let is_paused = old.pointer("/spec/paused").and_then(Value::as_bool).unwrap_or_default();
     !is_held(old) && !is_paused && old.pointer("/spec/template").is_some_and(|before| same_template(before, template))
 }
@@ -153,6 +170,9 @@ fn reason_of_new(identity: &Identity<'_>, wanted: Option<&str>, around: &Surroun
     if !running.iter().any(|serving| serving.image() == wanted) {
         let serving = running.first().and_then(|serving| serving.image()).unwrap_or("(none)").to_owned();
         return Some(Reason::Image { serving, wanted: wanted.unwrap_or("(none)").to_owned() });
+    }
+    if let Some(moved) = around.moved {
+        return Some(Reason::Identity(moved.to_owned()));
     }
     let is_known = running.iter().any(|serving| *serving.component == *identity.component);
     if around.is_open && !is_known {
@@ -172,6 +192,7 @@ fn is_complete(running: &[&Serving]) -> bool {
     is_ready && (has("standalone") || (coordinated && has("proxy") && has("querynode") && has("datanode") && (has("streamingnode") || !streams)))
 }
 
+/// The queue that chart 5 writes on a standalone; Kubernetes copies it to the ReplicaSet, so it is known of what serves too.
 fn queue(object: &Value) -> Option<&str> {
     crate::cluster::annotation(object, QUEUE_ANNOTATION)
 }
@@ -184,78 +205,11 @@ fn claims(template: &Value) -> Vec<&str> {
     names
 }
 
-/// Whether two templates make the same pods.
-#[must_use]
-pub fn same_template(a: &Value, b: &Value) -> bool {
-    digest(a) == digest(b)
-}
-
-/// A hash of a pod template, whatever the order of its keys; the label that Kubernetes adds does not count.
-#[must_use]
-pub fn digest(template: &Value) -> String {
-    let mut hash = Sha256::new();
-    feed(template, &mut hash);
-    hex(&hash)
-}
-
-/// Identifies a change: the release and a template, nothing of time.
-#[must_use]
-pub fn change_id(namespace: &str, release: &str, name: &str, template: &Value) -> String {
-    let mut hash = Sha256::new();
-    for part in [namespace, release, name] {
-        hash.update(part.as_bytes());
-        hash.update([0]);
-    }
-    feed(template, &mut hash);
-    hex(&hash)
-}
-
-fn hex(hash: &Sha256) -> String {
-    hash.clone().finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn feed(value: &Value, hash: &mut Sha256) {
-    match value {
-        Value::Object(table) => {
-            let mut keys: Vec<&String> = table.keys().filter(|key| *key != "pod-template-hash" && *key != "creationTimestamp").collect();
-            keys.sort_unstable();
-            hash.update(b"{");
-            for key in keys {
-                hash.update(key.as_bytes());
-                hash.update([0]);
-                table.get(key).into_iter().for_each(|value| feed(value, hash));
-            }
-            hash.update(b"}");
-        }
-        Value::Array(items) => {
-            hash.update(b"[");
-            items.iter().for_each(|item| feed(item, hash));
-            hash.update(b"]");
-        }
-        scalar => {
-            hash.update(scalar.to_string().as_bytes());
-            hash.update([0]);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn a_change_is_told_by_release_and_template_alone() {
-        let (a, b) = (
-            json!({"metadata": {"labels": {"a": "1", "pod-template-hash": "x"}}, "spec": [1, 2]}),
-            json!({"spec": [1, 2], "metadata": {"labels": {"a": "1"}}}),
-        );
-        assert!(same_template(&a, &b));
-        assert_eq!(change_id("db", "m", "p", &a), change_id("db", "m", "p", &b));
-        assert_ne!(change_id("db", "m", "p", &a), change_id("db", "n", "p", &a));
-        assert!(!same_template(&a, &json!({"metadata": {"labels": {"a": "1"}}, "spec": [2, 1]})));
-    }
 
     #[test]
     fn identity_comes_from_the_selector() {

@@ -2,6 +2,7 @@
 //!
 //! Doubt: a Deployment whose template moves is held, everything else passes.
 
+mod configuration;
 mod dependency;
 mod path;
 
@@ -11,11 +12,12 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::Answer;
+use super::change::{self, digest, same_template};
 use super::exceptions::{Exceptions, Mode};
-use super::guard::Guard;
+use super::guard::{Guard, releases_of};
 use super::hold::{
-    BLOCKED_ANNOTATION, CHANGE_ANNOTATION, HOLD_ANNOTATION, Identity, MARKS_ANNOTATION, STOPPED_ANNOTATION, Surroundings, change_id, is_held, reason,
-    same_template,
+    BLOCKED_ANNOTATION, CHANGE_ANNOTATION, HOLD_ANNOTATION, HOLD_ANNOTATIONS, Identity, MARKS_ANNOTATION, STOPPED_ANNOTATION, Surroundings,
+    TEMPLATE_ANNOTATION, is_held, is_let_go, reason,
 };
 use super::judge::Doubt;
 use super::patch::Patching;
@@ -36,7 +38,7 @@ pub fn is_operated(object: &Value) -> bool {
 }
 
 /// Judges a request of gate 3.
-pub(super) fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
+pub(super) async fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
     if !matches!(request.operation, Operation::Create | Operation::Update) || request.user_info.username == guard.configuration.controller {
         return Answer::admitted();
     }
@@ -44,11 +46,12 @@ pub(super) fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
         return operated(request);
     }
     match (request.kind.kind.as_str(), request.sub_resource.as_deref()) {
-        ("Deployment", None) if Identity::of(&request.object).is_none() && dependency::is_dependency(&request.object) => dependency::judge(guard, request),
-        ("Deployment", None) => deployment(guard, request),
+        ("Deployment", None) if Identity::of(&request.object).is_none() && dependency::software(&request.object).is_some() => dependency::judge(guard, request),
+        ("Deployment", None) => deployment(guard, request).await,
         ("Scale", _) | (_, Some("scale")) => scale(guard, request),
         ("StatefulSet", None) => dependency::judge(guard, request),
         ("PersistentVolumeClaim", None) => claim(guard, request),
+        ("ConfigMap", None) => configuration::judge(guard, request),
         _ => Answer::admitted(),
     }
 }
@@ -69,30 +72,40 @@ fn old(request: &Request) -> Option<&Value> {
     (!request.old_object.is_null()).then_some(&request.old_object)
 }
 
-fn deployment<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
+async fn deployment<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
     let Some(identity) = Identity::of(&request.object) else { return Answer::admitted() };
     let namespace = request.namespace.as_str();
+    let template = request.object.pointer("/spec/template").unwrap_or(&Value::Null);
     let own = own_serving(guard, request, &identity);
     let release: Vec<Serving> = serving(&*guard.cluster, namespace, identity.release).into_iter().filter(|other| *other.label == *identity.label).collect();
     let upgrade = guard.cluster.object(Kind::GuardedUpgrade, namespace, identity.release);
+    let moved = if old(request).is_some_and(|old| is_let_go(old, template)) {
+        configuration::Moved::default()
+    } else {
+        configuration::moved(guard, namespace, template, &own, &release).await
+    };
     let around = Surroundings {
         own: &own,
         release: &release,
-        is_open: is_open(guard, request, &identity, upgrade.as_deref()),
+        is_open: is_held(&request.old_object) || is_open(guard, namespace, identity.release, Some((identity.label, &request.name))),
+        moved: moved.words.as_deref(),
         has_old_claims: has_old_claims(guard, namespace, identity.release),
     };
     let why = reason(&request.object, old(request), &identity, &around);
     let mut patching = Patching::new(&request.object);
     let mut answer = Answer::admitted();
     let exceptions = exceptions(guard, request, upgrade.as_deref());
-    match why {
+    match &why {
         Some(why) if may_stop(guard, request, &exceptions, &mut answer, &why.sentence()) => {
-            let blocked = path::blocked(guard, request, &identity, &around, &why, &exceptions);
+            let blocked = path::blocked(guard, request, &identity, &around, why, moved.queues.as_ref(), &exceptions);
             hold(request, &identity, &why.sentence(), blocked.as_deref(), &mut patching, &mut answer);
         }
         _ => release_hold(request, &mut patching),
     }
     if guard.mode(namespace) != Mode::Audit {
+        if let Some(unread) = &moved.unread {
+            answer.warnings.push(format!("{}: {unread}, so it is not known whether its queue, metadata or storage moves", request.name));
+        }
         stay_stopped(request, &mut patching, &mut answer);
         if around.is_open {
             put_marks_back(request, &mut patching, &mut answer);
@@ -121,36 +134,26 @@ fn own_serving<C: Cluster>(guard: &Guard<C>, request: &Request, identity: &Ident
     }
 }
 
-/// Whether an upgrade of the release is open: declared and begun, or another object of it is held.
-fn is_open<C: Cluster>(guard: &Guard<C>, request: &Request, identity: &Identity<'_>, upgrade: Option<&Value>) -> bool {
-    let is_sibling = |object: &&Arc<Value>| Identity::of(object).is_some_and(|other| other.release == identity.release && other.label == identity.label);
-    upgrade.is_some_and(api::is_open)
-        || is_held(&request.old_object)
-        || guard
-            .cluster
-            .objects(Kind::Deployment, &request.namespace)
-            .iter()
-            .filter(is_sibling)
-            .any(|object| is_held(object) && text(object, "/metadata/name") != Some(&request.name))
-}
-
-/// Whether anything of a release is held, or its upgrade was begun.
-fn is_open_release<C: Cluster>(guard: &Guard<C>, namespace: &str, release: &str) -> bool {
-    let is_held_sibling = |object: &Arc<Value>| is_held(object) && Identity::of(object).is_some_and(|identity| identity.release == release);
+/// Whether an upgrade of a release is open: declared and begun, or a workload of it is held. `of` narrows that to one Milvus of the release, by its name label, and leaves out
+/// the object that is judged.
+fn is_open<C: Cluster>(guard: &Guard<C>, namespace: &str, release: &str, of: Option<(&str, &str)>) -> bool {
+    let is_sibling = |object: &Value| {
+        Identity::of(object).is_some_and(|other| {
+            other.release == release && of.is_none_or(|(label, judged)| other.label == label && text(object, "/metadata/name") != Some(judged))
+        })
+    };
     guard.cluster.object(Kind::GuardedUpgrade, namespace, release).as_deref().is_some_and(api::is_open)
-        || guard.cluster.objects(Kind::Deployment, namespace).iter().any(is_held_sibling)
+        || guard.cluster.objects(Kind::Deployment, namespace).iter().any(|object| is_held(object) && is_sibling(object))
 }
 
 /// Claims that were there before this install: those of StatefulSets, which no install writes before its Deployments. A receipt knows what wrote them.
 fn has_old_claims<C: Cluster>(guard: &Guard<C>, namespace: &str, release: &str) -> bool {
-    let is_of = |object: &Arc<Value>| label(object, "app.kubernetes.io/instance") == Some(release) || label(object, "release") == Some(release);
     let is_of_a_set = |object: &Arc<Value>| {
         let last = text(object, "/metadata/name").and_then(|name| name.rsplit_once('-'));
         last.is_some_and(|(_, ordinal)| !ordinal.is_empty() && ordinal.bytes().all(|byte| byte.is_ascii_digit()))
     };
     let is_known = |receipt: &Arc<Value>| text(receipt, "/spec/release") == Some(release);
-    guard.cluster.objects(Kind::Claim, namespace).iter().any(|object| is_of(object) && is_of_a_set(object))
-        && !guard.cluster.objects(Kind::UpgradeReceipt, namespace).iter().any(is_known)
+    guard.claims_of(namespace, release).iter().any(is_of_a_set) && !guard.cluster.objects(Kind::UpgradeReceipt, namespace).iter().any(is_known)
 }
 
 fn exceptions<C: Cluster>(guard: &Guard<C>, request: &Request, upgrade: Option<&Value>) -> Exceptions {
@@ -179,23 +182,25 @@ fn may_stop<C: Cluster>(guard: &Guard<C>, request: &Request, exceptions: &Except
 /// Pauses and annotates.
 fn hold(request: &Request, identity: &Identity<'_>, why: &str, blocked: Option<&str>, patching: &mut Patching<'_>, answer: &mut Answer) {
     let namespace = request.namespace.as_str();
-    let template = request.object.pointer("/spec/template").unwrap_or(&Value::Null);
     let name = text(&request.object, "/metadata/name").unwrap_or(&request.name);
-    let id = change_id(namespace, identity.release, name, template);
+    let id = change::of_workload(namespace, identity, &request.object);
     patching.set("/spec/paused", json!(true));
-    annotate(patching, why, &id, blocked, namespace, identity.release);
+    annotate(request, identity.release, why, &id, patching);
+    match blocked {
+        Some(blocked) => patching.annotate(BLOCKED_ANNOTATION, blocked),
+        None => patching.unannotate(BLOCKED_ANNOTATION),
+    }
     answer.audit.insert("held".into(), id.clone());
     let told = blocked.map_or_else(String::new, |blocked| format!("; not released before it is resolved: {blocked}"));
     answer.warnings.push(format!("{name} is held ({why}); its pods stay as they are until milvus-guard releases change {id}{told}"));
 }
 
-fn annotate(patching: &mut Patching<'_>, why: &str, id: &str, blocked: Option<&str>, namespace: &str, release: &str) {
-    patching.annotate(HOLD_ANNOTATION, &format!("{why}; to undo without milvus-guard: milvus-guard cleanup -n {namespace} {release}"));
+/// Says on an object why it is held, as part of which change, and which template of it waits.
+fn annotate(request: &Request, release: &str, why: &str, id: &str, patching: &mut Patching<'_>) {
+    let template = request.object.pointer("/spec/template").unwrap_or(&Value::Null);
+    patching.annotate(HOLD_ANNOTATION, &format!("{why}; to undo without milvus-guard: milvus-guard cleanup -n {} {release}", request.namespace));
     patching.annotate(CHANGE_ANNOTATION, id);
-    match blocked {
-        Some(blocked) => patching.annotate(BLOCKED_ANNOTATION, blocked),
-        None => patching.unannotate(BLOCKED_ANNOTATION),
-    }
+    patching.annotate(TEMPLATE_ANNOTATION, &digest(template));
 }
 
 /// Takes our hold off an object that is what serves: a rollback over a hold leaves nothing held. A pause of somebody else's stays.
@@ -204,9 +209,7 @@ fn release_hold(request: &Request, patching: &mut Patching<'_>) {
         return;
     }
     patching.remove("/spec/paused");
-    for name in [HOLD_ANNOTATION, CHANGE_ANNOTATION, BLOCKED_ANNOTATION] {
-        patching.unannotate(name);
-    }
+    HOLD_ANNOTATIONS.iter().for_each(|name| patching.unannotate(name));
 }
 
 /// A workload that was stopped for a migration stays at zero; what is wanted is remembered.
@@ -262,14 +265,18 @@ fn scale<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
 /// Claims of a release whose upgrade is open are not deleted by Helm.
 fn claim<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
     let mut answer = Answer::admitted();
-    let release = label(&request.object, "app.kubernetes.io/instance").or_else(|| label(&request.object, "release"));
-    let Some(release) = release.filter(|_| guard.mode(&request.namespace) == Mode::Enforce) else { return answer };
-    if is_open_release(guard, &request.namespace, release) && annotation(&request.object, KEEP.0) != Some(KEEP.1) {
+    let mode = guard.mode(&request.namespace);
+    let open = releases_of(&request.object).chain(releases_of(&request.old_object)).find(|release| is_open(guard, &request.namespace, release, None));
+    let Some(release) = open.filter(|_| annotation(&request.object, KEEP.0) != Some(KEEP.1)) else { return answer };
+    if mode == Mode::Enforce {
         let mut patching = Patching::new(&request.object);
         patching.annotate(KEEP.0, KEEP.1);
         patching.annotate(MARKS_ANNOTATION, KEEP.0);
         answer.patch = patching.finish();
-        answer.warnings.push(format!("claim {} is kept while an upgrade of {release} is open", request.name));
+    }
+    if mode != Mode::Audit {
+        let verb = if mode == Mode::Enforce { "is" } else { "would be" };
+        answer.warnings.push(format!("claim {} {verb} kept while an upgrade of {release} is open", request.name));
     }
     answer
 }

@@ -73,6 +73,10 @@ impl<C: Cluster> Cluster for Measured<C> {
         self.timed(self.inner.guarded_upgrade(namespace, name))
     }
 
+    fn config_map<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Value>, ReadError>> {
+        self.timed(self.inner.config_map(namespace, name))
+    }
+
     fn has_secret<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<bool, ReadError>> {
         self.timed(self.inner.has_secret(namespace, name))
     }

@@ -71,6 +71,10 @@ impl Cluster for Snapshot {
         ready(Ok(self.find(Kind::GuardedUpgrade.api(), namespace, name))).boxed()
     }
 
+    fn config_map<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Value>, ReadError>> {
+        ready(Ok(self.find(("v1", "ConfigMap"), namespace, name))).boxed()
+    }
+
     fn has_secret<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<bool, ReadError>> {
         ready(Ok(self.find(("v1", "Secret"), namespace, name).is_some())).boxed()
     }

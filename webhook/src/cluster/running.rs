@@ -9,6 +9,9 @@ use super::{Cluster, Kind, annotation, text};
 
 const REVISION: &str = "deployment.kubernetes.io/revision";
 
+/// Where Milvus's containers mount its configuration.
+const CONFIGURATION_FOLDER: &str = "/milvus/configs/";
+
 /// A ReplicaSet that serves.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Serving {
@@ -52,12 +55,31 @@ pub fn image<'v>(template: &'v Value, component: &str) -> Option<&'v str> {
     text(named.or(if containers.len() == 1 { containers.first() } else { None })?, "/image")
 }
 
+/// The ConfigMap that Milvus's configuration is mounted from.
+#[must_use]
+pub fn configuration_name(template: &Value) -> Option<&str> {
+    let is_configuration = |mount: &&Value| text(mount, "/mountPath").is_some_and(|path| path.starts_with(CONFIGURATION_FOLDER));
+    let mount = list(template, "/spec/containers").flat_map(|container| list(container, "/volumeMounts")).find(is_configuration)?;
+    let is_mounted = |volume: &&Value| text(volume, "/name") == text(mount, "/name");
+    list(template, "/spec/volumes").find(is_mounted).and_then(|volume| text(volume, "/configMap/name"))
+}
+
+fn list<'v>(value: &'v Value, pointer: &str) -> impl Iterator<Item = &'v Value> {
+    value.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
+}
+
 /// What serves of a release: per Deployment the ReplicaSets with pods, or where none has any, the newest.
 #[must_use]
 pub fn serving(cluster: &dyn Cluster, namespace: &str, release: &str) -> Vec<Serving> {
     let of_release = |object: &&Arc<Value>| pod_label(object, "app.kubernetes.io/instance") == Some(release);
     let all = cluster.objects(Kind::ReplicaSet, namespace);
     from_sets(all.iter().filter(of_release))
+}
+
+/// What serves in a namespace, of all releases.
+#[must_use]
+pub fn serving_in(cluster: &dyn Cluster, namespace: &str) -> Vec<Serving> {
+    from_sets(cluster.objects(Kind::ReplicaSet, namespace).iter())
 }
 
 /// What serves of one Deployment.

@@ -206,6 +206,10 @@ impl Cluster for Watched {
         .boxed()
     }
 
+    fn config_map<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Value>, ReadError>> {
+        self.get(("v1", "ConfigMap"), namespace, name).boxed()
+    }
+
     fn has_secret<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<bool, ReadError>> {
         async move { self.get(("v1", "Secret"), namespace, name).await.map(|found| found.is_some()) }.boxed()
     }

@@ -1,5 +1,7 @@
 //! `milvus-guard cleanup`: takes everything of the guard off the objects of a cluster, without a restart of anything.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context as _, bail};
 use clap::Args;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams};
@@ -87,6 +89,7 @@ async fn clean(arguments: Cleanup) -> anyhow::Result<()> {
         unregister(&cluster, name, arguments.dry_run).await?;
     }
     let mut failed = 0;
+    let mut configurations = BTreeSet::new();
     for (version, kind) in [("apps/v1", "Deployment"), ("apps/v1", "StatefulSet"), ("v1", "PersistentVolumeClaim")] {
         for object in cluster.list(version, kind).await? {
             let is_wanted = arguments.release.as_deref().is_none_or(|release| is_of(&object, release));
@@ -94,6 +97,14 @@ async fn clean(arguments: Cleanup) -> anyhow::Result<()> {
                 eprintln!("{kind} {}: {error:#}", place(&object));
                 failed += 1;
             }
+            let name = object.pointer("/spec/template").and_then(running::configuration_name).filter(|_| is_wanted && kind == "Deployment");
+            configurations.extend(name.map(|name| (text(&object, "/metadata/namespace").unwrap_or_default().to_owned(), name.to_owned())));
+        }
+    }
+    for (namespace, name) in configurations {
+        if let Err(error) = forget(&cluster, &namespace, &name, arguments.dry_run).await {
+            eprintln!("ConfigMap {namespace}/{name}: {error:#}");
+            failed += 1;
         }
     }
     if failed > 0 {
@@ -146,6 +157,18 @@ async fn put_back(cluster: &Cluster, version: &str, kind: &str, object: &Value, 
     println!("{kind} {}: {}", place(object), undo.what);
     if !dry_run && !undo.patch.0.is_empty() {
         send(cluster, version, kind, object, &undo).await?;
+    }
+    Ok(())
+}
+
+/// Takes the note of what serves off the ConfigMap of a release.
+async fn forget(cluster: &Cluster, namespace: &str, name: &str, dry_run: bool) -> anyhow::Result<()> {
+    let Some(object) = cluster.api("v1", "ConfigMap", Some(namespace)).get_opt(name).await? else { return Ok(()) };
+    let object = serde_json::to_value(object)?;
+    let Some(undo) = leave::configuration(&object) else { return Ok(()) };
+    println!("ConfigMap {namespace}/{name}: {}", undo.what);
+    if !dry_run {
+        send(cluster, "v1", "ConfigMap", &object, &undo).await?;
     }
     Ok(())
 }

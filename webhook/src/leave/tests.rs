@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::admission::hold::{BLOCKED_ANNOTATION, CHANGE_ANNOTATION, HOLD_ANNOTATION, SERVING_ANNOTATION, TEMPLATE_ANNOTATION};
 
 fn template(tag: &str) -> Value {
     json!({"metadata": {"labels": {"component": "proxy"}}, "spec": {"containers": [{"name": "proxy", "image": format!("milvusdb/milvus:{tag}")}]}})
 }
 
 fn held() -> Value {
-    json!({"metadata": {"name": "m-milvus-proxy", "resourceVersion": "7", "annotations": {"own": "x", HOLD_ANNOTATION: "why", CHANGE_ANNOTATION: "id", BLOCKED_ANNOTATION: "no",
+    json!({"metadata": {"name": "m-milvus-proxy", "resourceVersion": "7", "annotations": {"own": "x", HOLD_ANNOTATION: "why", CHANGE_ANNOTATION: "id", TEMPLATE_ANNOTATION: "t", BLOCKED_ANNOTATION: "no",
         MARKS_ANNOTATION: "helm.sh/resource-policy", "helm.sh/resource-policy": "keep"}}, "spec": {"paused": true, "replicas": 2, "template": template("v2.5.16")}})
 }
 
@@ -78,4 +79,13 @@ fn a_held_stateful_set_goes_back_to_its_current_revision_and_partition() {
     let after = applied(&object, &stateful_set(&object, Some(&revision)).unwrap());
     assert_eq!((&after["spec"]["template"], after.pointer(PARTITION)), (&template("v1"), Some(&json!(1))));
     assert!(stateful_set(&object, None).unwrap().patch.0.is_empty(), "nothing is guessed");
+}
+
+#[test]
+fn the_note_on_a_configuration_is_taken_off() {
+    let map =
+        json!({"metadata": {"resourceVersion": "7", "annotations": {"own": "x", "guard.milvus-guard.dev/serving-configuration": "{}"}}, "data": {"a": "b"}});
+    let after = applied(&map, &configuration(&map).unwrap());
+    assert_eq!(after["metadata"]["annotations"], json!({"own": "x"}));
+    assert!(configuration(&after).is_none());
 }

@@ -4,46 +4,47 @@
 use serde_json::{Value, json};
 
 use super::super::Answer;
+use super::super::change::{self, digest};
 use super::super::exceptions::Mode;
-use super::super::guard::Guard;
-use super::super::hold::{CHANGE_ANNOTATION, HOLD_ANNOTATION, PARTITION_ANNOTATION, SERVING_ANNOTATION, change_id, digest, is_held};
+use super::super::guard::{Guard, releases_of};
+use super::super::hold::{HOLD_ANNOTATIONS, PARTITION_ANNOTATION, SERVING_ANNOTATION, is_held};
 use super::super::patch::Patching;
 use super::super::request::{Operation, Request};
-use super::{annotate, exceptions, is_open_release, may_stop, old, put_marks_back};
+use super::{annotate, exceptions, is_open, may_stop, old, put_marks_back};
 use crate::cluster::running::serving;
 use crate::cluster::{Cluster, Kind, annotation, label, text};
 
 const PARTITION: &str = "/spec/updateStrategy/rollingUpdate/partition";
 
 /// What the charts call them, in `app.kubernetes.io/name` or `app`.
-const NAMES: &[&str] = &["etcd", "minio", "kafka", "zookeeper", "pulsar", "pulsarv3", "woodpecker"];
+const NAMES: &[&str] = &["etcd", "minio", "mysql", "kafka", "zookeeper", "pulsar", "pulsarv2", "pulsarv3", "woodpecker"];
 
-/// Whether a Deployment is a part of a store or a queue, by its labels.
-pub(super) fn is_dependency(object: &Value) -> bool {
-    ["app.kubernetes.io/name", "app"].iter().filter_map(|name| label(object, name)).any(|name| NAMES.contains(&name))
+/// Which store or queue a workload is a part of, by its labels. Milvus's own chart labels its Woodpecker as a component.
+pub(super) fn software(object: &Value) -> Option<&str> {
+    ["app.kubernetes.io/name", "app", "component"].iter().filter_map(|name| label(object, name)).find(|name| NAMES.contains(name))
 }
 
 /// Judges a StatefulSet, or a Deployment of a dependency.
 pub(super) fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
     let mut answer = Answer::admitted();
     let namespace = request.namespace.as_str();
-    let release = label(&request.object, "app.kubernetes.io/instance").or_else(|| label(&request.object, "release"));
-    let (Some(release), Some(before), Operation::Update) = (release, old(request), request.operation) else { return answer };
+    let (Some(software), Some(release)) = (software(&request.object), releases_of(&request.object).next()) else { return answer };
+    let (Some(before), Operation::Update) = (old(request), request.operation) else { return answer };
     let (Some(template), Some(template_before)) = (request.object.pointer("/spec/template"), before.pointer("/spec/template")) else { return answer };
-    // Somebody else's StatefulSet, or a release that does not run.
-    if serving(&*guard.cluster, namespace, release).iter().all(|serving| serving.pods == 0) && !is_held(before) {
+    let is_open = is_open(guard, namespace, release, None);
+    // Somebody else's, or a release that does not run; one that is stopped for a migration needs its etcd as it is.
+    if serving(&*guard.cluster, namespace, release).iter().all(|serving| serving.pods == 0) && !is_held(before) && !is_open {
         return answer;
     }
     let serves = if is_held(before) { annotation(before, SERVING_ANNOTATION).map(str::to_owned) } else { Some(digest(template_before)) };
     let is_serving = serves.as_deref() == Some(&digest(template));
-    let is_open = is_open_release(guard, namespace, release);
     let waits = !is_serving && (is_held(before) || images(template) != images(template_before) || is_open);
     let upgrade = guard.cluster.object(Kind::GuardedUpgrade, namespace, release);
     let mut patching = Patching::new(&request.object);
     // The same words at every write: the hold is a state.
     let why = "it differs from what serves while an upgrade is open";
     if waits && may_stop(guard, request, &exceptions(guard, request, upgrade.as_deref()), &mut answer, why) {
-        hold(request, before, release, serves.as_deref().unwrap_or_default(), why, &mut patching, &mut answer);
+        hold(request, before, (release, software), serves.as_deref().unwrap_or_default(), why, &mut patching, &mut answer);
     } else if is_held(before) || is_held(&request.object) {
         release_hold(&request.object, before, &mut patching);
     }
@@ -56,19 +57,19 @@ pub(super) fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
     answer
 }
 
-fn hold(request: &Request, before: &Value, release: &str, serves: &str, why: &str, patching: &mut Patching<'_>, answer: &mut Answer) {
+fn hold(request: &Request, before: &Value, (release, software): (&str, &str), serves: &str, why: &str, patching: &mut Patching<'_>, answer: &mut Answer) {
     let object = &request.object;
     if text(object, "/spec/updateStrategy/type") == Some("OnDelete") {
         return;
     }
-    let id = change_id(&request.namespace, release, &request.name, object.pointer("/spec/template").unwrap_or(&Value::Null));
+    let id = change::of_dependency(&request.namespace, release, software, object);
     if request.kind.kind == "Deployment" {
         patching.set("/spec/paused", json!(true));
     } else {
         brake(object, before, patching);
     }
     patching.annotate(SERVING_ANNOTATION, serves);
-    annotate(patching, why, &id, None, &request.namespace, release);
+    annotate(request, release, why, &id, patching);
     answer.audit.insert("held".into(), id.clone());
     answer.warnings.push(format!("{} is held ({why}); its pods stay as they are until milvus-guard releases change {id}", request.name));
 }
@@ -97,9 +98,7 @@ fn release_hold(object: &Value, before: &Value, patching: &mut Patching<'_>) {
     if object.pointer(PARTITION).is_some() {
         patching.set(PARTITION, json!(remembered));
     }
-    for name in [HOLD_ANNOTATION, CHANGE_ANNOTATION, SERVING_ANNOTATION, PARTITION_ANNOTATION] {
-        patching.unannotate(name);
-    }
+    HOLD_ANNOTATIONS.iter().for_each(|name| patching.unannotate(name));
 }
 
 /// Images of all containers, init containers included.

@@ -1,5 +1,7 @@
 //! Whether a held change may ever be released: its path from what serves, judged by the same rules as everywhere.
 
+use std::sync::Arc;
+
 use milvus_guard::model::declaration::Declaration;
 use milvus_guard::source::memory::MemoryTree;
 use milvus_guard::source::{Context, SourceFile, manifest};
@@ -24,6 +26,7 @@ pub(super) fn blocked<C: Cluster>(
     identity: &Identity<'_>,
     around: &Surroundings<'_>,
     why: &Reason,
+    queues: Option<&(Arc<str>, Arc<str>)>,
     exceptions: &Exceptions,
 ) -> Option<String> {
     if *why == Reason::OldData {
@@ -38,7 +41,15 @@ pub(super) fn blocked<C: Cluster>(
         }
         distinct
     });
-    befores.iter_mut().for_each(|before| before.rendered.clone_from(&after.rendered));
+    if let (Some((_, waits)), Some(rendered)) = (queues, &mut after.rendered) {
+        rendered.message_queue = Some(Arc::clone(waits));
+    }
+    for before in &mut befores {
+        before.rendered.clone_from(&after.rendered);
+        if let (Some((serves, _)), Some(rendered)) = (queues, &mut before.rendered) {
+            rendered.message_queue = Some(Arc::clone(serves));
+        }
+    }
     if befores.is_empty() {
         return None;
     }

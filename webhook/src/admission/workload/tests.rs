@@ -1,6 +1,8 @@
+use futures::executor::block_on;
+
 use super::super::fixture::Recipe;
 use super::super::guard::Configuration;
-use super::super::hold::{PARTITION_ANNOTATION, SERVING_ANNOTATION};
+use super::super::hold::{PARTITION_ANNOTATION, SERVING_ANNOTATION, SERVING_CONFIGURATION_ANNOTATION};
 use super::super::request::{Kind as ObjectKind, User};
 use super::*;
 use crate::cluster::Snapshot;
@@ -25,6 +27,7 @@ fn running(recipe: &Recipe, components: &[&str]) -> Snapshot {
         cluster.put(ready(replica_set(&deployment, 1, 1)));
         cluster.put(deployment);
     }
+    cluster.put(recipe.config_map());
     cluster
 }
 
@@ -50,7 +53,7 @@ fn request(object: Value, old: Value) -> Request {
 
 fn ask(cluster: &Snapshot, object: &Value, old: &Value) -> Answer {
     let guard = Guard::new(Arc::new(cluster.clone()), Configuration { controller: "guard".into(), ..Configuration::default() });
-    judge(&guard, &request(object.clone(), old.clone()))
+    block_on(judge(&guard, &request(object.clone(), old.clone())))
 }
 
 /// The object as it leaves admission.
@@ -213,7 +216,7 @@ fn modes_break_glass_and_the_controller_let_run() {
     let answer = ask(&whole(&before), &broken, &old);
     assert!(answer.patch.0.is_empty() && answer.audit["break-glass"].starts_with("ada: INC-7"), "{answer:?}");
     let guard = Guard::new(Arc::new(whole(&before)), Configuration { controller: "ada".into(), ..Configuration::default() });
-    assert_eq!(judge(&guard, &request(new, old)), Answer::admitted());
+    assert_eq!(block_on(judge(&guard, &request(new, old))), Answer::admitted());
 }
 
 #[test]
@@ -280,6 +283,232 @@ fn dependencies_wait_by_partition_and_get_it_back() {
     back["spec"]["template"] = minio("minio:2023")["spec"]["template"].clone();
     let back = admitted(&cluster, &back, &held);
     assert!(back["spec"].get("paused").is_none() && !is_held(&back), "{back}");
+}
+
+/// A cluster after a ConfigMap was written: what is stored of it, and what was said.
+fn configured(cluster: &Snapshot, map: &Value) -> (Snapshot, Vec<String>) {
+    let mut cluster = cluster.clone();
+    let old = block_on(cluster.config_map("db", map["metadata"]["name"].as_str().unwrap())).unwrap().unwrap();
+    let mut sent = map.clone();
+    // As Helm's three-way merge and server-side apply do: an annotation that nobody sent stays.
+    sent["metadata"]["annotations"] = old["metadata"]["annotations"].clone();
+    if sent["metadata"]["annotations"].is_null() {
+        sent["metadata"].as_object_mut().unwrap().remove("annotations");
+    }
+    let warnings = ask(&cluster, &sent, &old).warnings;
+    let stored = admitted(&cluster, &sent, &old);
+    assert_eq!(admitted(&cluster, &stored, &stored), stored, "the same again changes nothing");
+    cluster.put(stored);
+    (cluster, warnings)
+}
+
+fn noted(cluster: &Snapshot) -> Option<String> {
+    let map = block_on(cluster.config_map("db", "m-milvus")).unwrap().unwrap();
+    annotation(&map, SERVING_CONFIGURATION_ANNOTATION).map(str::to_owned)
+}
+
+fn configuring(user: &str) -> Recipe {
+    Recipe::new("4.2.20", 2, json!({"extraConfigFiles": {"user.yaml": user}}))
+}
+
+#[test]
+fn another_queue_or_store_waits_although_the_image_is_the_same() {
+    let before = configuring("");
+    let cases = [
+        ("mq: {type: kafka}\n", "the message queue (pulsar serves, kafka waits)"),
+        ("etcd: {rootPath: other}\n", "the metadata (etcd.rootPath)"),
+        ("minio: {bucketName: other}\netcd: {endpoints: [x]}\n", "the metadata (etcd.endpoints), the object storage (minio.bucketName)"),
+    ];
+    for (user, words) in cases {
+        let after = configuring(user);
+        let (cluster, warnings) = configured(&whole(&before), &after.config_map());
+        assert!(warnings[0].contains(words), "{warnings:?}");
+        let (old, new) = (before.deployment("proxy"), after.deployment("proxy"));
+        let held = admitted(&cluster, &new, &old);
+        assert!(is_waiting(&held) && annotation(&held, HOLD_ANNOTATION).unwrap().contains(words), "{held}");
+        assert_eq!(admitted(&cluster, &new, &held), held, "a state, not a difference");
+        // Another log level on top: it still waits for the same reason.
+        let later = configuring(&format!("{user}log: {{level: debug}}\n"));
+        let (cluster, _) = configured(&cluster, &later.config_map());
+        let again = admitted(&cluster, &later.deployment("proxy"), &held);
+        assert!(is_waiting(&again) && annotation(&again, HOLD_ANNOTATION).unwrap().contains(words), "{again}");
+        // Put back: nothing is noted, nothing is held.
+        let (cluster, warnings) = configured(&cluster, &before.config_map());
+        assert!(noted(&cluster).is_none() && warnings.is_empty(), "{warnings:?}");
+        assert!(!is_held(&admitted(&cluster, &old, &held)));
+    }
+}
+
+#[test]
+fn a_queue_that_changes_at_gate_3_is_told_with_its_rule() {
+    let (before, after) = (configuring(""), configuring("mq: {type: kafka}\n"));
+    let (cluster, _) = configured(&whole(&before), &after.config_map());
+    let held = admitted(&cluster, &after.deployment("proxy"), &before.deployment("proxy"));
+    assert!(annotation(&held, BLOCKED_ANNOTATION).unwrap().starts_with("MV401"), "{held}");
+}
+
+#[test]
+fn other_configuration_runs_and_what_took_a_queue_up_is_no_longer_compared_with_the_one_before() {
+    let (before, level) = (configuring(""), configuring("log: {level: debug}\n"));
+    let (cluster, warnings) = configured(&whole(&before), &level.config_map());
+    assert!(warnings.is_empty() && noted(&cluster).is_none());
+    assert!(ask(&cluster, &level.deployment("proxy"), &before.deployment("proxy")).patch.0.is_empty());
+    // The controller let Kafka go; the note is of pods that are gone.
+    let kafka = configuring("mq: {type: kafka}\n");
+    let (stale, _) = configured(&whole(&before), &kafka.config_map());
+    let note = noted(&stale).unwrap();
+    let mut cluster = whole(&kafka);
+    let mut map = kafka.config_map();
+    map["metadata"]["annotations"] = json!({SERVING_CONFIGURATION_ANNOTATION: note});
+    cluster.put(map);
+    let later = configuring("mq: {type: kafka}\nlog: {level: debug}\n");
+    let (cluster, _) = configured(&cluster, &later.config_map());
+    assert!(noted(&cluster).is_none());
+    assert!(ask(&cluster, &later.deployment("proxy"), &kafka.deployment("proxy")).patch.0.is_empty());
+}
+
+#[test]
+fn a_restart_after_a_configuration_was_edited_by_hand_waits_too() {
+    let (before, after) = (configuring(""), configuring("mq: {type: kafka}\n"));
+    let (cluster, _) = configured(&whole(&before), &after.config_map());
+    let mut restarted = before.deployment("proxy");
+    restarted["spec"]["template"]["metadata"]["annotations"]["kubectl.kubernetes.io/restartedAt"] = json!("x");
+    assert!(is_waiting(&admitted(&cluster, &restarted, &before.deployment("proxy"))));
+    // Replicas alone make no new pods of another template.
+    let mut scaled = before.deployment("proxy");
+    scaled["spec"]["replicas"] = json!(4);
+    assert!(ask(&cluster, &scaled, &before.deployment("proxy")).patch.0.is_empty());
+}
+
+#[test]
+fn a_configuration_that_is_not_there_is_told_and_holds_nothing() {
+    let (before, mut after) = (configuring(""), configuring("log: {level: debug}\n").deployment("proxy"));
+    after["spec"]["template"]["spec"]["volumes"][0]["configMap"]["name"] = json!("own");
+    let answer = ask(&whole(&before), &after, &before.deployment("proxy"));
+    assert!(answer.patch.0.is_empty() && answer.warnings[0].contains("ConfigMap own is not there"), "{answer:?}");
+    // Another ConfigMap with another queue is compared with the one that serves.
+    let mut cluster = whole(&before);
+    let mut map = configuring("mq: {type: kafka}\n").config_map();
+    map["metadata"]["name"] = json!("own");
+    cluster.put(map);
+    assert!(is_waiting(&admitted(&cluster, &after, &before.deployment("proxy"))));
+}
+
+#[test]
+fn a_configuration_of_nobody_and_one_in_audit_are_left_alone() {
+    let after = configuring("mq: {type: kafka}\n").config_map();
+    let before = configuring("").config_map();
+    assert_eq!(ask(&Snapshot::default(), &after, &before), Answer::admitted());
+    let mut cluster = whole(&configuring(""));
+    cluster.put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "db", "labels": {"guard.milvus-guard.dev/mode": "audit"}}}));
+    assert_eq!(ask(&cluster, &after, &before), Answer::admitted());
+}
+
+#[test]
+fn all_workloads_of_a_change_say_so_however_it_arrives() {
+    let (before, after) = (recipe("4.2.20"), recipe("4.2.58"));
+    let mut cluster = whole(&before);
+    let mut ids = Vec::new();
+    for component in before.components() {
+        let (old, new) = (before.deployment(component), after.deployment(component));
+        let held = admitted(&cluster, &new, &old);
+        // Alone, after its neighbours, in a dry run, before a replica that knows of none of them: the same.
+        let mut dry = request(new.clone(), old.clone());
+        dry.dry_run = Some(true);
+        let guard = Guard::new(Arc::new(whole(&before)), Configuration::default());
+        let mut tried = new.clone();
+        json_patch::patch(&mut tried, &block_on(judge(&guard, &dry)).patch).unwrap();
+        assert_eq!(tried, held);
+        ids.push(annotation(&held, CHANGE_ANNOTATION).unwrap().to_owned());
+        cluster.put(held);
+    }
+    ids.dedup();
+    assert_eq!(ids.len(), 1, "{ids:?}");
+    // A newer change replaces it, on each of them.
+    let newer = Recipe::new("4.2.58", 3, json!({"pulsar": {"enabled": true}, "pulsarv3": {"enabled": false}, "image": {"all": {"tag": "v2.5.22"}}}));
+    let held = cluster.object(Kind::Deployment, "db", "m-milvus-proxy").unwrap();
+    let replaced = admitted(&cluster, &newer.deployment("proxy"), &held);
+    assert_ne!(annotation(&replaced, CHANGE_ANNOTATION), Some(ids[0].as_str()));
+    // More memory for one of them is the same change, and another template.
+    let mut larger = (*held).clone();
+    larger["spec"]["template"]["spec"]["containers"][0]["resources"] = json!({"limits": {"memory": "8Gi"}});
+    let larger = admitted(&cluster, &larger, &held);
+    assert_eq!(annotation(&larger, CHANGE_ANNOTATION), Some(ids[0].as_str()));
+    assert_ne!(annotation(&larger, TEMPLATE_ANNOTATION), annotation(&held, TEMPLATE_ANNOTATION));
+}
+
+#[test]
+fn claims_are_kept_by_either_label_while_an_upgrade_is_open_and_only_then() {
+    let claim =
+        |labels: Value| json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data-0", "namespace": "db", "labels": labels}});
+    let recipe = recipe("4.2.20");
+    let closed = whole(&recipe);
+    let mut held = recipe.deployment("proxy");
+    held["metadata"]["annotations"][HOLD_ANNOTATION] = json!("x");
+    let mut by_hold = closed.clone();
+    by_hold.put(held);
+    let mut upgrade = api::guarded_upgrade("db", "m", "2.2.16");
+    upgrade["status"] = json!({"phase": "Running"});
+    let by_upgrade = Snapshot::new([upgrade]);
+    for labels in [json!({"app.kubernetes.io/instance": "m"}), json!({"release": "m"}), json!({"app.kubernetes.io/instance": "other", "release": "m"})] {
+        let claim = claim(labels);
+        assert_eq!(ask(&closed, &claim, &claim), Answer::admitted());
+        for open in [&by_hold, &by_upgrade] {
+            for old in [&claim, &Value::Null] {
+                let kept = admitted(open, &claim, old);
+                assert_eq!(
+                    (annotation(&kept, "helm.sh/resource-policy"), annotation(&kept, MARKS_ANNOTATION)),
+                    (Some("keep"), Some("helm.sh/resource-policy"))
+                );
+                assert_eq!(ask(open, &kept, &kept), Answer::admitted());
+            }
+        }
+    }
+    for others in [json!({"release": "n"}), json!({})] {
+        let claim = claim(others);
+        assert_eq!(ask(&by_hold, &claim, &claim), Answer::admitted());
+    }
+}
+
+#[test]
+fn stores_wait_while_milvus_is_stopped_for_a_migration() {
+    let mut upgrade = api::guarded_upgrade("db", "m", "2.2.16");
+    upgrade["status"] = json!({"phase": "Running"});
+    let stopped = Snapshot::new([upgrade]);
+    let held = admitted(&stopped, &etcd("etcd:3.5.25"), &etcd("etcd:3.5.5"));
+    assert!(is_held(&held), "{held}");
+    // Somebody else's set under the same instance label.
+    let other = |image: &str| {
+        let mut object = etcd(image);
+        object["metadata"]["labels"]["app.kubernetes.io/name"] = json!("postgresql");
+        object
+    };
+    assert_eq!(ask(&whole(&recipe("4.2.20")), &other("pg:17"), &other("pg:16")), Answer::admitted());
+}
+
+#[test]
+fn two_releases_of_a_namespace_do_not_hold_each_other() {
+    let (mine, other) = (recipe("4.2.20"), Recipe { name: "n", ..recipe("4.2.20") });
+    let mut cluster = whole(&mine);
+    for component in other.components() {
+        cluster.put(ready(replica_set(&other.deployment(component), 1, 1)));
+        cluster.put(other.deployment(component));
+    }
+    let held = admitted(&cluster, &Recipe { name: "n", ..recipe("4.2.58") }.deployment("proxy"), &other.deployment("proxy"));
+    assert!(is_waiting(&held));
+    cluster.put(held);
+    let mut configured = mine.deployment("querynode");
+    configured["spec"]["template"]["metadata"]["annotations"]["checksum/config"] = json!("other");
+    assert!(ask(&cluster, &configured, &mine.deployment("querynode")).patch.0.is_empty());
+    // Two of one release, told apart by their name label.
+    let hot = Recipe { name_override: Some("hot"), ..recipe("4.2.20") };
+    for component in hot.components() {
+        cluster.put(ready(replica_set(&hot.deployment(component), 1, 1)));
+    }
+    let held = admitted(&cluster, &Recipe { name_override: Some("hot"), ..recipe("4.2.58") }.deployment("proxy"), &hot.deployment("proxy"));
+    assert!(is_waiting(&held));
+    cluster.put(held);
+    assert!(ask(&cluster, &configured, &mine.deployment("querynode")).patch.0.is_empty());
 }
 
 #[test]

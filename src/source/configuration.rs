@@ -1,0 +1,187 @@
+//! A rendered configuration of Milvus (`milvus.yaml`, later `default.yaml` with `user.yaml` over it): where its data lies.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::document::yaml::{Limits, Node, parse_stream};
+
+/// Files of a configuration, each read over those before it. Charts below 3.3.2 write the first, later ones the second; the user's own comes last.
+pub const FILES: [&str; 3] = ["milvus.yaml", "default.yaml", "user.yaml"];
+
+/// The longest file that is read, in bytes. The chart's has 30 KB.
+const MAX_BYTES: usize = 1 << 20;
+
+/// Nodes of one file that are read.
+const MAX_NODES: usize = 50_000;
+
+/// Queues that Milvus has a section for; where no type is named, the only one present is in use (charts of Milvus 2.0 and 2.1 name none).
+const QUEUES: [&str; 5] = ["pulsar", "kafka", "rocksmq", "natsmq", "woodpecker"];
+
+/// What of it is Milvus's data: paths in the configuration, and what lies there.
+const PATHS: &[(&str, Part)] = &[
+    ("pulsar.address", Part::Queue),
+    ("pulsar.tenant", Part::Queue),
+    ("pulsar.namespace", Part::Queue),
+    ("kafka.brokerList", Part::Queue),
+    ("msgChannel.chanNamePrefix.cluster", Part::Queue),
+    ("etcd.endpoints", Part::Metadata),
+    ("etcd.rootPath", Part::Metadata),
+    ("etcd.metaSubPath", Part::Metadata),
+    ("metastore.type", Part::Metadata),
+    ("common.storageType", Part::Storage),
+    ("minio.address", Part::Storage),
+    ("minio.bucketName", Part::Storage),
+    ("minio.rootPath", Part::Storage),
+];
+
+/// The path that the kind of queue stands for.
+const QUEUE: &str = "mq.type";
+
+/// Where data lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// The message queue.
+    Queue,
+    /// Metadata: etcd and the path in it.
+    Metadata,
+    /// Object storage.
+    Storage,
+}
+
+impl Part {
+    /// In words.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Queue => "the message queue",
+            Self::Metadata => "the metadata",
+            Self::Storage => "the object storage",
+        }
+    }
+
+    /// What a path of an identity is about.
+    #[must_use]
+    pub fn of(path: &str) -> Option<Self> {
+        if path == QUEUE {
+            return Some(Self::Queue);
+        }
+        PATHS.iter().find(|(known, _)| *known == path).map(|(_, part)| *part)
+    }
+}
+
+/// Where a configuration keeps data: path in the configuration to its value. A path that is not here is not known.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DataIdentity(pub BTreeMap<Arc<str>, Arc<str>>);
+
+impl DataIdentity {
+    /// Reads the files of a configuration, lowest first. What cannot be read tells nothing.
+    #[must_use]
+    pub fn read<'t>(texts: impl IntoIterator<Item = &'t str>) -> Self {
+        let roots: Vec<Node> = texts.into_iter().filter_map(root).collect();
+        let mut found = BTreeMap::new();
+        if let Some(queue) = queue(&roots) {
+            found.insert(QUEUE.into(), queue);
+        }
+        for (path, _) in PATHS {
+            if let Some(value) = roots.iter().rev().find_map(|root| value(at(root, path)?)) {
+                // Everything but `local` is a store behind the network; its name changed from `minio` to `remote`.
+                let is_renamed = *path == "common.storageType" && &*value != "local";
+                found.insert((*path).into(), if is_renamed { "remote".into() } else { value });
+            }
+        }
+        Self(found)
+    }
+
+    /// The kind of queue.
+    #[must_use]
+    pub fn queue(&self) -> Option<&Arc<str>> {
+        self.0.get(QUEUE)
+    }
+
+    /// Paths at which two configurations are known to differ, sorted. Of two different queues only the kind is told.
+    #[must_use]
+    pub fn differences(&self, other: &Self) -> Vec<Arc<str>> {
+        let differs = |path: &str| self.0.get(path).zip(other.0.get(path)).is_some_and(|(a, b)| a != b);
+        let is_moved = differs(QUEUE);
+        let is_detail = |path: &str| is_moved && path != QUEUE && Part::of(path) == Some(Part::Queue);
+        self.0.keys().filter(|path| differs(path) && !is_detail(path)).cloned().collect()
+    }
+}
+
+fn root(text: &str) -> Option<Node> {
+    if text.len() > MAX_BYTES {
+        return None;
+    }
+    let limits = Limits { documents: 1, nodes: MAX_NODES };
+    Some(parse_stream(text, &limits).into_iter().next()?.ok()?.root)
+}
+
+/// The node at a dotted path; of a key that is written twice, the later one counts, as Milvus reads it.
+fn at<'n>(root: &'n Node, path: &str) -> Option<&'n Node> {
+    path.split('.').try_fold(root, |node, key| node.entries().iter().rev().find(|(name, _)| name.text() == Some(key)).map(|(_, value)| value))
+}
+
+/// A scalar, or a list of scalars in one text.
+fn value(node: &Node) -> Option<Arc<str>> {
+    let text = match node.text() {
+        Some(text) => text.trim().to_owned(),
+        None => {
+            let mut items: Vec<&str> = node.items().iter().filter_map(Node::text).collect();
+            items.sort_unstable();
+            items.join(",")
+        }
+    };
+    (!text.is_empty()).then(|| text.into())
+}
+
+/// The kind of queue: what a file names, the last one first; else the only queue that has a section.
+fn queue(roots: &[Node]) -> Option<Arc<str>> {
+    let named = |root: &Node| {
+        let text = at(root, QUEUE).or_else(|| at(root, "messageQueue"))?.text()?.trim();
+        (!text.is_empty() && text != "default").then(|| text.to_ascii_lowercase().into())
+    };
+    roots.iter().rev().find_map(named).or_else(|| {
+        let mut present = QUEUES.iter().filter(|queue| roots.iter().any(|root| at(root, queue).is_some()));
+        present.next().filter(|_| present.next().is_none()).map(|queue| (*queue).into())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn differences(before: &[&str], after: &[&str]) -> Vec<String> {
+        let read = |texts: &[&str]| DataIdentity::read(texts.iter().copied());
+        read(before).differences(&read(after)).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn where_data_lies_is_read_with_the_users_file_over_the_charts() {
+        let chart = "mq:\n  type: pulsar\npulsar:\n  address: m-pulsar-proxy\netcd:\n  endpoints:\n    - b:2379\n    - a:2379\n  rootPath: m\nminio:\n  bucketName: milvus\n";
+        let identity = DataIdentity::read([chart, "mq:\n  type: Kafka\nminio:\n  bucketName: own\n"]);
+        assert_eq!(identity.queue().map(|queue| &**queue), Some("kafka"));
+        assert_eq!((&*identity.0["etcd.endpoints"], &*identity.0["minio.bucketName"]), ("a:2379,b:2379", "own"));
+        assert_eq!(differences(&[chart], &[chart, "log: {level: debug}\n"]), [""; 0]);
+        assert_eq!(differences(&[chart], &[chart, "mq: {type: kafka}\nkafka: {brokerList: k}\npulsar: {address: other}\n"]), ["mq.type"]);
+        assert_eq!(differences(&[chart], &[chart, "minio: {rootPath: x}\netcd: {rootPath: other}\n"]), ["etcd.rootPath"]);
+    }
+
+    #[test]
+    fn a_queue_that_no_file_names_is_the_only_one_with_a_section() {
+        let pulsar = "pulsar:\n  address: m-pulsar\n";
+        assert_eq!(differences(&[pulsar], &["kafka:\n  brokerList: k:9092\n"]), ["mq.type"]);
+        assert_eq!(DataIdentity::read([pulsar, "rocksmq:\n  path: /x\n"]).queue(), None);
+        // A chart that began to name it changes nothing.
+        assert_eq!(differences(&[pulsar], &["mq: {type: pulsar}\npulsar: {address: m-pulsar}\n"]), [""; 0]);
+        assert_eq!(differences(&["messageQueue: rocksmq\n"], &["mq: {type: woodpecker}\n"]), ["mq.type"]);
+        assert_eq!(differences(&["common: {storageType: minio}\n"], &["common: {storageType: remote}\n"]), [""; 0]);
+        assert_eq!(differences(&["common: {storageType: remote}\n"], &["common: {storageType: local}\n"]), ["common.storageType"]);
+    }
+
+    #[test]
+    fn what_is_written_twice_or_cannot_be_read_is_no_difference_by_itself() {
+        assert_eq!(DataIdentity::read(["messageQueue: pulsar\nmessageQueue: rocksmq\n"]).queue().map(|queue| &**queue), Some("rocksmq"));
+        assert_eq!(differences(&["mq: {type: pulsar}\n"], &["{{ broken"]), [""; 0]);
+        assert_eq!(DataIdentity::read([":\n- [", ""]), DataIdentity::default());
+    }
+}
