@@ -23,6 +23,8 @@ pub enum Kind {
     Deployment,
     /// Their ReplicaSets.
     ReplicaSet,
+    /// Deployments that the Milvus operator manages, which have other labels: their names, and who owns them.
+    Operated,
     /// Claims.
     Claim,
     /// `GuardedUpgrade`.
@@ -37,14 +39,14 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Deployment, Self::ReplicaSet, Self::Claim, Self::GuardedUpgrade, Self::UpgradeReceipt, Self::Namespace, Self::HelmRepository];
+    pub const ALL: [Self; 8] =
+        [Self::Deployment, Self::Operated, Self::ReplicaSet, Self::Claim, Self::GuardedUpgrade, Self::UpgradeReceipt, Self::Namespace, Self::HelmRepository];
 
     /// API version and kind.
     #[must_use]
     pub const fn api(self) -> (&'static str, &'static str) {
         match self {
-            Self::Deployment => ("apps/v1", "Deployment"),
+            Self::Deployment | Self::Operated => ("apps/v1", "Deployment"),
             Self::ReplicaSet => ("apps/v1", "ReplicaSet"),
             Self::Claim => ("v1", "PersistentVolumeClaim"),
             Self::GuardedUpgrade => ("guard.milvus-guard.dev/v1alpha1", "GuardedUpgrade"),

@@ -101,7 +101,9 @@ impl Invocation {
         let output = tokio::time::timeout(self.at_most, child.wait_with_output()).await;
         let output = output.unwrap_or_else(|_| panic!("`{line}` still ran after {:?}", self.at_most)).unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Ended { line, status: output.status, stdout: text(&output.stdout), stderr: text(&output.stderr), took: begin.elapsed() }
+        let ended = Ended { line, status: output.status, stdout: text(&output.stdout), stderr: text(&output.stderr), took: begin.elapsed() };
+        crate::told::said(&ended.stderr);
+        ended
     }
 
     /// Runs it; anything but success fails the test and shows all output.

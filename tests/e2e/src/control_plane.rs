@@ -99,7 +99,9 @@ impl ControlPlane {
         // It gives up where no API server answers in ten seconds.
         plane.start_controllers();
         plane.wait_for_controllers().await;
-        plane.kubelet.run(&client(&plane.admin_kubeconfig()).await).await;
+        let admin = client(&plane.admin_kubeconfig()).await;
+        plane.kubelet.run(&admin).await;
+        tokio::spawn(crate::told::follow_events(admin, plane.folder.clone()));
         plane.started_in = begin.elapsed();
         plane
     }

@@ -154,6 +154,24 @@ impl Sandbox {
         .await;
     }
 
+    /// Waits until every Deployment and StatefulSet has all its replicas ready, of whichever template.
+    pub async fn wait_until_ready(&self) {
+        wait(&format!("everything ready in {}", self.namespace), async || {
+            let deployments = self.api::<Deployment>().list(&ListParams::default()).await.unwrap().items;
+            let sets = self.api::<StatefulSet>().list(&ListParams::default()).await.unwrap().items;
+            let deployments = deployments.iter().all(|deployment| {
+                let ready = deployment.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or(0);
+                ready == deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1)
+            });
+            let sets = sets.iter().all(|set| {
+                let ready = set.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or(0);
+                ready == set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1)
+            });
+            (deployments && sets).then_some(())
+        })
+        .await;
+    }
+
     fn dump(&self) {
         let path = self.plane.folder().join(format!("{}.yaml", self.namespace));
         let kinds = "deployments,statefulsets,replicasets,pods,jobs,configmaps,events";

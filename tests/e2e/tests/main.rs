@@ -15,5 +15,8 @@ mod chart_renders_as_the_real_one;
 mod chart_upgrades_as_the_real_one;
 mod flux;
 mod gates;
+mod gitops;
 mod harness;
+mod held;
+mod operated;
 mod webhook_runs;

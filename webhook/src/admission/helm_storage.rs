@@ -249,7 +249,7 @@ fn of_the_cluster<C: Cluster>(
     if let Some(why) = &earlier.unread {
         all.push(Point::new("MV902", Severity::Warning, format!("What came before could not be read ({why}); the change is judged by what runs alone."), ""));
     }
-    let operated = guard.cluster.objects(Kind::Deployment, namespace);
+    let operated = guard.cluster.objects(Kind::Operated, namespace);
     let is_operated =
         |object: &&Arc<Value>| super::workload::is_operated(object) && one.parts.iter().any(|part| text(object, "/metadata/name") == Some(&part.deployment));
     if let Some(object) = operated.iter().find(is_operated) {

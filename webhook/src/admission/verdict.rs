@@ -130,7 +130,9 @@ pub struct Terms<'a> {
 /// The answer to a request about which these points are to be made.
 #[must_use]
 pub fn answer(mut points: Vec<Point>, terms: &Terms<'_>) -> Answer {
-    points.sort_by(|a, b| (a.is_old, b.severity, &a.rule).cmp(&(b.is_old, a.severity, &b.rule)));
+    // What stands in the way of the version first: it is what no other value mends.
+    let is_aside = |point: &Point| !point.rule.starts_with("MV2");
+    points.sort_by(|a, b| (a.is_old, b.severity, is_aside(a), &a.rule).cmp(&(b.is_old, a.severity, is_aside(b), &b.rule)));
     let mut answer = Answer::admitted();
     let mut said: Vec<String> = terms.exceptions.notes.clone();
     let (waived, points): (Vec<Point>, Vec<Point>) = points.into_iter().partition(|point| terms.exceptions.waivers.contains_key(&point.rule));
@@ -238,9 +240,9 @@ mod tests {
 
     #[test]
     fn errors_refuse_by_mode_and_say_rule_cause_and_next_step() {
-        let refused = answer_to(vec![point("MV402"), point("MV205")], Mode::Enforce, &Exceptions::default(), false);
-        assert_eq!(refused.refused.unwrap(), "MV205: what is the matter What to do. Also: MV402. [milvus-lint explain MV205]");
-        assert_eq!(refused.causes.len(), 2);
+        let refused = answer_to(vec![point("MV402"), point("MV110"), point("MV205")], Mode::Enforce, &Exceptions::default(), false);
+        assert_eq!(refused.refused.unwrap(), "MV205: what is the matter What to do. Also: MV110, MV402. [milvus-lint explain MV205]");
+        assert_eq!(refused.causes.len(), 3);
         let warned = answer_to(vec![point("MV205")], Mode::Warn, &Exceptions::default(), false);
         assert!(warned.is_admitted() && warned.warnings == ["MV205: what is the matter"]);
         let audited = answer_to(vec![point("MV205")], Mode::Audit, &Exceptions::default(), false);

@@ -90,6 +90,7 @@ fn selection(kind: Kind) -> watcher::Config {
     let config = watcher::Config::default().page_size(200);
     match kind {
         Kind::Deployment | Kind::ReplicaSet => config.labels(&format!("component in ({})", component_names().collect::<Vec<_>>().join(","))),
+        Kind::Operated => config.labels("app.kubernetes.io/managed-by=milvus-operator"),
         Kind::Claim | Kind::GuardedUpgrade | Kind::UpgradeReceipt | Kind::Namespace | Kind::HelmRepository => config,
     }
 }
@@ -162,7 +163,7 @@ fn strip(object: &mut Value, kind: Kind) {
             annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
         }
     }
-    if matches!(kind, Kind::Claim | Kind::Namespace)
+    if matches!(kind, Kind::Claim | Kind::Namespace | Kind::Operated)
         && let Some(object) = object.as_object_mut()
     {
         object.remove("spec");

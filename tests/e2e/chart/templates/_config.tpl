@@ -29,6 +29,8 @@ etcd:
   endpoints: [{{ if dig "externalEtcd" "enabled" false $v }}{{ $v.externalEtcd.endpoints | join ", " }}{{ else }}{{ .Release.Name }}-etcd:2379{{ end }}]
 minio:
   address: {{ if dig "externalS3" "enabled" false $v }}{{ $v.externalS3.host }}{{ else }}{{ .Release.Name }}-minio{{ end }}
+  accessKeyID: {{ if dig "externalS3" "enabled" false $v }}{{ $v.externalS3.accessKey }}{{ else }}{{ $v.minio.accessKey }}{{ end }}
+  secretAccessKey: {{ if dig "externalS3" "enabled" false $v }}{{ $v.externalS3.secretKey }}{{ else }}{{ $v.minio.secretKey }}{{ end }}
   bucketName: {{ if dig "externalS3" "enabled" false $v }}{{ $v.externalS3.bucketName }}{{ else }}{{ $v.minio.bucketName }}{{ end }}
   rootPath: {{ if dig "externalS3" "enabled" false $v }}{{ $v.externalS3.rootPath }}{{ else }}{{ $v.minio.rootPath }}{{ end }}
 mq:

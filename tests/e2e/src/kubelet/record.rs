@@ -25,6 +25,8 @@ pub struct PodStart {
     pub images: BTreeMap<String, String>,
     /// Content by key of each ConfigMap that it mounts or takes variables from, as it was at the start. A ConfigMap that is missing is left out.
     pub configuration: BTreeMap<String, BTreeMap<String, String>>,
+    /// Files that it mounts out of ConfigMaps which have no such key (`m-milvus/milvus.yaml`): a real kubelet cannot start its containers.
+    pub missing: Vec<String>,
     /// Annotations of the pod: the checksum of the configuration among them.
     pub annotations: BTreeMap<String, String>,
     /// When it was started.
@@ -56,11 +58,25 @@ pub(super) async fn note(client: &Client, pod: &Pod) -> PodStart {
         release: ["app.kubernetes.io/instance", "release"].iter().find_map(|key| labels.get(*key).cloned()).unwrap_or_default(),
         component: component(labels),
         images: containers.map(|container| (container.name.clone(), container.image.clone().unwrap_or_default())).collect(),
+        missing: missing(pod, &configuration),
         configuration,
         annotations: pod.annotations().clone(),
         at: Instant::now(),
         namespace,
     }
+}
+
+/// What containers mount by `subPath` out of ConfigMaps, and is not there.
+fn missing(pod: &Pod, configuration: &BTreeMap<String, BTreeMap<String, String>>) -> Vec<String> {
+    let Some(spec) = &pod.spec else { return Vec::new() };
+    let map_of = |volume: &str| {
+        let volume = spec.volumes.iter().flatten().find(|other| other.name == volume)?;
+        volume.config_map.as_ref().map(|map| map.name.as_str())
+    };
+    let mounts = spec.containers.iter().flat_map(|container| container.volume_mounts.iter().flatten());
+    let files = mounts.filter_map(|mount| Some((map_of(&mount.name)?, mount.sub_path.as_deref()?)));
+    let is_missing = |(map, file): &(&str, &str)| configuration.get(*map).is_none_or(|files| !files.contains_key(*file));
+    files.filter(is_missing).map(|(map, file)| format!("{map}/{file}")).collect()
 }
 
 fn maps_of(pod: &Pod) -> Vec<String> {

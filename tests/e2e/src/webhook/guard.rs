@@ -114,6 +114,14 @@ impl Guard {
         self.get("/metrics").map_or_else(String::new, |(_, body)| body)
     }
 
+    /// Writes what `/metrics` says beside its log, as `<name>.metrics`.
+    pub fn keep_metrics(&self) {
+        let metrics = self.metrics();
+        if !metrics.is_empty() {
+            std::fs::write(self.process.log().with_extension("metrics"), metrics).unwrap();
+        }
+    }
+
     /// The sum of a metric over all label sets that contain `labels` (`gate="helm-storage"`; empty for all).
     pub fn metric(&self, name: &str, labels: &str) -> f64 {
         let metrics = self.metrics();
@@ -130,6 +138,12 @@ impl Guard {
         stream.read_to_string(&mut answer).ok()?;
         let (head, body) = answer.split_once("\r\n\r\n")?;
         Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.keep_metrics();
     }
 }
 

@@ -7,7 +7,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
 use super::{Guard, narrowed, service::Service};
 use crate::commands::{Invocation, Program};
@@ -31,7 +31,42 @@ pub struct Installed {
     pub service: Service,
 }
 
+/// The label of namespaces that the shared guard judges.
+const SHARED: (&str, &str) = ("guarded", "shared");
+
 impl Installed {
+    /// The guard that tests share which do not break it: two replicas that log all there is to log and record every review. It judges the namespaces that
+    /// [`Installed::namespace_label`] marks.
+    pub async fn shared(plane: &'static ControlPlane) -> &'static Self {
+        static GUARD: OnceCell<Installed> = OnceCell::const_new();
+        GUARD
+            .get_or_init(|| async {
+                let record = plane.folder().join(crate::told::RECORDED).display().to_string();
+                let start = move || {
+                    let sets = [
+                        format!("namespaceSelector.matchLabels.{}={}", SHARED.0, SHARED.1),
+                        "log.level=trace".to_owned(),
+                        format!("extraArgs[0]=--record={record}"),
+                        // A machine that is busy with other tests must not turn a refusal into a warning.
+                        "gates.helmStorage.failurePolicy=Fail".to_owned(),
+                        "gates.helmStorage.doubt=refuse".to_owned(),
+                        "limits.budget=8s".to_owned(),
+                    ];
+                    let timeouts = ["helmStorage", "gitops", "workloads", "dependencies", "own"].map(|gate| format!("gates.{gate}.timeoutSeconds=10"));
+                    let sets: Vec<&str> = sets.iter().chain(&timeouts).map(String::as_str).collect();
+                    background().block_on(Self::new(plane, "shared", 2, &[], &sets))
+                };
+                // It outlives the test that asks first.
+                tokio::task::spawn_blocking(start).await.unwrap()
+            })
+            .await
+    }
+
+    /// The label of a namespace that the shared guard judges.
+    pub const fn namespace_label() -> (&'static str, &'static str) {
+        SHARED
+    }
+
     /// Installs the chart with Helm 3 into a namespace of its own and starts replicas as it would run them, with certificates that they make themselves. It
     /// judges only `namespaces`, on top of what the chart says, so that tests on one control plane do not meet. `sets` are values (`gates.gitops.enabled=false`).
     /// Returns once its registration is in force.
@@ -97,9 +132,10 @@ pub async fn define_kinds(plane: &ControlPlane, admin: &User) {
     let home = tempfile::tempdir().unwrap();
     let chart = repository().join("charts/milvus-guard").display().to_string();
     let rendered = Invocation::new(plane.programs(), Program::Helm3, &admin.kubeconfig, home.path(), ["template", "guard", &chart]).ok().await.stdout;
-    let documents = serde_yaml::Deserializer::from_str(&rendered).map(|document| serde_json::Value::deserialize(document).unwrap());
+    let documents: Vec<serde_json::Value> =
+        serde_yaml::Deserializer::from_str(&rendered).map(|document| serde_json::Value::deserialize(document).unwrap()).collect();
     let definitions: Api<CustomResourceDefinition> = Api::all(admin.client.clone());
-    for definition in documents.filter(|object| object["kind"] == "CustomResourceDefinition") {
+    for definition in documents.into_iter().filter(|object| object["kind"] == "CustomResourceDefinition") {
         let name = definition["metadata"]["name"].as_str().unwrap().to_owned();
         if definitions.get_opt(&name).await.unwrap().is_none() {
             definitions.patch(&name, &PatchParams::apply("e2e").force(), &Patch::Apply(&definition)).await.unwrap();
