@@ -17,6 +17,8 @@ use std::{env, fs, io};
 mod case;
 #[path = "src/policy/condition.rs"]
 mod condition;
+#[path = "src/model/credential.rs"]
+mod credential;
 #[path = "src/policy/format.rs"]
 mod format;
 #[path = "src/policy/load.rs"]

@@ -26,6 +26,7 @@ mod plan;
 mod release;
 mod rules;
 mod scope;
+mod secrets;
 mod table;
 mod values;
 mod waivers;

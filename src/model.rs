@@ -3,6 +3,7 @@
 pub mod catalogue;
 pub mod change;
 pub mod coalesce;
+pub mod credential;
 pub mod declaration;
 pub mod entries;
 pub mod finding;

@@ -26,7 +26,7 @@ pub mod vocabulary;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use crate::model::{path, words};
+use crate::model::{credential, path, words};
 
 pub use self::bound::{Chart, Milvus};
 pub use self::check::check;

@@ -4,7 +4,7 @@ pub mod clean;
 mod excerpt;
 pub mod github;
 pub mod json;
-mod mask;
+pub mod mask;
 pub mod plan_json;
 pub mod plan_markdown;
 pub mod plan_text;

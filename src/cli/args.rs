@@ -17,9 +17,9 @@ const STYLES: Styles = Styles::styled()
     .placeholder(AnsiColor::Cyan.on_default());
 
 const EXIT_CODES: &str = "\
-Exit codes:
+Exit codes of check (`milvus-lint help plan` tells those of plan):
   0  nothing found at or above --fail-on
-  1  findings at or above --fail-on
+  1  findings at or above --fail-on (with --base only new ones; with --strict what was not checked, too)
   2  wrong usage, or something could not be read
   3  no Milvus release found although --require-milvus was given";
 
@@ -81,7 +81,7 @@ Examples:
 
 ", "Exit codes:
   0  nothing found at or above --fail-on
-  1  findings at or above --fail-on
+  1  findings at or above --fail-on (with --base only new ones; with --strict what was not checked, too)
   2  wrong usage, or something could not be read
   3  no Milvus release found although --require-milvus was given"))]
 pub(crate) struct CheckArguments {
@@ -141,10 +141,10 @@ Exit codes:
   1  there is no safe path; the reason is printed
   2  wrong usage, or something could not be read")]
 pub(crate) struct PlanArguments {
-    /// Milvus version that runs now: 2.4.16, or 2.4 for the last one of its line; with --for as the file says.
+    /// Milvus version that runs now, in full: 2.4.16; with --for the file says it.
     #[arg(long, value_name = "VERSION", required_unless_present = "for_path")]
     pub(crate) from: Option<String>,
-    /// Milvus version wanted.
+    /// Milvus version wanted: 2.6.15, or 2.6 for the last one of its line.
     #[arg(long, value_name = "VERSION")]
     pub(crate) to: String,
     /// The release's own values (may be given several times, later ones win).
@@ -156,13 +156,13 @@ pub(crate) struct PlanArguments {
     /// Chart version that is installed; by default the newest that carries the Milvus version.
     #[arg(long, value_name = "VERSION")]
     pub(crate) chart: Option<String>,
-    /// Name of the release, for the commands; with --for which release of the file.
+    /// Name of the release, for the commands (without one they say `my-release`); with --for which release of the file, or how one is called that the file does not name.
     #[arg(long, value_name = "NAME")]
     pub(crate) release: Option<String>,
-    /// Namespace of the release, for the commands.
+    /// Namespace of the release, for the commands; without one that of the file, else `milvus`.
     #[arg(long, short = 'n', value_name = "NAME")]
     pub(crate) namespace: Option<String>,
-    /// Show each hop as the edit of the file that declares the release, too.
+    /// The file that declares the release: the plan is one for it and for the tool that applies it, with the edit of each hop as a diff.
     #[arg(long = "for", value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(crate) for_path: Option<PathBuf>,
     /// What is printed.
@@ -214,6 +214,9 @@ pub(crate) struct ValuesArguments {
     /// Print only values that are set by files or flags, not the chart's defaults.
     #[arg(long)]
     pub(crate) only_set: bool,
+    /// Print what looks like a credential and what comes from a Secret, too; without it both are masked.
+    #[arg(long)]
+    pub(crate) show_secrets: bool,
     /// What is printed.
     #[arg(long, value_name = "FORMAT", default_value = "yaml")]
     pub(crate) format: DataFormat,

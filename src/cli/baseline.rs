@@ -18,9 +18,9 @@ pub(crate) fn mark(findings: &mut [Finding], before: Option<Declaration>, identi
     if findings.is_empty() {
         return;
     }
-    // The file may have moved: what it is called now identifies its findings.
-    let before = before.map(|before| Declaration { identity: Identity { form: before.identity.form, ..identity.clone() }, ..before });
     let change = before.and_then(|before| Change::new(None, Some(before), ChangeKind::Present, environment.clone(), Catalogue::embedded()));
+    // The file may have moved, or the form changed: what the release is called now identifies its findings.
+    let change = change.map(|change| Change { identity: identity.clone(), ..change });
     let earlier = change.map(|change| policy::check(&change, Policies::embedded())).unwrap_or_default();
     let mut by_fingerprint: BTreeMap<&str, Vec<&Finding>> = BTreeMap::new();
     for finding in &earlier {

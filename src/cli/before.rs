@@ -101,6 +101,11 @@ impl Given {
         Ok(())
     }
 
+    /// The releases that were given.
+    pub(crate) fn declarations(&self) -> &[Declaration] {
+        &self.declarations
+    }
+
     /// The text of a file that was given.
     pub(crate) fn text(&self, file: &str) -> Option<Arc<str>> {
         self.texts.get(file).cloned()

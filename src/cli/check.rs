@@ -14,12 +14,13 @@ use milvus_guard::model::helm::HelmMajor;
 use milvus_guard::policy::{self, Policies};
 use milvus_guard::report::Sources;
 use milvus_guard::source::pair::{self, Pair};
-use milvus_guard::source::{self, Tree as _};
+use milvus_guard::source::{self, Reading, Tree as _};
 
 use super::args::{CheckArguments, HelmVersion, KubernetesVersion};
 use super::before::Given;
 use super::git::{Base, Comparison};
 use super::inputs::{Inputs, Named, is_stdin};
+use super::secrets::{Masked, Secrets};
 use super::walk::Walked;
 use super::{baseline, exit, gaps, once, output, waivers};
 
@@ -41,6 +42,10 @@ pub(crate) fn run(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
     let comparison = arguments.base.as_deref().map(|revision| Comparison::open(&inputs.walked_scope, revision)).transpose()?;
     let base = match comparison {
         Some(comparison) => {
+            // A release may have moved into the scope.
+            if comparison.lost_outside(&inputs.walked_scope, &inputs.walked.tree) {
+                inputs = inputs.widened(limit_bytes);
+            }
             inputs.add(&comparison.left_out(&inputs.walked_scope, &inputs.walked.tree));
             let commit = comparison.commit.clone();
             Some((commit, comparison.read(&inputs.walked_scope, &inputs.walked, limit_bytes)))
@@ -49,8 +54,14 @@ pub(crate) fn run(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
     };
     let base = base.as_ref().map(|(commit, base)| (commit.as_str(), base));
     let texts = Texts { after: &inputs.walked, before: base.map(|(_, base)| base), given: &given };
-    let report = judge(arguments, &given, &inputs, base, &texts);
-    output::write(arguments, &report, &texts)?;
+    let before = base.map(|(_, base)| source::read_tree(&base.tree, &base.candidates)).unwrap_or_default();
+    let masked = Masked {
+        texts: &texts,
+        after: Secrets::of(inputs.reading.declarations.iter()),
+        before: Secrets::of(before.declarations.iter().chain(given.declarations())),
+    };
+    let report = judge(arguments, &given, &inputs, base, before, &texts);
+    output::write(arguments, &report, &masked)?;
     if report.summary.releases == 0 && report.summary.not_checked == 0 && !arguments.require_milvus {
         tell_of_nothing(arguments);
     }
@@ -58,7 +69,7 @@ pub(crate) fn run(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
 }
 
 /// Pairs both states and judges each change.
-fn judge(arguments: &CheckArguments, given: &Given, inputs: &Inputs, base: Option<(&str, &Base<'_>)>, texts: &Texts<'_>) -> Report {
+fn judge(arguments: &CheckArguments, given: &Given, inputs: &Inputs, base: Option<(&str, &Base<'_>)>, before: Reading, texts: &Texts<'_>) -> Report {
     let mut gaps: Vec<NotChecked> = inputs.walked.gaps.iter().chain(&inputs.reading.gaps).chain(&inputs.reading.idle).cloned().collect();
     let declarations = inputs.reading.declarations.clone();
     gaps.extend(declarations.iter().flat_map(gaps::of_evidence));
@@ -67,7 +78,6 @@ fn judge(arguments: &CheckArguments, given: &Given, inputs: &Inputs, base: Optio
     let mut pairs = match base {
         None => pair::present(declarations),
         Some((_, base)) => {
-            let before = source::read_tree(&base.tree, &base.candidates);
             gaps_before = [base.gaps.as_slice(), &before.gaps, &before.idle].concat();
             gaps_before.extend(before.declarations.iter().flat_map(gaps::of_evidence));
             gaps_before.extend(waivers::unread(&base.candidates, base.tree.paths()));

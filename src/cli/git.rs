@@ -110,6 +110,13 @@ impl Comparison {
         left_out
     }
 
+    /// Whether files outside of a scope are gone that a release of the scope may have been kept in.
+    pub(crate) fn lost_outside(&self, scope: &Scope, walked: &WorkingTree) -> bool {
+        let may_declare = |path: &str| content::kind_of(file_name(path)) != NameKind::Other;
+        let is_gone = |path: &str| self.objects.contains_key(path) && may_declare(path) && !walked.has_regular_file(path);
+        self.changed.iter().any(|path| !scope.holds(path) && is_gone(path))
+    }
+
     /// The state before. What did not change is taken from the state after, so that it is read and parsed once.
     pub(crate) fn read<'w>(self, scope: &Scope, after: &'w Walked, limit_bytes: u64) -> Base<'w> {
         let mut paths = self.paths;

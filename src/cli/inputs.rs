@@ -42,6 +42,8 @@ pub(crate) struct Inputs {
     /// What was walked: the scope, or the whole tree where the scope refers to other parts of it.
     pub(crate) walked_scope: Scope,
     pub(crate) walked: Walked,
+    /// Named values and standard input, which no walk finds.
+    given: Vec<SourceFile>,
     pub(crate) reading: Reading,
 }
 
@@ -58,27 +60,28 @@ impl Inputs {
         if named.paths.iter().any(|path| is_stdin(path)) {
             given.push(from_stdin(named.limit_bytes)?);
         }
-        let inputs = Self::of(scope.clone(), scope, walked, &given);
-        if !inputs.leaves_something_open() {
-            return Ok(inputs);
-        }
-        let whole = inputs.scope.whole();
-        // A folder outside of git may be as large as a home folder.
-        let most = if whole.is_git { usize::MAX } else { MAX_ENTRIES_OUTSIDE_GIT };
-        let Some(mut walked) = walk::walk_at_most(&whole, named.limit_bytes, most) else { return Ok(inputs) };
-        let scope = inputs.scope;
-        // What the user named is looked at whatever git ignores.
-        let missing: Vec<String> = scope.files.iter().filter(|file| !walked.tree.holds(file)).cloned().collect();
-        walked.add(&missing);
-        Ok(Self::of(scope, whole, walked, &given))
+        let inputs = Self::of(scope.clone(), scope, walked, given);
+        Ok(if inputs.leaves_something_open() { inputs.widened(named.limit_bytes) } else { inputs })
     }
 
-    fn of(scope: Scope, walked_scope: Scope, mut walked: Walked, named: &[SourceFile]) -> Self {
-        for file in named {
+    /// The same scope, read with the whole tree around it where that can be walked.
+    pub(crate) fn widened(self, limit_bytes: u64) -> Self {
+        let whole = self.scope.whole();
+        // A folder outside of git may be as large as a home folder.
+        let most = if whole.is_git { usize::MAX } else { MAX_ENTRIES_OUTSIDE_GIT };
+        let Some(mut walked) = walk::walk_at_most(&whole, limit_bytes, most) else { return self };
+        // What the user named is looked at whatever git ignores.
+        let missing: Vec<String> = self.scope.files.iter().filter(|file| !walked.tree.holds(file)).cloned().collect();
+        walked.add(&missing);
+        Self::of(self.scope, whole, walked, self.given)
+    }
+
+    fn of(scope: Scope, walked_scope: Scope, mut walked: Walked, given: Vec<SourceFile>) -> Self {
+        for file in &given {
             walked.push(file.clone());
         }
         let reading = source::read_tree(&walked.tree, &walked.candidates);
-        Self { scope, walked_scope, walked, reading }
+        Self { scope, walked_scope, walked, given, reading }
     }
 
     /// Looks at more files, as the walk would have.

@@ -33,6 +33,9 @@ use super::{exit, gaps, known, output, release, values};
 /// When a version is not known, or a file cannot be read or says too little.
 pub(crate) fn run(arguments: &PlanArguments) -> anyhow::Result<ExitCode> {
     let declared = declared(arguments)?;
+    if let Some((_, declaration)) = &declared {
+        tell_placeholders(arguments, declaration);
+    }
     let resolved = declared.as_ref().map(|(_, declaration)| Release::resolve(declaration.clone().into(), None, &Environment::default(), Catalogue::embedded()));
     let file = declared.as_ref().filter(|(_, declaration)| is_edited(declaration)).map(|(inputs, declaration)| of_file(inputs, declaration));
     let request = Request { declared: file, ..request(arguments, resolved.as_ref())? };
@@ -66,6 +69,22 @@ fn declared(arguments: &PlanArguments) -> anyhow::Result<Option<(Inputs, Declara
     match declaration {
         Some(declaration) => Ok(Some((inputs, declaration))),
         None => bail!("`{}` declares no Milvus release that can be read{}; name a file that does", path.display(), release::why_none(&inputs)),
+    }
+}
+
+/// Names of the commands where nothing names the release.
+const PLACEHOLDERS: (&str, &str) = ("my-release", "milvus");
+
+/// Says on standard error what the commands take for name and namespace where the file says neither: an umbrella chart, a file of values.
+fn tell_placeholders(arguments: &PlanArguments, declaration: &Declaration) {
+    let identity = &declaration.identity;
+    if identity.name.is_none() && arguments.release.is_none() {
+        let (name, namespace) = PLACEHOLDERS;
+        let namespace = arguments.namespace.as_deref().or(identity.namespace.as_deref()).unwrap_or(namespace);
+        output::warn(&format!(
+            "{} does not name the release: the commands say `{name}` in namespace `{namespace}`; name it with --release and --namespace",
+            declaration.place.file
+        ));
     }
 }
 
@@ -121,8 +140,8 @@ fn request(arguments: &PlanArguments, declared: Option<&Release>) -> anyhow::Res
             TopologyName::Cluster => Topology::Cluster,
         }),
         values: user_values(arguments, declared)?,
-        name: or_default(&arguments.release, identity.and_then(|identity| identity.name.as_deref()), "my-release"),
-        namespace: or_default(&arguments.namespace, identity.and_then(|identity| identity.namespace.as_deref()), "milvus"),
+        name: or_default(&arguments.release, identity.and_then(|identity| identity.name.as_deref()), PLACEHOLDERS.0),
+        namespace: or_default(&arguments.namespace, identity.and_then(|identity| identity.namespace.as_deref()), PLACEHOLDERS.1),
         declared: None,
     })
 }

@@ -21,7 +21,7 @@ pub(crate) fn of_values(path: &Path) -> anyhow::Result<(Inputs, Option<Declarati
     Ok((inputs, found))
 }
 
-/// Reads a file and finds its release; the one of this name where it declares several. Nothing when it declares none.
+/// Reads a file and finds its release; the one of this name where it declares several, else one without a name. Nothing when it declares none.
 ///
 /// # Errors
 /// When it cannot be read, or declares several releases, or none of this name.
@@ -29,7 +29,9 @@ pub(crate) fn find(path: &Path, release: Option<&str>) -> anyhow::Result<(Inputs
     let inputs = Inputs::read(Named { paths: &[path.to_owned()], values: &[], limit_bytes: MAX_FILE_BYTES })?;
     let mut found: Vec<Declaration> = inputs.reading.declarations.iter().filter(|declaration| inputs.concerns(declaration)).cloned().collect();
     if let Some(name) = release.filter(|_| !found.iter().all(|declaration| declaration.identity.form == Form::Values)) {
-        found.retain(|declaration| declaration.identity.name.as_deref() == Some(name));
+        // What names no release, as an umbrella chart does, may be the one.
+        let wanted = Some(name).filter(|name| found.iter().any(|declaration| declaration.identity.name.as_deref() == Some(name)));
+        found.retain(|declaration| declaration.identity.name.as_deref() == wanted);
         if found.is_empty() {
             bail!("`{}` declares no release `{name}`", path.display());
         }

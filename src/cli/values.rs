@@ -21,7 +21,7 @@ use milvus_guard::source::convert::verbatim_values_of_file;
 
 use super::args::{DataFormat, ValuesArguments};
 use super::release::{self, MAX_FILE_BYTES};
-use super::{emit, known, output, walk};
+use super::{emit, known, output, secrets, walk};
 
 /// What file a `--set` argument is said to stand in.
 const COMMAND_LINE: &str = "command line";
@@ -56,6 +56,7 @@ pub(crate) fn run(arguments: &ValuesArguments) -> anyhow::Result<ExitCode> {
         output::warn(&format!("{place} may hold more than is printed: {reason}"));
     }
     let values = if arguments.only_set { only_set(&effective.values) } else { effective.values };
+    let values = if arguments.show_secrets { values } else { masked(values) };
     output::to_stdout(print(arguments, &values, &version).as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
@@ -142,6 +143,7 @@ fn print(arguments: &ValuesArguments, values: &Node, version: &ChartVersion) -> 
         Origin::ChartDefault => format!("chart default of {version}"),
         Origin::At(place) if &*place.file == COMMAND_LINE => COMMAND_LINE.to_owned(),
         Origin::At(place) => place.to_string(),
+        Origin::Secret(secret) => format!("{} ({})", secret.place, secret.what),
         Origin::Given(words) => words.to_string(),
     };
     match arguments.format {
@@ -158,6 +160,15 @@ fn print(arguments: &ValuesArguments, values: &Node, version: &ChartVersion) -> 
             format!("{json:#}\n")
         }
     }
+}
+
+/// The values without what should not stand in a log, which is told.
+fn masked(values: Node) -> Node {
+    let masked = secrets::masked(&values);
+    if masked != values {
+        output::warn("values that look like credentials are masked; --show-secrets prints them");
+    }
+    masked
 }
 
 /// The values that files and flags set. What they set to null is gone, as Helm has it.

@@ -178,8 +178,6 @@ pub struct Declaration {
     pub evidence: Vec<Evidence>,
     /// Parts that could not be seen.
     pub gaps: Vec<NotChecked>,
-    /// Texts in Secrets that lie in the tree: which differ is known, what they are is not kept.
-    pub hidden: Vec<Hidden>,
     /// For an umbrella chart: the lock's version of the dependency (`Fact::Absent`: no lock), and whether its digest or version disagrees.
     pub lock: Option<Lock>,
     /// For `Form::Manifest`: what the rendered objects say.
@@ -227,7 +225,6 @@ impl Declaration {
             kubernetes: Fact::Absent,
             evidence: Vec::new(),
             gaps: Vec::new(),
-            hidden: Vec::new(),
             lock: None,
             rendered: None,
             misplaced: Vec::new(),
@@ -242,17 +239,6 @@ impl Declaration {
     pub fn chart_alias(&self) -> Option<&str> {
         self.umbrella.as_deref()?.rsplit('/').next()
     }
-}
-
-/// What a Secret holds for a release, without the texts themselves.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Hidden {
-    /// Which one: `Secret milvus-values`.
-    pub what: Arc<str>,
-    /// A hash over its texts that are no credentials; never printed.
-    pub digest: u64,
-    /// Where it is named.
-    pub place: Place,
 }
 
 /// A lock file beside an umbrella chart.

@@ -47,8 +47,19 @@ pub enum Origin {
     ChartDefault,
     /// Written in a file.
     At(Place),
+    /// Written in a Kubernetes Secret: judged as any other value, and never printed.
+    Secret(Arc<InSecret>),
     /// Given in another way, in words: `--set on the command line`, `revision 4`.
     Given(Arc<str>),
+}
+
+/// Where a value stands that a Kubernetes Secret holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InSecret {
+    /// The Secret in words: `Secret milvus-values, key values.yaml`.
+    pub what: Arc<str>,
+    /// Where the value is written: the text at this place is not shown either.
+    pub place: Place,
 }
 
 impl Origin {
@@ -57,7 +68,26 @@ impl Origin {
     pub fn place(&self) -> Option<&Place> {
         match self {
             Self::At(place) => Some(place),
+            Self::Secret(secret) => Some(&secret.place),
             Self::ChartDefault | Self::Given(_) => None,
+        }
+    }
+
+    /// The Secret that holds it, in words, if one does.
+    #[must_use]
+    pub fn secret(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Secret(secret) => Some(&secret.what),
+            Self::At(_) | Self::ChartDefault | Self::Given(_) => None,
+        }
+    }
+
+    /// The origin of a part of it that stands at this place.
+    #[must_use]
+    pub fn part_at(&self, place: Place) -> Self {
+        match self {
+            Self::Secret(secret) => Self::Secret(Arc::new(InSecret { what: Arc::clone(&secret.what), place })),
+            Self::At(_) | Self::ChartDefault | Self::Given(_) => Self::At(place),
         }
     }
 }

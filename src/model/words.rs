@@ -158,6 +158,8 @@ pub enum FlagKind {
     AfterUninstall,
     /// A flush of the collections (`/api/v1/persist`) stands before in the same script.
     AfterFlush,
+    /// Claims of the release, or its namespace, are deleted before in the same script; the value says which.
+    AfterClaimDeletion,
     /// The image tag is a variable that nothing in sight sets, and that has no default; the value is its reason in words.
     OpenTag,
     /// The chart version is such a variable.

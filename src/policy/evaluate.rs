@@ -1,7 +1,9 @@
 //! Evaluates conditions on a change. What is unknown stays unknown; nothing is guessed.
 
+use std::sync::Arc;
+
 use crate::model::catalogue::Catalogue;
-use crate::model::declaration::{Declaration, EvidenceKind, Layer, Operation};
+use crate::model::declaration::{Declaration, Evidence, EvidenceKind, Layer, Operation};
 use crate::model::place::Fact;
 use crate::model::release::{ChartResolution, Component, Queue, QueueServer, Release};
 use crate::model::truth::Truth;
@@ -113,12 +115,24 @@ impl Context<'_> {
             Condition::Lock(states) => self.after(|release| states.contains(&lock_state(&release.declaration)).into()),
             Condition::RollingAsked(asked) => self.after(|release| (rolling_asked(release) == *asked).into()),
             Condition::SourceOnly(only) => self.after(|release| (release.declaration.source_only == *only).into()),
-            Condition::Evidence(is) => self.after(|release| evidence_is(&release.declaration, is).into()),
+            Condition::Evidence(is) => self.after(|release| self.evidence_is(&release.declaration, is).into()),
             Condition::Known(known) => is_known(self.facts.side(known.side), known).into(),
             Condition::HelmClient(is) => self.tool(self.facts.change.environment.helm.map(|(a, b, c)| ToolVersion(a, b, c)), |d| &d.helm, &is.below),
             Condition::Kubernetes(is) => self.tool(self.facts.change.environment.kubernetes.map(|(a, b)| ToolVersion(a, b, 0)), |d| &d.kubernetes, &is.below),
             Condition::Hit(is) => self.hit.and_then(|hit| hit.variable(&is.name)).is_some_and(|value| is.one_of.iter().any(|one| one == value)).into(),
         }
+    }
+
+    /// Whether there is evidence of a kind. An acknowledgement that was there before answered for an earlier change.
+    fn evidence_is(&self, declaration: &Declaration, is: &EvidenceIs) -> bool {
+        let was_there = |evidence: &Evidence| self.facts.before.is_some_and(|before| before.declaration.evidence.iter().any(|e| e.kind == evidence.kind));
+        declaration.evidence.iter().any(|evidence| match &evidence.kind {
+            EvidenceKind::GuardedUpgrade { .. } => is.rule.is_none() && is.kind.contains(&EvidenceWord::GuardedUpgrade),
+            EvidenceKind::MigrateCall { .. } => is.rule.is_none() && is.kind.contains(&EvidenceWord::MigrateCall),
+            EvidenceKind::Acknowledged { rule, .. } => {
+                is.kind.contains(&EvidenceWord::Acknowledged) && is.rule.as_ref().is_none_or(|wanted| **wanted == **rule) && !was_there(evidence)
+            }
+        })
     }
 
     /// Whether enough of several conditions hold.
@@ -331,12 +345,12 @@ fn field_differs(before: &Release, after: &Release, field: Field) -> Option<bool
         Field::ObjectStoreRootPath => facts::facts_differ(&before.objects, &after.objects, |store| store.root_path.clone()),
         Field::MinioMode => facts::facts_differ(&before.objects, &after.objects, |store| store.minio_mode.clone()),
         Field::CloudProvider => facts::facts_differ(&before.objects, &after.objects, |store| store.cloud_provider.clone()),
-        Field::ReleaseName => both(facts::facts_differ(&before.declaration.name, &after.declaration.name, Clone::clone), Some(false)),
+        Field::ReleaseName => both(said_differ(before, after, |declaration| &declaration.name), Some(false)),
         Field::ObjectNames => {
             names::fullname(before).zip(names::fullname(after)).map(|(before, after)| before != after).or_else(|| names::overrides_differ(before, after))
         }
         Field::NameLabel => names::label(before).zip(names::label(after)).map(|(before, after)| before != after),
-        Field::Namespace => facts::facts_differ(&before.declaration.namespace, &after.declaration.namespace, Clone::clone),
+        Field::Namespace => said_differ(before, after, |declaration| &declaration.namespace),
     }
 }
 
@@ -459,12 +473,14 @@ fn flag_is(declaration: &Declaration, is: &FlagIs) -> Answer {
     answer
 }
 
-fn evidence_is(declaration: &Declaration, is: &EvidenceIs) -> bool {
-    declaration.evidence.iter().any(|evidence| match &evidence.kind {
-        EvidenceKind::GuardedUpgrade { .. } => is.rule.is_none() && is.kind.contains(&EvidenceWord::GuardedUpgrade),
-        EvidenceKind::MigrateCall { .. } => is.rule.is_none() && is.kind.contains(&EvidenceWord::MigrateCall),
-        EvidenceKind::Acknowledged { rule, .. } => is.kind.contains(&EvidenceWord::Acknowledged) && is.rule.as_ref().is_none_or(|wanted| **wanted == **rule),
-    })
+/// Whether a release is named otherwise. What one form leaves to its tool, another says: between two forms only what both say can differ.
+fn said_differ(before: &Release, after: &Release, part: impl Fn(&Declaration) -> &Fact<Arc<str>>) -> Option<bool> {
+    let (before, after) = (&before.declaration, &after.declaration);
+    let (earlier, later) = (part(before), part(after));
+    if before.identity.form != after.identity.form && (earlier.is_absent() || later.is_absent()) {
+        return None;
+    }
+    facts::facts_differ(earlier, later, Clone::clone)
 }
 
 /// Go's duration (`1h10m`, `300s`, `1.5h`; a bare number as Helm 2 wrote it counts seconds), in whole seconds.

@@ -224,7 +224,7 @@ impl Find {
                 ("path", "the value path that the user set"),
                 ("row", "the path of the table's row"),
                 ("removed_at", "the first chart version without it"),
-                ("replacement", "what replaces it, in words"),
+                ("advice", "what to do with it: what replaces it, if the value was read until now"),
                 ("effect", "what its loss does, in words"),
                 ("row_severity", "`error` or `warning`, from the table"),
                 ("switched_off", "`yes` where the user wrote false, else `no`"),

@@ -1,6 +1,6 @@
 //! Where findings point: places of a release with their labels.
 
-use crate::model::declaration::{Declaration, Flag, FlagKind, Form, Layer};
+use crate::model::declaration::{Declaration, Flag, FlagKind, Form};
 use crate::model::finding::Label;
 use crate::model::place::{Fact, Place};
 use crate::model::release::Release;
@@ -100,26 +100,6 @@ fn declaration_label(declaration: &Declaration) -> String {
     }
 }
 
-/// Files that hold values of Secrets: nothing of theirs is printed.
-#[must_use]
-pub(crate) fn secret_files(release: &Release) -> Vec<&str> {
-    let mut files = Vec::new();
-    for layer in &release.declaration.layers {
-        if let Layer::Table { values, what } = layer
-            && what.starts_with("Secret")
-        {
-            // The same file may hold the release itself: then its values are not shown either.
-            let entries = values.table().into_iter().flat_map(|table| table.entries.values());
-            for file in entries.filter_map(|entry| entry.node.origin.place()).map(|place| &*place.file) {
-                if !files.contains(&file) {
-                    files.push(file);
-                }
-            }
-        }
-    }
-    files
-}
-
 /// The word of a plain enumeration, as files write it.
 #[must_use]
 pub(crate) fn word<T: serde::Serialize>(value: T) -> String {
@@ -154,6 +134,7 @@ pub(crate) fn flag_label(kind: FlagKind, form: Form) -> String {
         (FlagKind::Suspended, _) => "is not applied for now",
         (FlagKind::AfterUninstall, _) => "uninstalls the release before",
         (FlagKind::AfterFlush, _) => "flushes the collections before",
+        (FlagKind::AfterClaimDeletion, _) => "deletes the data before",
     };
     text.to_owned()
 }

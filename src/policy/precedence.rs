@@ -2,6 +2,7 @@
 
 use crate::model::finding::EvidenceNote;
 use crate::model::words::Severity;
+use crate::policy::format::Find;
 use crate::policy::judge::Draft;
 
 /// Takes the drafts out that yield to another one and makes them its evidence notes. `say` renders a draft's message.
@@ -23,6 +24,11 @@ pub(crate) fn settle<'a>(drafts: Vec<Draft<'a>>, say: impl Fn(&Draft<'a>) -> Str
         let Some(silent) = kept.get_mut(index).and_then(Option::take) else { continue };
         // What is only good to know says nothing beside something worse, or the opposite of it.
         if silent.severity == Severity::Info && kept.get(to).and_then(Option::as_ref).is_some_and(|speaker| speaker.severity > Severity::Info) {
+            continue;
+        }
+        // What is the matter with a version is all in the one message.
+        let tells_all = |speaker: &Draft<'_>| speaker.rule.find == Find::BadVersions && silent.rule.find == Find::BadVersions;
+        if kept.get(to).and_then(Option::as_ref).is_some_and(tells_all) {
             continue;
         }
         let note = EvidenceNote { text: format!("{} {}: {}", silent.rule.id, silent.rule.name, say(&silent)), place: None };

@@ -8,7 +8,7 @@ use crate::policy::condition::{SetBy, ValuePath, ValueTree};
 use crate::policy::facts::{self, Facts, Found};
 use crate::policy::find::Hit;
 use crate::policy::find::printed;
-use crate::policy::place::{secret_files, word};
+use crate::policy::place::word;
 use crate::policy::range::gates_within;
 use crate::policy::tables::Gate;
 use crate::policy::text::{Piece, Template};
@@ -113,7 +113,7 @@ impl Words<'_> {
         };
         let Some(release) = release else { return unknown() };
         match facts::value(release, tree, &ValuePath::from(path.to_owned())) {
-            Found::Entry(entry) => printed(path, &entry.node.value, &entry.node.origin, &secret_files(release)),
+            Found::Entry(entry) => printed(path, &entry.node.value, &entry.node.origin),
             Found::Nothing => "nothing".to_owned(),
             Found::Unknown => unknown(),
         }
@@ -146,7 +146,7 @@ fn of_release(release: &Release, what: &str) -> String {
         "queue" => queue(release),
         "queue_source" => queue_source(release),
         "image_tag" => match &release.image_tag {
-            Fact::Known(tag, _) => tag.to_string(),
+            Fact::Known(tag, origin) => origin.secret().map_or_else(|| tag.to_string(), |secret| format!("a value from {secret}")),
             Fact::Unknown(..) => unknown(),
             Fact::Absent => "none".to_owned(),
         },

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::credential::is_credential;
+use super::path::split_path;
+
 /// A text with placeholders, checked when it is loaded.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -49,9 +52,6 @@ pub const PLACEHOLDERS: &[(&str, &str)] = &[
     ("after.config:", "the value at a path of `user.yaml` after"),
     ("flag:", "the value of a setting, as written"),
 ];
-
-/// Value paths with one of these words hold secrets and are never printed.
-const SECRET_WORDS: &[&str] = &["password", "passwd", "secret", "accesskey", "token", "credential", "privatekey", "apikey", "authorization"];
 
 impl Template {
     /// Its parts.
@@ -114,6 +114,5 @@ impl Template {
 /// Whether a value path looks like one that holds a secret.
 #[must_use]
 pub fn is_secret(path: &str) -> bool {
-    let lower = path.to_ascii_lowercase().replace(['_', '-'], "");
-    SECRET_WORDS.iter().any(|word| lower.contains(word))
+    split_path(path).iter().any(|key| is_credential(key))
 }

@@ -2,16 +2,13 @@
 
 use std::borrow::Cow;
 
-/// A key that holds one of these holds a credential, whatever else is in its name.
-const WORDS: &[&str] =
-    &["password", "passwd", "passphrase", "secret", "token", "accesskey", "access_key", "access-key", "authparams", "credential", "apikey", "private"];
-/// Keys that name an object which holds a credential, or say whether there is one.
-const NAMES: &[&str] =
-    &["existingsecret", "secretname", "secretref", "secretkeyref", "imagepullsecret", "imagepullsecrets", "secretgenerator", "enabled", "kind"];
+use crate::model::credential::is_credential;
+
 const MASK: char = '*';
 
 /// The line with `*` for each character of a credential, so that columns hold: values of keys that sound like one, and what stands before the `@` of a URL.
-pub(super) fn line(text: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn line(text: &str) -> Cow<'_, str> {
     let chars: Vec<char> = text.chars().collect();
     let mut hidden = vec![false; chars.len()];
     hide_values(&chars, &mut hidden);
@@ -39,17 +36,13 @@ fn hide_values(chars: &[char], hidden: &mut [bool]) {
                 at = end.1;
                 key.clear();
             }
-            c if c.is_alphanumeric() || matches!(c, '_' | '-') => key.extend(c.to_lowercase()),
+            c if c.is_alphanumeric() || matches!(c, '_' | '-') => key.push(*c),
             // Quotes stand around a key, blanks before its colon.
             '"' | '\'' => {}
             ' ' if chars.get(at).is_some_and(|next| matches!(next, ':' | '=')) => {}
             _ => key.clear(),
         }
     }
-}
-
-fn is_credential(key: &str) -> bool {
-    !NAMES.contains(&key) && WORDS.iter().any(|word| key.contains(word))
 }
 
 /// Where a value begins and ends: at its closing quote, at a comma or bracket; a YAML scalar at the end of the line, an argument at a blank.

@@ -9,7 +9,7 @@ use super::declare::place_of;
 use super::gitops::Rendering;
 use super::index::Object;
 use super::{Reading, SourceFile};
-use crate::document::yaml::{Kind, Node};
+use crate::document::yaml::{Kind, Node, Span, Style};
 use crate::model::declaration::{Declaration, Evidence, EvidenceKind, Form, Layer, NotChecked, NotCheckedKind};
 use crate::model::place::{Place, Position};
 use crate::model::value::Node as Value;
@@ -34,6 +34,8 @@ const FORM: &str = "`guard.milvus-guard.dev/ack: MV210 <reference>`";
 struct Written {
     said: Said,
     place: Place,
+    /// First and last line of the block scalar of YAML whose text it is a comment of.
+    block: Option<(u32, u32)>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -63,7 +65,7 @@ pub fn in_comments(file: &SourceFile, bytes: &Range<usize>) -> Vec<Evidence> {
 /// The acknowledgements in the comments and annotations of a whole file.
 #[must_use]
 pub fn in_file(file: &SourceFile) -> Vec<Evidence> {
-    all(file).iter().filter_map(Written::evidence).collect()
+    all(file).iter().filter(|written| written.block.is_none()).filter_map(Written::evidence).collect()
 }
 
 /// The acknowledgements of an object as an environment applies it: beside the object, in the kustomizations over it, or patched in.
@@ -84,7 +86,7 @@ pub fn of_rendering(object: &Object<'_>, rendering: &Rendering<'_>, context: &Co
         && said.source.path != object.file.path
         && let Some(text) = said.text()
     {
-        found.extend(parts(text).filter_map(|part| Written { said: read(part), place: said.place() }.evidence()));
+        found.extend(parts(text).filter_map(|part| Written { said: read(part), place: said.place(), block: None }.evidence()));
     }
     found
 }
@@ -200,10 +202,10 @@ impl<'f> Annotated<'f> {
     /// The acknowledgements beside what makes a release.
     fn beside(&self, declaration: &Declaration) -> Vec<Evidence> {
         let mut lines: BTreeSet<(u32, u32)> = BTreeSet::new();
-        let mut is_there = false;
+        let mut said_at: BTreeSet<u32> = BTreeSet::new();
         for said in sayings(declaration).filter(|said| said.file == self.file.path) {
-            is_there = true;
             let line = said.start.line;
+            said_at.insert(line);
             let is_own = *said.file == *declaration.path;
             let within = |parts: &[(u32, u32)]| parts.iter().copied().find(|(first, last)| (*first..=*last).contains(&line));
             let beside = match declaration.identity.form {
@@ -213,10 +215,9 @@ impl<'f> Annotated<'f> {
             };
             lines.insert(beside.unwrap_or_else(|| (first_comment_above(self.file, line), line)));
         }
-        if !is_there {
-            return Vec::new();
-        }
-        let is_in = |written: &&Written| lines.iter().any(|(first, last)| (*first..=*last).contains(&written.place.start.line));
+        // A text within the document is none of the release's, unless the release says something in that text.
+        let is_read = |written: &Written| written.block.is_none_or(|(first, last)| said_at.range(first..=last).next().is_some());
+        let is_in = |written: &&Written| is_read(written) && lines.iter().any(|(first, last)| (*first..=*last).contains(&written.place.start.line));
         self.written.iter().filter(is_in).filter_map(Written::evidence).collect()
     }
 }
@@ -243,17 +244,35 @@ fn all(file: &SourceFile) -> Vec<Written> {
     if !mentions_one(file) {
         return Vec::new();
     }
-    let mut found = comments(file, &(0..file.text.len()));
-    if file.is_yaml() || file.file_name() == "-" || file.file_name() == "Kustomization" || file.file_name().ends_with(".json") {
-        for document in file.documents().iter().filter_map(|document| document.as_ref().ok()) {
-            annotations(file, &document.root, &mut found);
-        }
+    let is_yaml = file.is_yaml() || file.file_name() == "-" || file.file_name() == "Kustomization" || file.file_name().ends_with(".json");
+    let mut texts = Vec::new();
+    for document in file.documents().iter().filter(|_| is_yaml).filter_map(|document| document.as_ref().ok()) {
+        scalars(&document.root, &mut texts);
+    }
+    let mut found = comments_beside(file, &(0..file.text.len()), &texts);
+    for document in file.documents().iter().filter(|_| is_yaml).filter_map(|document| document.as_ref().ok()) {
+        annotations(file, &document.root, &mut found);
     }
     found
 }
 
+/// Where the scalars of a tree stand that may hold what looks like a comment.
+fn scalars(root: &Node, found: &mut Vec<(Span, Style)>) {
+    match &root.kind {
+        Kind::Scalar { style: Style::Plain, .. } => {}
+        Kind::Scalar { style, .. } => found.push((root.span, *style)),
+        Kind::Sequence(items) => items.iter().for_each(|item| scalars(item, found)),
+        Kind::Mapping(entries) => entries.iter().for_each(|(_, value)| scalars(value, found)),
+    }
+}
+
 /// The acknowledgements in the comments of a part of a text.
 fn comments(file: &SourceFile, bytes: &Range<usize>) -> Vec<Written> {
+    comments_beside(file, bytes, &[])
+}
+
+/// The same, `texts` being the scalars of the file: what stands in a quoted one is no comment, in a block it is one of the block's own text.
+fn comments_beside(file: &SourceFile, bytes: &Range<usize>, texts: &[(Span, Style)]) -> Vec<Written> {
     let text = file.text.get(bytes.clone()).unwrap_or_default();
     if memchr::memmem::find(text.as_bytes(), ACKNOWLEDGEMENT.as_bytes()).is_none() {
         return Vec::new();
@@ -263,18 +282,26 @@ fn comments(file: &SourceFile, bytes: &Range<usize>) -> Vec<Written> {
         let Some((before, rest)) = line.split_once(ACKNOWLEDGEMENT) else {
             continue;
         };
-        if !is_comment(before) || rest.starts_with(|c: char| c.is_alphanumeric() || c == '-' || c == '/') {
+        if rest.starts_with(|c: char| c.is_alphanumeric() || c == '-' || c == '/') {
             continue;
         }
         let column = before.chars().count() + 1;
         let position = |column| Position { line: number, column: u32::try_from(column).unwrap_or(u32::MAX) };
         let place = Place { file: file.path.clone(), start: position(column), end: position(column + ACKNOWLEDGEMENT.len()) };
+        let around = texts.iter().find(|(span, _)| (span.start.line, span.start.column) <= (place.start.line, place.start.column) && holds_line(span, &place));
+        let (stands, block) = match around {
+            Some((span, Style::Literal | Style::Folded)) => (stands(before), Some((span.start.line, span.end.line - u32::from(span.end.column == 1)))),
+            Some(_) => (Stands::InText, None),
+            None => (stands(before), None),
+        };
         let rest = rest.trim_start_matches(['"', '\'']).trim_start();
-        match rest.strip_prefix([':', '=']) {
-            Some(said) => push(said, &place, &mut found),
+        match (stands, rest.strip_prefix([':', '='])) {
+            (Stands::Alone, Some(said)) => push(said, &place, block, &mut found),
             // A sentence about the annotation.
-            None if rest.starts_with(|c: char| c.is_ascii_punctuation()) => {}
-            None => found.push(Written { said: malformed("a colon is missing after it"), place }),
+            (Stands::Alone, None) if rest.starts_with(|c: char| c.is_ascii_punctuation()) => {}
+            (Stands::Alone, None) => found.push(Written { said: malformed("a colon is missing after it"), place, block }),
+            (Stands::InText, Some(said)) => found.extend(parts(said).next().and_then(in_text).map(|said| Written { said, place, block })),
+            (Stands::InText, None) | (Stands::Elsewhere, _) => {}
         }
         if found.len() >= MAX_IN_FILE {
             break;
@@ -283,10 +310,58 @@ fn comments(file: &SourceFile, bytes: &Range<usize>) -> Vec<Written> {
     found
 }
 
-/// Whether what stands before it on the line begins a comment: of YAML, a shell, Groovy, or a template.
-fn is_comment(before: &str) -> bool {
-    let before = before.trim();
-    before.contains('#') || before.contains("//") || before.contains("/*") || before == "*"
+fn holds_line(span: &Span, place: &Place) -> bool {
+    let (line, column) = (place.start.line, place.start.column);
+    line < span.end.line || (line == span.end.line && column < span.end.column)
+}
+
+/// Where on a line an acknowledgement stands.
+#[derive(Clone, Copy, PartialEq)]
+enum Stands {
+    /// A comment begins with it.
+    Alone,
+    /// In the midst of a comment, or of a quoted text.
+    InText,
+    /// In no comment.
+    Elsewhere,
+}
+
+/// Where it stands, by what is before it on its line: a comment of YAML, a shell, Groovy, or a template.
+fn stands(before: &str) -> Stands {
+    const MARKERS: [&str; 4] = ["#", "//", "/*", "*"];
+    let trimmed = before.trim_end();
+    let bare = trimmed.trim_end_matches(['#', '/', '*']);
+    let marker = trimmed.get(bare.len()..).unwrap_or_default();
+    let is_free = |text: &str| text.is_empty() || text.ends_with(char::is_whitespace) || text.ends_with(['{', '-']);
+    if MARKERS.iter().any(|begin| marker.starts_with(begin)) && (marker != "*" || bare.trim().is_empty()) && is_free(bare) {
+        return if ends_in_quotes(bare) { Stands::InText } else { Stands::Alone };
+    }
+    let begins = |at: usize| is_free(before.get(..at).unwrap_or_default());
+    let is_in_comment = ["#", "//", "/*"].iter().any(|marker| before.match_indices(marker).any(|(at, _)| begins(at)));
+    if is_in_comment || ends_in_quotes(before) { Stands::InText } else { Stands::Elsewhere }
+}
+
+/// Whether a quote is open at the end of a text.
+fn ends_in_quotes(text: &str) -> bool {
+    let mut open = None;
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match (c, open) {
+            ('\\', None | Some('"')) => drop(chars.next()),
+            ('"' | '\'', None) => open = Some(c),
+            (c, Some(quote)) if c == quote => open = None,
+            _ => {}
+        }
+    }
+    open.is_some()
+}
+
+/// One that would count if it stood in a comment of its own.
+fn in_text(part: &str) -> Option<Said> {
+    let Said::Answer(rule, _) = read(part) else { return None };
+    Some(Said::Placeholder(format!(
+        "the acknowledgement of {rule} does not count: it stands within a text; write it as an annotation, or as a comment that begins with it"
+    )))
 }
 
 /// The acknowledgements that are values in a tree of YAML: annotations, wherever a form keeps them.
@@ -305,21 +380,21 @@ fn annotations(file: &SourceFile, root: &Node, found: &mut Vec<Written>) {
                     continue;
                 }
                 match value.text() {
-                    Some(text) => push(text, &place, found),
-                    None if value.is_templated() => found.push(Written { said: templated(), place }),
-                    None => found.push(Written { said: malformed("its value is no text"), place }),
+                    Some(text) => push(text, &place, None, found),
+                    None if value.is_templated() => found.push(Written { said: templated(), place, block: None }),
+                    None => found.push(Written { said: malformed("its value is no text"), place, block: None }),
                 }
             }
         }
     }
 }
 
-fn push(text: &str, place: &Place, found: &mut Vec<Written>) {
+fn push(text: &str, place: &Place, block: Option<(u32, u32)>, found: &mut Vec<Written>) {
     let text = text.trim().trim_end_matches("}}").trim_end_matches("*/").trim_end_matches("#}").trim_end_matches("-->").trim().trim_matches(['"', '\'']);
     let before = found.len();
-    found.extend(parts(text).map(|part| Written { said: read(part), place: place.clone() }));
+    found.extend(parts(text).map(|part| Written { said: read(part), place: place.clone(), block }));
     if found.len() == before {
-        found.push(Written { said: malformed("nothing follows it"), place: place.clone() });
+        found.push(Written { said: malformed("nothing follows it"), place: place.clone(), block });
     }
 }
 
@@ -452,6 +527,46 @@ mod tests {
             "kind: ConfigMap\n---\napiVersion: apps/v1\nkind: Deployment\n{ack}\nmetadata:\n  name: m\n  labels: {{app.kubernetes.io/instance: m, helm.sh/chart: milvus-5.0.19, component: standalone}}\nspec: {{template: {{spec: {{containers: [{{name: standalone, image: milvusdb/milvus:v2.6.15}}]}}}}}}\n"
         );
         assert_eq!(read_all(&[("m.yaml", &manifest)]).0, ["MV210"]);
+    }
+
+    #[test]
+    fn what_stands_within_a_text_is_no_answer() {
+        let ack = "guard.milvus-guard.dev/ack: MV210 backup-1";
+        let release = |more: &str| {
+            format!(
+                "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata:\n  name: m{more}\nspec: {{chart: {{spec: {{chart: milvus, version: 5.0.19}}}}}}\n"
+            )
+        };
+        let answers = |text: &str| read_all(&[("m.yaml", text)]).0;
+        assert_eq!(answers(&release(&format!(" # {ack}"))), ["MV210"]);
+        for text in [
+            format!("\n  annotations: {{note: \"write # {ack}\"}}"),
+            format!("\n  annotations:\n    note: \"write\n      # {ack}\""),
+            format!("\n  annotations:\n    note: |\n      # {ack}\n      beside the version"),
+            format!("\n  # To go on, write {ack} here."),
+            format!("\n  annotations: {{see: 'https://docs.example.com {ack}'}}"),
+        ] {
+            assert_eq!(answers(&release(&text)), [""], "{text}");
+        }
+        let script = |above: &str| format!("helm repo add z {CHART}\n{above}\nhelm upgrade m z/milvus --version 5.0.19\n");
+        let of_script = |above: &str| read_all(&[("up.sh", &script(above))]);
+        assert_eq!(of_script(&format!("# {ack}")).0.last().unwrap(), "MV210");
+        let (rules, idle) = of_script(&format!("# once done, write {ack}"));
+        assert_eq!((rules.last().unwrap().as_str(), idle.len()), ("", 1), "{idle:?}");
+        assert_eq!(of_script(&format!("echo \"# {ack}\"")).0.last().unwrap(), "");
+    }
+
+    #[test]
+    fn a_comment_in_a_block_answers_for_what_the_block_says() {
+        let ack = "# guard.milvus-guard.dev/ack: MV210 backup-1";
+        let application = format!(
+            "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {{name: m}}\nspec:\n  source:\n    repoURL: {CHART}\n    chart: milvus\n    targetRevision: 5.0.19\n    helm:\n      values: |\n        {ack}\n        image: {{all: {{tag: v2.6.15}}}}\n"
+        );
+        assert_eq!(read_all(&[("m.yaml", &application)]).0, ["MV210"]);
+        let workflow = format!(
+            "on: push\njobs:\n  up:\n    steps:\n      - run: |\n          helm repo add z {CHART}\n          {ack}\n          helm upgrade m z/milvus --version 5.0.19\n"
+        );
+        assert_eq!(read_all(&[(".github/workflows/up.yaml", &workflow)]).0.last().unwrap(), "MV210");
     }
 
     #[test]

@@ -53,7 +53,7 @@ fn read_object(object: &Object<'_>, context: &Context<'_>, reading: &mut Reading
     for rendering in renderings {
         let substitution = Substitution::of(&rendering.environment, may_guess, context);
         let evidence = of_rendering(object, &rendering, context);
-        let mut declarations = declare(rendering, &substitution, context, &mut reading.claimed).unwrap_or_default();
+        let mut declarations = declare(rendering, &substitution, context).unwrap_or_default();
         for declaration in &mut declarations {
             declaration.evidence.extend(evidence.iter().cloned());
         }
@@ -61,7 +61,7 @@ fn read_object(object: &Object<'_>, context: &Context<'_>, reading: &mut Reading
     }
 }
 
-fn declare(rendering: Rendering<'_>, substitution: &Substitution, context: &Context<'_>, claimed: &mut Vec<Arc<str>>) -> Option<Vec<Declaration>> {
+fn declare(rendering: Rendering<'_>, substitution: &Substitution, context: &Context<'_>) -> Option<Vec<Declaration>> {
     let item = &rendering.item.expanded(substitution);
     let environment = &rendering.environment;
     let spec = item.get("spec")?;
@@ -80,7 +80,7 @@ fn declare(rendering: Rendering<'_>, substitution: &Substitution, context: &Cont
     declaration.name = release_name(item, spec);
     declaration.identity.name = declaration.name.known().cloned();
     declaration.identity.namespace = declaration.namespace.known().cloned();
-    claimed.extend(values::add(item, environment, substitution, context, &mut declaration));
+    values::add(item, environment, substitution, context, &mut declaration);
     prove_lineage(&mut declaration, spec.get("values"));
     declaration.flags = flags::read(item, environment);
     if declaration.flags.iter().any(|flag| flag.kind == FlagKind::ReuseValues) {

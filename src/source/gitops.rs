@@ -1,7 +1,6 @@
 //! What the readers of GitOps objects have in common: charts, layers of values, files that are named.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use super::ReadError;
@@ -15,7 +14,7 @@ use super::nested::files_of;
 use super::umbrella::declarations_of_chart;
 use crate::document::template::{is_variable, nothing_sets};
 use crate::model::declaration::{ChartSource, Declaration, Form, Layer, Lineage, NotChecked, NotCheckedKind};
-use crate::model::place::{Fact, Origin, Place};
+use crate::model::place::{Fact, InSecret, Origin, Place};
 use crate::model::value::{Entry, Node, Table, Value};
 use crate::model::version::VersionSpec;
 
@@ -178,51 +177,29 @@ pub fn drop_deployed_charts(reading: &mut Reading) {
     });
 }
 
-/// Keys whose texts say how Milvus is set up, and never grant access.
-const PLAIN_KEYS: &[&str] = &["tag", "repository", "messageQueue", "mode", "size", "storageClass", "cloudProvider", "storageType", "mqType", "image"];
-
-/// Values that stand in a Secret: their places are kept back, and all texts but those that only say how Milvus is set up.
+/// Values that stand in a Secret (`Secret milvus-values, key values.yaml`): known, and marked as never to be printed. What is encrypted or templated in it is unknown.
 #[must_use]
-pub fn hide(node: &Node, secret: &Arc<str>) -> Node {
-    hide_below(node, "", secret)
-}
-
-fn hide_below(node: &Node, key: &str, secret: &Arc<str>) -> Node {
-    let origin = Origin::Given(Arc::clone(secret));
+pub fn in_secret(node: &Node, secret: &Arc<str>) -> Node {
+    let origin_of = |origin: &Origin| match origin.place() {
+        Some(place) => Origin::Secret(Arc::new(InSecret { what: Arc::clone(secret), place: place.clone() })),
+        None => origin.clone(),
+    };
     let value = match &node.value {
-        Value::List(items) => Value::List(Arc::new(items.iter().map(|item| hide_below(item, key, secret)).collect())),
+        Value::List(items) => Value::List(Arc::new(items.iter().map(|item| in_secret(item, secret)).collect())),
         Value::Table(table) => {
-            let hidden = |(key, entry): (&Arc<str>, &Entry)| (key.clone(), Entry { key: origin.clone(), node: hide_below(&entry.node, key, secret) });
-            Value::Table(Arc::new(Table { entries: table.entries.iter().map(hidden).collect(), rest_unknown: table.rest_unknown.clone() }))
+            let entry = |(key, entry): (&Arc<str>, &Entry)| (Arc::clone(key), Entry { key: origin_of(&entry.key), node: in_secret(&entry.node, secret) });
+            Value::Table(Arc::new(Table { entries: table.entries.iter().map(entry).collect(), rest_unknown: table.rest_unknown.clone() }))
         }
-        Value::String(text) if !text.is_empty() && !PLAIN_KEYS.contains(&key) => Value::Unknown(format!("it is kept in {secret}").into()),
-        Value::Unknown(_) => Value::Unknown(format!("it is kept in {secret}").into()),
+        Value::String(text) if text.starts_with(ENCRYPTED) => Value::Unknown(format!("it is encrypted in {secret}").into()),
+        // The reason may repeat what stands there.
+        Value::Unknown(_) => Value::Unknown(format!("it is kept in {secret}, and templated or not readable").into()),
         other => other.clone(),
     };
-    Node { value, origin }
+    Node { value, origin: origin_of(&node.origin) }
 }
 
-/// A hash over what [`hide`] takes out, credentials left out: a password that rotates changes nothing about the release.
-#[must_use]
-pub fn digest(node: &Node) -> u64 {
-    const CREDENTIALS: [&str; 8] = ["password", "secret", "token", "accesskey", "credential", "auth", "cert", "user"];
-    fn add(node: &Node, key: &str, hasher: &mut DefaultHasher) {
-        match &node.value {
-            Value::List(items) => items.iter().for_each(|item| add(item, key, hasher)),
-            Value::Table(table) => table.entries.iter().for_each(|(key, entry)| add(&entry.node, key, hasher)),
-            Value::String(text) if !PLAIN_KEYS.contains(&key) => {
-                let lower = key.to_ascii_lowercase();
-                if lower == "user.yaml" || !CREDENTIALS.iter().any(|word| lower.contains(word)) {
-                    (key, text).hash(hasher);
-                }
-            }
-            _ => {}
-        }
-    }
-    let mut hasher = DefaultHasher::new();
-    add(node, "", &mut hasher);
-    hasher.finish()
-}
+/// How a text begins that SOPS has encrypted.
+pub const ENCRYPTED: &str = "ENC[";
 
 /// A table with nothing but an unknown value at a dotted path; nothing where the path has lists or other syntax in it.
 #[must_use]

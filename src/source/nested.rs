@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::model::declaration::{Declaration, Layer, SetKind};
 use crate::model::entries::Entries;
-use crate::model::place::{Origin, Place};
+use crate::model::place::Place;
 use crate::model::value::{Entry, Lookup, Node, Table, Value, escape_key, split_path};
 
 /// What a table of values says to a dependency, lowest precedence first.
@@ -190,10 +190,7 @@ fn set_at(kind: SetKind, text: &str, path: &str) -> Option<Value> {
 /// The files that layers come from.
 pub fn files_of(layers: &[Layer]) -> impl Iterator<Item = &Arc<str>> {
     fn of_node(node: &Node) -> Option<&Arc<str>> {
-        match &node.origin {
-            Origin::At(place) => Some(&place.file),
-            Origin::ChartDefault | Origin::Given(_) => None,
-        }
+        node.origin.place().map(|place| &place.file)
     }
     layers.iter().filter_map(|layer| match layer {
         Layer::Table { values, .. } => of_node(values),

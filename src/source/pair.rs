@@ -2,7 +2,7 @@
 
 mod moved;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::same::says_the_same;
@@ -33,7 +33,8 @@ pub fn present(declarations: Vec<Declaration>) -> Vec<Pair> {
 ///
 /// In this order: the same identity and operation (of several, equal content first, then in order); the same identity; the same form, namespace and name
 /// elsewhere (a moved file); the same form and file at the same position (a renamed release, moved environment); the umbrella chart of the same name
-/// elsewhere; and what has no name elsewhere, where path or values are alike.
+/// elsewhere; what has no name elsewhere, where path or values are alike; and, where that is the only one, the same release in another form: the same
+/// namespace and name, the same name where one side says no namespace, the same umbrella chart.
 #[must_use]
 pub fn pair(before: Vec<Declaration>, after: Vec<Declaration>) -> Vec<Pair> {
     let (before, after) = (in_environments_of(before.clone(), &after), in_environments_of(after, &before));
@@ -44,10 +45,14 @@ pub fn pair(before: Vec<Declaration>, after: Vec<Declaration>) -> Vec<Pair> {
     pairing.by(|d| Some((d.identity.form, d.path.clone(), d.operation)), Rest::SamePosition);
     pairing.by(|d| d.identity.name.is_none().then(|| Some((d.umbrella.clone()?, elsewhere(d)))).flatten(), Rest::Moved { is_named: true });
     pairing.by(|d| d.identity.name.is_none().then(|| elsewhere(d)), Rest::Moved { is_named: false });
+    pairing.by(|d| in_any_form(d).map(|name| (d.identity.namespace.clone(), name)), Rest::Moved { is_named: true });
+    pairing.by(umbrella_of, Rest::TheOnlyOne);
+    pairing.by_name();
     let (partner, doubts) = (pairing.partner, pairing.doubts);
+    let mut told: BTreeSet<usize> = BTreeSet::new();
     let doubts: Vec<(usize, NotChecked)> = doubts
         .into_iter()
-        .filter(|(b, a)| partner.get(*a) == Some(&None) && !partner.contains(&Some(*b)))
+        .filter(|(b, a)| partner.get(*a) == Some(&None) && !partner.contains(&Some(*b)) && told.insert(*a))
         .filter_map(|(b, a)| Some((a, not_compared(before.get(b)?, after.get(a)?))))
         .collect();
     let mut pairs = finish(before, after, &partner);
@@ -126,6 +131,17 @@ fn is_state(declaration: &Declaration) -> bool {
     matches!(declaration.operation, Operation::Declare | Operation::Install | Operation::Upgrade | Operation::UpgradeInstall | Operation::Template)
 }
 
+/// The name of a release that may be kept in another form on the other side.
+fn in_any_form(declaration: &Declaration) -> Option<Arc<str>> {
+    declaration.identity.name.clone().filter(|_| is_state(declaration) && !declaration.source_only)
+}
+
+/// The umbrella chart that a release is deployed by, whatever names it.
+fn umbrella_of(declaration: &Declaration) -> Option<(Arc<str>, Arc<str>)> {
+    let chart = declaration.umbrella.clone().filter(|_| is_state(declaration) && !declaration.source_only)?;
+    Some((chart, Arc::clone(&declaration.chart.version.place()?.file)))
+}
+
 fn elsewhere(declaration: &Declaration) -> (Form, Option<Arc<str>>, Option<Arc<str>>, Operation) {
     let Identity { form, namespace, name, .. } = &declaration.identity;
     (*form, namespace.clone(), name.clone(), declaration.operation)
@@ -143,6 +159,8 @@ enum Rest {
     },
     /// One after the other, if both sides have as many.
     SamePosition,
+    /// Where there is one on each side.
+    TheOnlyOne,
 }
 
 struct Pairing<'d> {
@@ -180,7 +198,8 @@ impl Pairing<'_> {
             match rest {
                 Rest::InOrder => before.iter().zip(&after).for_each(|(b, a)| self.join(*b, *a)),
                 Rest::SamePosition if before.len() == after.len() => before.iter().zip(&after).for_each(|(b, a)| self.join_in_place(*b, *a)),
-                Rest::SamePosition | Rest::Moved { .. } => {}
+                Rest::TheOnlyOne if before.len() == 1 && after.len() == 1 => before.iter().zip(&after).for_each(|(b, a)| self.join_in_place(*b, *a)),
+                Rest::SamePosition | Rest::Moved { .. } | Rest::TheOnlyOne => {}
             }
         }
     }
@@ -199,6 +218,27 @@ impl Pairing<'_> {
             self.doubts.push((before, after));
         } else {
             self.join(before, after);
+        }
+    }
+
+    /// Joins the only two of a name where one of them says no namespace; all others of one name are in doubt: nothing but the name is the same.
+    fn by_name(&mut self) {
+        let mut groups: BTreeMap<Arc<str>, (Vec<usize>, Vec<usize>)> = BTreeMap::new();
+        let open_before = self.before.iter().enumerate().filter(|(at, _)| self.taken.get(*at) == Some(&false));
+        for (at, name) in open_before.filter_map(|(at, d)| Some((at, in_any_form(d)?))) {
+            groups.entry(name).or_default().0.push(at);
+        }
+        let open_after = self.after.iter().enumerate().filter(|(at, _)| self.partner.get(*at) == Some(&None));
+        for (at, name) in open_after.filter_map(|(at, d)| Some((at, in_any_form(d)?))) {
+            groups.entry(name).or_default().1.push(at);
+        }
+        let says_namespace = |all: &[Declaration], at: usize| all.get(at).is_some_and(|d| d.identity.namespace.is_some());
+        for (before, after) in groups.into_values() {
+            match (before.as_slice(), after.as_slice()) {
+                ([b], [a]) if !says_namespace(self.before, *b) || !says_namespace(self.after, *a) => self.join_in_place(*b, *a),
+                ([first, ..], after) => self.doubts.extend(after.iter().map(|a| (*first, *a))),
+                ([], _) => {}
+            }
         }
     }
 
@@ -394,5 +434,56 @@ mod tests {
         let image = |d: &Option<Declaration>| d.as_ref().and_then(|d| d.image.known().cloned());
         let told: Vec<_> = all.iter().map(|p| (image(&p.before), image(&p.after))).collect();
         assert_eq!(told, [(Some("2".into()), Some("0".into())), (Some("1".into()), Some("1".into())), (None, Some("3".into()))]);
+    }
+
+    /// A release as a command, an Argo CD application or a `HelmRelease` declares it.
+    fn of_form(form: Form, path: &str, namespace: Option<&str>, name: &str) -> Declaration {
+        let mut declaration = flux(path, name, path);
+        declaration.identity = Identity { form, scope: path.into(), namespace: namespace.map(Into::into), name: Some(name.into()) };
+        declaration
+    }
+
+    #[test]
+    fn a_release_that_changes_its_form_pairs_where_it_is_the_only_one() {
+        use Form::{ArgoCd, Command, Flux};
+        let one = |form, path: &str, namespace| of_form(form, path, namespace, "m");
+        let paired = |before: Vec<Declaration>, after: Vec<Declaration>| shown(before, after).iter().filter(|p| p.ends_with(":Changed")).count();
+        assert_eq!(paired(vec![one(Flux, "apps/m.yaml", Some("db"))], vec![one(ArgoCd, "argo/app.yaml", Some("db"))]), 1);
+        assert_eq!(paired(vec![one(Command, "up.sh", None)], vec![one(Flux, "apps/m.yaml", Some("db"))]), 1);
+        // Which of the two it was cannot be told.
+        let two = vec![one(Command, "eu.sh", None), one(Command, "us.sh", None)];
+        assert_eq!(paired(two.clone(), vec![one(Flux, "apps/m.yaml", Some("db"))]), 0);
+        assert_eq!(paired(vec![one(Flux, "clusters/dev/m.yaml", Some("db"))], vec![one(ArgoCd, "argo/prod/app.yaml", Some("db"))]), 0);
+        assert_eq!(paired(vec![of_form(Flux, "a.yaml", Some("db"), "other")], vec![one(ArgoCd, "b.yaml", Some("db"))]), 0);
+        let mut removed = one(Command, "down.sh", None);
+        removed.operation = Operation::Uninstall;
+        assert_eq!(paired(vec![removed], vec![one(Flux, "apps/m.yaml", Some("db"))]), 0);
+    }
+
+    #[test]
+    fn what_has_nothing_but_its_name_in_common_is_told_once() {
+        let one = |path: &str, namespace| of_form(Form::Flux, path, Some(namespace), "m");
+        let told = |before: Vec<Declaration>, after: Vec<Declaration>| -> Vec<usize> {
+            pair(before, after).iter().filter_map(|p| p.after.as_ref()).map(|d| d.gaps.len()).collect()
+        };
+        // File and namespace at once.
+        assert_eq!(told(vec![one("a/m.yaml", "db")], vec![one("x/y.yaml", "vectors")]), [1]);
+        assert_eq!(told(vec![one("a/m.yaml", "db"), one("b/m.yaml", "b")], vec![one("x/y.yaml", "vectors")]), [1]);
+        // Nothing was removed.
+        assert_eq!(told(vec![one("a/m.yaml", "db")], vec![one("a/m.yaml", "db"), one("x/y.yaml", "vectors")]), [0, 0]);
+    }
+
+    #[test]
+    fn an_umbrella_chart_that_gets_a_deployer_is_the_same_release() {
+        let chart = |form, path: &str, name: Option<&str>| {
+            let mut declaration = flux(path, "", path);
+            declaration.identity = Identity { form, scope: path.into(), namespace: None, name: name.map(Into::into) };
+            declaration.umbrella = Some("search/milvus".into());
+            let spec = crate::model::version::VersionSpec::parse("4.2.58");
+            declaration.chart.version = Fact::Known(spec, Origin::At(Place::file_start(&"charts/search/Chart.yaml".into())));
+            declaration
+        };
+        let before = chart(Form::Umbrella, "charts/search/Chart.yaml", None);
+        assert_eq!(shown(vec![before], vec![chart(Form::ArgoCd, "argo/search.yaml", Some("search"))]), ["charts/search/Chart.yaml>argo/search.yaml:Changed"]);
     }
 }

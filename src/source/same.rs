@@ -29,7 +29,6 @@ pub fn says_the_same(a: &Declaration, b: &Declaration) -> bool {
             _ => false,
         }
         && a.chart_alias() == b.chart_alias()
-        && same_lists(&a.hidden, &b.hidden, |a, b| (&a.what, a.digest) == (&b.what, b.digest))
         && same_lists(&a.misplaced, &b.misplaced, |a, b| a.0 == b.0)
 }
 

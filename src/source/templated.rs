@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::nested::{Said, said};
 use crate::document::template::is_set_by_nothing;
+use crate::model::credential::is_credential;
 use crate::model::declaration::{Declaration, Flag, FlagKind, Layer, NotChecked, NotCheckedKind};
 use crate::model::place::{Fact, Origin, Place};
 use crate::model::value::{Entry, Lookup, Node, Table, Value};
@@ -34,8 +35,9 @@ pub(crate) fn tell(declaration: &mut Declaration) {
             && values.has_unknown()
         {
             values.for_each_leaf(&mut |path, entry| {
-                // What comes from a Secret has no place, and is told of by its reader.
-                if let (Value::Unknown(_), Some(place)) = (&entry.node.value, entry.node.origin.place())
+                // Nothing depends on a credential.
+                let is_credential = entry.node.origin.secret().is_some() && path.rsplit('.').next().is_some_and(is_credential);
+                if let (Value::Unknown(_), Some(place), false) = (&entry.node.value, entry.node.origin.place(), is_credential)
                     && !declaration.flags.iter().any(|flag| flag.kind == FlagKind::OpenTag && flag.place == *place)
                 {
                     found.push((path.to_owned(), place.clone()));

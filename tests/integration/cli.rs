@@ -7,6 +7,7 @@ mod git;
 mod plan;
 mod plan_files;
 mod scope;
+mod secrets;
 mod usage;
 mod values;
 

@@ -89,7 +89,7 @@ impl Draft<'_> {
     fn rewrite_without(&mut self, values: &Node, path: &[String]) -> bool {
         let Some((last, parents)) = path.split_last() else { return false };
         let parent = parents.iter().try_fold(values, |node, key| node.table()?.entries.get(key.as_str()).map(|entry| &entry.node));
-        let Some((parent, place)) = parent.and_then(|parent| Some((parent, parent.origin.place()?))) else { return false };
+        let Some((parent, place)) = parent.and_then(|parent| Some((parent, editable(&parent.origin)?))) else { return false };
         let Json::Object(mut table) = emit::json(parent) else { return false };
         table.remove(last);
         !self.is_touched(place) && self.replace(place, &flow(&Json::Object(table)))
@@ -142,7 +142,7 @@ impl Draft<'_> {
                 return true;
             }
             let text = flow(value);
-            return match (&entry.node.value, entry.node.origin.place()) {
+            return match (&entry.node.value, editable(&entry.node.origin)) {
                 (Value::Table(_) | Value::List(_), _) | (_, None) => false,
                 (_, Some(place)) => self.replace(place, &text),
             };
@@ -179,7 +179,7 @@ impl Draft<'_> {
                 (Some(Node { value: Value::Table(below), .. }), Json::Object(value)) if first_key(below).is_some() => self.add(below, value, &inner),
                 (Some(node), value) => {
                     let is_replaced =
-                        matches!(&node.value, Value::Table(_) | Value::Null) && node.origin.place().is_some_and(|place| self.replace(place, &flow(&value)));
+                        matches!(&node.value, Value::Table(_) | Value::Null) && editable(&node.origin).is_some_and(|place| self.replace(place, &flow(&value)));
                     if !is_replaced {
                         self.leave(&value, &inner);
                     }
@@ -255,7 +255,7 @@ fn find(values: &Node, path: &[String]) -> Option<(String, Place)> {
     let mut at = None;
     for key in path {
         let entry = node.table()?.entries.get(key.as_str())?;
-        at = entry.key.place().cloned();
+        at = editable(&entry.key).cloned();
         node = &entry.node;
     }
     Some((path.join("."), at?))
@@ -272,9 +272,14 @@ fn leaves<'v>(table: &'v Map<String, Json>, path: &str, all: &mut Vec<(String, &
     }
 }
 
+/// Where a plan may edit: what a Secret holds is left to people.
+fn editable(origin: &Origin) -> Option<&Place> {
+    origin.place().filter(|_| origin.secret().is_none())
+}
+
 /// Where the first key of a table stands in a file.
 fn first_key(table: &Table) -> Option<&Place> {
-    table.entries.values().filter_map(|entry| if let Origin::At(place) = &entry.key { Some(place) } else { None }).min_by_key(|place| place.start)
+    table.entries.values().filter_map(|entry| editable(&entry.key)).min_by_key(|place| place.start)
 }
 
 /// Puts a value at a path of a JSON object.

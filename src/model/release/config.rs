@@ -66,6 +66,8 @@ fn read(text: &str, origin: &Origin) -> Node {
         Ok(Some(Value::Table(table))) => Node { value: Value::Table(table), origin: origin.clone() },
         Ok(None | Some(Value::Null)) => Node::empty_table(origin.clone()),
         Ok(Some(_)) => unknown("user.yaml is not a table", origin),
+        // What the parser says may repeat what stands there.
+        Err(_) if origin.secret().is_some() => unknown("user.yaml cannot be read", origin),
         Err(reason) => unknown(&format!("user.yaml cannot be read: {reason}"), origin),
     }
 }
@@ -96,7 +98,7 @@ impl<'a> Places<'a> {
             line: first_line.saturating_add(u32::try_from(marker.line()).unwrap_or(u32::MAX)).saturating_sub(1),
             column: indent.saturating_add(u32::try_from(marker.col()).unwrap_or(u32::MAX)).saturating_add(1),
         };
-        Origin::At(Place { file: Arc::clone(file), start: position(&span.start), end: position(&span.end) })
+        self.origin.part_at(Place { file: Arc::clone(file), start: position(&span.start), end: position(&span.end) })
     }
 }
 

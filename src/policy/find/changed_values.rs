@@ -9,7 +9,6 @@ use crate::model::value::{Node, Value};
 use crate::policy::condition::{SetBy, ValuePath, ValueTree};
 use crate::policy::facts::{self, Facts, Found};
 use crate::policy::format::ChangedFind;
-use crate::policy::place::secret_files;
 
 /// Effective values at the given paths that differ.
 pub(crate) fn changed_values(facts: &Facts<'_>, find: &ChangedFind) -> Vec<Hit> {
@@ -67,10 +66,8 @@ fn compare(before: &Release, after: &Release, find: &ChangedFind, path: &ValuePa
     if !differ || !switched_on(before, find, path) || !switched_on(after, find, path) {
         return None;
     }
-    let mut secrets = secret_files(before);
-    secrets.extend(secret_files(after));
     let print = |found: Found<'_>| match found {
-        Found::Entry(entry) => printed(&path.text, &entry.node.value, &entry.node.origin, &secrets),
+        Found::Entry(entry) => printed(&path.text, &entry.node.value, &entry.node.origin),
         Found::Nothing | Found::Unknown => "nothing".to_owned(),
     };
     let by = |set_by| match set_by {
@@ -83,6 +80,8 @@ fn compare(before: &Release, after: &Release, find: &ChangedFind, path: &ValuePa
         Found::Nothing | Found::Unknown => None,
     };
     let (before_value, after_value) = (print(earlier), print(later));
+    // Both are kept back: the same words would not tell that they differ.
+    let after_value = if before_value == after_value { "another one".to_owned() } else { after_value };
     let listed = format!("`{}` ({before_value} -> {after_value})", path.text);
     let hit = Hit::at_path(&path.text)
         .with("key", path.keys.last().cloned().unwrap_or_default())

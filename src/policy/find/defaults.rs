@@ -49,7 +49,7 @@ pub(crate) fn dropped_values(facts: &Facts<'_>) -> Vec<Hit> {
         if same != Some(false) || !(read || (dependency && now.is_some())) {
             return;
         }
-        let value = now.map_or_else(|| "nothing".to_owned(), |now| printed(text, &now.value, &now.origin, &[]));
+        let value = now.map_or_else(|| "nothing".to_owned(), |now| printed(text, &now.value, &now.origin));
         let listed = format!("`{text}` (now the default, {value})");
         // There is no place after; the place before is a further one.
         let hit = Hit::at_path(text).with("after_value", value);
@@ -119,7 +119,7 @@ impl Flips<'_> {
         if !open(self.before) || !open(self.after) {
             return;
         }
-        let print = |value: &Value| printed(path, value, &Origin::ChartDefault, &[]);
+        let print = |value: &Value| printed(path, value, &Origin::ChartDefault);
         let (before_value, after_value) = (print(&from.value), print(&to.value));
         // Of two long texts nobody would see the difference.
         if before_value == after_value {

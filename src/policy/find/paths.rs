@@ -36,9 +36,12 @@ fn step<'a>(node: &'a Node, keys: &[String], prefix: &mut String, visit: &mut dy
 
 /// A value as findings print it: scalars as written, long ones cut; nothing that may be secret.
 #[must_use]
-pub(crate) fn printed(path: &str, value: &Value, origin: &Origin, secret_files: &[&str]) -> String {
+pub(crate) fn printed(path: &str, value: &Value, origin: &Origin) -> String {
     const MAX_CHARACTERS: usize = 60;
-    if is_secret(path) || origin.place().is_some_and(|place| secret_files.contains(&&*place.file)) {
+    if let Some(secret) = origin.secret() {
+        return format!("a value from {secret}");
+    }
+    if is_secret(path) {
         return "a value that is not shown".to_owned();
     }
     match value {

@@ -5,24 +5,25 @@ use std::sync::Arc;
 use super::paths::{each_match, printed};
 use super::{Hit, MAX_HITS};
 use crate::model::catalogue::Catalogue;
-use crate::model::declaration::{Flag, FlagKind, Hidden, NotChecked, NotCheckedKind, Operation, ValuesStrategy};
+use crate::model::declaration::{Declaration, Flag, FlagKind, NotChecked, NotCheckedKind, Operation, ValuesStrategy};
 use crate::model::place::Place;
+use crate::model::release::Release;
 use crate::model::value::Value;
 use crate::policy::answer::Answer;
 use crate::policy::condition::{ComponentIs, ValuePath};
 use crate::policy::evaluate::component_fits;
 use crate::policy::facts::{self, Facts, Found, values_equal, walk};
 use crate::policy::format::{FlagsFind, GapsFind, Paths};
-use crate::policy::place::{flag_label, secret_files, word};
+use crate::policy::place::{flag_label, word};
+use crate::policy::render;
 
-/// What is said of kept values that nobody sees.
-const KEPT: &str = "the values of the running release are kept and are not in sight: the version and the queue that result were not judged, or only as if nothing else were set; \
-    give the values with `-f`, or check with `--before FILE` and what `helm get values` prints";
+/// What is said of kept values that nobody sees, and what to do.
+const KEPT: &str = "the values of the running release are kept and are not in sight: the version and the queue that result were not judged, or only as if nothing else were set";
+const SHOW_KEPT: &str = "give the values with `-f`, or check with `--before FILE` and what `helm get values` prints";
 
 /// User values at the given paths.
 pub(crate) fn user_values(facts: &Facts<'_>, paths: &Paths) -> Vec<Hit> {
     let Some(after) = facts.after else { return Vec::new() };
-    let secrets = secret_files(after);
     let defaults = after.chart.judged_as().and_then(|chart| Catalogue::embedded().defaults(chart));
     let is_default =
         |path: &str, value: &Value| match defaults.as_ref().map_or(Found::Nothing, |defaults| walk(defaults, &ValuePath::from(path.to_owned()).keys)) {
@@ -38,7 +39,7 @@ pub(crate) fn user_values(facts: &Facts<'_>, paths: &Paths) -> Vec<Hit> {
             }
             let place = entry.node.origin.place().or_else(|| entry.key.place());
             let key = path.rsplit_once('.').map_or(path, |(_, key)| key).to_owned();
-            let value = printed(path, &entry.node.value, &entry.node.origin, &secrets);
+            let value = printed(path, &entry.node.value, &entry.node.origin);
             let top = path.split('.').next().unwrap_or(path);
             let is_default = if is_default(path, &entry.node.value) { "yes" } else { "no" };
             hits.push(Hit::at_path(path).with("key", key).with("value", value).with("top", top).with("is_default", is_default).placed(place));
@@ -95,29 +96,27 @@ fn kept_values(facts: &Facts<'_>) -> Option<NotChecked> {
         && after.keeps_unseen_values();
     let is_moved = before.chart != after.chart || before.milvus != after.milvus;
     let is_open = after.milvus_assumes.is_some() || !facts::milvus_known(&after.milvus) || after.queue.is_unknown();
-    (is_kept && is_moved && is_open).then(|| partly(&declaration.place, KEPT))
+    (is_kept && is_moved && is_open).then(|| {
+        let flip = queue_by_default(facts)
+            .map_or_else(String::new, |(from, to)| format!("; where they leave the queue to the chart's default, it changes from {from} to {to}"));
+        partly(&declaration.place, &format!("{KEPT}{flip}; {SHOW_KEPT}"))
+    })
+}
+
+/// The queues before and after if the running release had no values of its own, in words, where they differ.
+fn queue_by_default(facts: &Facts<'_>) -> Option<(String, String)> {
+    let nothing_kept = |release: &Release, before: Option<&Release>| {
+        let declaration = Declaration { strategy: ValuesStrategy::Replace, ..Declaration::clone(&release.declaration) };
+        Release::resolve(Arc::new(declaration), before, &facts.change.environment, Catalogue::embedded())
+    };
+    let before = nothing_kept(facts.before?, None);
+    let after = nothing_kept(facts.after?, Some(&before));
+    let (from, to) = (before.queue.known()?, after.queue.known()?);
+    ((from.kind, from.server) != (to.kind, to.server)).then(|| (render::queue(&before), render::queue(&after)))
 }
 
 fn partly(place: &Place, reason: &str) -> NotChecked {
     NotChecked { file: Arc::clone(&place.file), place: Some(place.clone()), reason: reason.into(), kind: NotCheckedKind::PartlyChecked, mentions_milvus: true }
-}
-
-/// Secrets of which texts change that are never compared by rules.
-fn changed_secrets(facts: &Facts<'_>) -> Vec<NotChecked> {
-    let (Some(before), Some(after)) = (facts.before, facts.after) else { return Vec::new() };
-    let earlier = &before.declaration.hidden;
-    let is_changed =
-        |hidden: &&Hidden| earlier.iter().any(|earlier| earlier.what == hidden.what) && !earlier.iter().any(|earlier| earlier.digest == hidden.digest);
-    let gap = |hidden: &Hidden| {
-        let what = &hidden.what;
-        partly(
-            &hidden.place,
-            &format!(
-                "values in {what} changed and were not judged, since what a Secret holds is kept back (storage, etcd and queue may move): keep what is no credential in a ConfigMap or in `values`"
-            ),
-        )
-    };
-    after.declaration.hidden.iter().filter(is_changed).map(gap).collect()
 }
 
 /// Parts that could not be seen.
@@ -126,33 +125,8 @@ pub(crate) fn gaps(facts: &Facts<'_>, find: &GapsFind) -> Vec<Hit> {
     // A tag or version that nothing sets is told as such.
     let open = |flag: &&Flag| matches!(flag.kind, FlagKind::OpenTag | FlagKind::OpenChart);
     let is_told = |gap: &NotChecked| after.declaration.flags.iter().filter(open).any(|flag| gap.place.as_ref() == Some(&flag.place));
-    let more: Vec<NotChecked> = kept_values(facts).into_iter().chain(changed_secrets(facts)).collect();
-    let wanted = after.declaration.gaps.iter().chain(&more).filter(|gap| find.kinds.contains(&gap.kind) && !is_told(gap));
+    let kept = kept_values(facts);
+    let wanted = after.declaration.gaps.iter().chain(&kept).filter(|gap| find.kinds.contains(&gap.kind) && !is_told(gap));
     let hit = |gap: &NotChecked| Hit::new(&*gap.reason).with("reason", &*gap.reason).with("gap", word(gap.kind)).placed(gap.place.as_ref());
     wanted.map(|gap| Hit { listed: "this part".to_owned(), ..hit(gap) }).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::model::change::{Change, ChangeKind, Environment};
-    use crate::model::declaration::{Declaration, Form};
-    use crate::model::place::Position;
-
-    use super::*;
-
-    #[test]
-    fn a_secret_that_changes_is_a_gap_and_one_that_stays_or_is_new_is_none() {
-        let start = Position { line: 1, column: 1 };
-        let place = Place { file: "release.yaml".into(), start, end: start };
-        let told = |before: Option<u64>, after: u64| {
-            let declare = |digest: Option<u64>| {
-                let mut declaration = Declaration::blank(Form::Flux, "", place.clone());
-                declaration.hidden = digest.map(|digest| Hidden { what: "Secret mv".into(), digest, place: place.clone() }).into_iter().collect();
-                Some(declaration)
-            };
-            let change = Change::new(declare(before), declare(Some(after)), ChangeKind::Changed, Environment::default(), Catalogue::embedded()).unwrap();
-            changed_secrets(&Facts::new(&change)).len()
-        };
-        assert_eq!([told(Some(1), 2), told(Some(1), 1), told(None, 1)], [1, 0, 0]);
-    }
 }

@@ -10,7 +10,6 @@ use crate::policy::condition::ValueType;
 use crate::policy::evaluate::type_of;
 use crate::policy::facts::{self, Facts, Found};
 use crate::policy::format::DependenciesFind;
-use crate::policy::place::secret_files;
 
 /// User values whose type or unit the default contradicts.
 pub(crate) fn wrong_types(facts: &Facts<'_>) -> Vec<Hit> {
@@ -100,7 +99,6 @@ fn is_quantity_path(path: &str) -> bool {
 /// Image tags of dependencies that do not start as those that fit.
 pub(crate) fn dependency_images(facts: &Facts<'_>, find: &DependenciesFind) -> Vec<Hit> {
     let Some(after) = facts.after else { return Vec::new() };
-    let secrets = secret_files(after);
     let defaults = after.chart.judged_as().and_then(|chart| Catalogue::embedded().defaults(chart));
     let mut hits = Vec::new();
     for image in &find.images {
@@ -115,10 +113,10 @@ pub(crate) fn dependency_images(facts: &Facts<'_>, find: &DependenciesFind) -> V
             let certain = if bare.starts_with(|c: char| c.is_ascii_digit()) || tag.starts_with("RELEASE.") { Answer::Yes } else { Answer::Partly };
             let default = defaults.as_ref().map_or(Found::Nothing, |defaults| facts::walk(defaults, &path.keys));
             let default = match default {
-                Found::Entry(entry) => printed(&path.text, &entry.node.value, &entry.node.origin, &[]),
+                Found::Entry(entry) => printed(&path.text, &entry.node.value, &entry.node.origin),
                 Found::Nothing | Found::Unknown => "that of the subchart".to_owned(),
             };
-            let value = printed(&path.text, &entry.node.value, &entry.node.origin, &secrets);
+            let value = printed(&path.text, &entry.node.value, &entry.node.origin);
             let hit =
                 Hit::at_path(&path.text).with("dependency", &*image.dependency).with("value", value).with("default", default).placed(entry.node.origin.place());
             hits.push(Hit { certain, ..hit });

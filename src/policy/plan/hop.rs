@@ -150,7 +150,10 @@ fn attempt(before: &State, stop: &StopAt, chart: &ChartVersion, request: &Reques
             let missing = |path: &str, value: &serde_json::Value| differs(current.after.as_ref(), path, value);
             let new: Vec<_> = setting.set.iter().filter(|(path, value)| missing(path, value)).map(|(path, value)| (path.clone(), value.clone())).collect();
             if !new.is_empty() {
-                reasons.push(Reason { paths: paths_of(&new), text: setting.reason.clone(), sources: setting.sources.clone() });
+                match reasons.iter_mut().find(|reason: &&mut Reason| reason.text == setting.reason) {
+                    Some(reason) => reason.paths.extend(paths_of(&new)),
+                    None => reasons.push(Reason { paths: paths_of(&new), text: setting.reason.clone(), sources: setting.sources.clone() }),
+                }
                 set.extend(new);
                 current = change(&set, Vec::new());
             }

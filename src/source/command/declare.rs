@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::chart::{Charts, Meant, Repository};
 use super::flags::{flags, namespace, strategy};
 use super::helm::{HelmCall, Placed};
-use super::kubectl::{UpstreamScript, direct_change, flushes};
+use super::kubectl::{UpstreamScript, deletion, direct_change, flushes};
 use super::objects;
 use super::paths::Whereabouts;
 use super::script_file::ScriptFile;
@@ -18,7 +18,7 @@ use super::{Event, Walk, milvus_releases};
 use crate::document::script::Kind;
 use crate::document::shell::{Resolved, ResolvedRedirect, Word};
 use crate::model::declaration::{Applier, ChartSource, Declaration, Flag, FlagKind, Form, Lineage, NotCheckedKind, Operation};
-use crate::model::place::{Fact, Origin, Position};
+use crate::model::place::{Fact, Origin, Place, Position};
 use crate::source::Reading;
 use crate::source::acknowledgement::in_comments;
 use crate::source::chart_folder::ChartFolder;
@@ -159,6 +159,9 @@ impl<'d> JobDeclarer<'d, '_> {
         self.remember_written(command);
         if flushes(command) {
             self.state.remember(Happened::Flush, self.file.file.place(&command.bytes), &command.ways);
+        }
+        if let Some(deletion) = deletion(command, self.file.file) {
+            self.state.remember(Happened::Deletion(deletion), self.file.file.place(&command.bytes), &command.ways);
         }
         if let Some(url) = command.words.get(2..).unwrap_or_default().iter().find(|word| name == "git" && word.known_start().contains("milvus-helm")) {
             self.state.cloned = Some(self.file.file.fact(url));
@@ -368,24 +371,29 @@ impl<'d> JobDeclarer<'d, '_> {
     /// What happened before in the same job.
     fn add_history(&self, declaration: &mut Declaration, command: &Resolved, call: &HelmCall, name: Option<&Word>) {
         let release = self.release(name, call, command);
-        let mut flag = |kind: FlagKind, place: &crate::model::place::Place| {
+        let operation = declaration.operation;
+        let mut add = |kind: FlagKind, place: &Place, value: Option<&str>| {
             if !declaration.flags.iter().any(|flag| flag.kind == kind) {
-                declaration.flags.push(Flag { kind, value: None, place: place.clone() });
+                declaration.flags.push(Flag { kind, value: value.map(Arc::from), place: place.clone() });
             }
         };
         if self.walk.automatic {
-            flag(FlagKind::Pipeline, &self.file.file.place(&call.start));
+            add(FlagKind::Pipeline, &self.file.file.place(&call.start), None);
         }
+        let is_flushed = self.state.leading_to(&command.ways).any(|before| matches!(before.what, Happened::Flush));
         let mut evidence = Vec::new();
         for before in self.state.leading_to(&command.ways) {
             match &before.what {
-                Happened::Cluster => flag(FlagKind::ThrowAwayCluster, &before.place),
-                Happened::Flush => flag(FlagKind::AfterFlush, &before.place),
-                Happened::Uninstall(gone) if gone.is_same(&release) && declaration.operation != Operation::Template => {
-                    flag(FlagKind::AfterUninstall, &before.place)
+                Happened::Cluster => add(FlagKind::ThrowAwayCluster, &before.place, None),
+                Happened::Flush => add(FlagKind::AfterFlush, &before.place, None),
+                Happened::Uninstall(gone) if gone.is_same(&release) && operation != Operation::Template => add(FlagKind::AfterUninstall, &before.place, None),
+                Happened::Deletion(deletion) if operation != Operation::Template => {
+                    if let Some(what) = deletion.hits(&release, is_flushed) {
+                        add(FlagKind::AfterClaimDeletion, &before.place, Some(what));
+                    }
                 }
                 Happened::Migration(migrated, proof) if migrated.is_same(&release) => evidence.push(proof.clone()),
-                Happened::Uninstall(_) | Happened::Migration(..) => {}
+                Happened::Uninstall(_) | Happened::Migration(..) | Happened::Deletion(_) => {}
             }
         }
         declaration.evidence.extend(evidence);
@@ -405,10 +413,12 @@ impl<'d> JobDeclarer<'d, '_> {
 
     fn release(&self, name: Option<&Word>, call: &HelmCall, command: &Resolved) -> Release {
         let file = self.file.file;
+        let written_of = |word: Option<&Word>| word.map(|word| file.written(&word.bytes).trim_matches('"').to_owned()).unwrap_or_default();
         Release {
             name: name.and_then(Word::text).map(Arc::from),
-            written: name.map(|word| file.written(&word.bytes).to_owned()).unwrap_or_default(),
+            written: written_of(name),
             namespace: namespace(call, command, file).known().cloned(),
+            namespace_written: written_of(call.option("namespace").and_then(|option| option.value.as_ref())),
         }
     }
 

@@ -42,12 +42,59 @@ pub(super) fn direct_change(command: &Resolved, file: &ScriptFile<'_>) -> Option
         matches!(kind, "deployment" | "deployments" | "deploy" | "statefulset" | "statefulsets" | "sts")
     });
     let image = image(&arguments, file);
-    let names_milvus = targets.iter().any(|text| is_milvus_workload(text)) || arguments.selector.as_deref().is_some_and(|s| s.contains("milvus"));
+    let names_milvus =
+        targets.iter().any(|text| is_milvus_workload(text)) || arguments.selector.as_ref().is_some_and(|selector| selector.known_start().contains("milvus"));
     (is_workload && (names_milvus || image.is_some())).then(|| Direct {
         start: words.get(at).map(|word| word.bytes.clone()).unwrap_or_default(),
         namespace: arguments.namespace.as_ref().map_or(Fact::Absent, |word| file.fact(word)),
         image: image.unwrap_or(Fact::Absent),
     })
+}
+
+/// What `kubectl delete` takes away with the data in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Deletion {
+    /// Namespaces with all that is in them, by their names as known or written.
+    Namespaces(Vec<String>),
+    /// Claims.
+    Claims {
+        /// The namespace, where it is said.
+        namespace: Option<Arc<str>>,
+        /// Names and selectors as known or written.
+        targets: Vec<String>,
+        /// `--all`: every claim of the namespace.
+        all: bool,
+    },
+}
+
+/// `kubectl delete namespace|pvc`.
+pub(super) fn deletion(command: &Resolved, file: &ScriptFile<'_>) -> Option<Deletion> {
+    let words = &command.words;
+    let at = words.iter().take(8).position(|word| word.text().is_some_and(|text| matches!(program(&text).as_str(), "kubectl" | "oc")))?;
+    if words.first().and_then(Word::text).is_some_and(|text| matches!(text.as_str(), "echo" | "printf" | "alias" | "which" | "command")) {
+        return None;
+    }
+    let arguments = Arguments::read(words.get(at + 1..)?);
+    let shown = |word: &Word| word.text().unwrap_or_else(|| file.written(&word.bytes).trim_matches('"').to_owned());
+    let positional: Vec<String> = arguments.positional.iter().map(|word| shown(word)).collect();
+    let [verb, kind, names @ ..] = positional.as_slice() else { return None };
+    let is_dry = words.iter().any(|word| word.known_start().starts_with("--dry-run"));
+    if verb != "delete" || is_dry {
+        return None;
+    }
+    // `pvc/a pvc/b` names the kind each time.
+    let (kind, first) = kind.split_once('/').map_or((kind.as_str(), None), |(kind, name)| (kind, Some(name)));
+    let rest = names.iter().map(|name| name.rsplit('/').next().unwrap_or(name));
+    let mut targets: Vec<String> = first.into_iter().chain(rest).map(str::to_owned).collect();
+    match kind {
+        "ns" | "namespace" | "namespaces" => Some(Deletion::Namespaces(targets)),
+        "pvc" | "persistentvolumeclaim" | "persistentvolumeclaims" => {
+            targets.extend(arguments.selector.as_ref().map(&shown));
+            let all = words.iter().any(|word| word.known_start() == "--all");
+            Some(Deletion::Claims { namespace: arguments.namespace.as_ref().and_then(|word| file.fact(word).known().cloned()), targets, all })
+        }
+        _ => None,
+    }
 }
 
 fn is_milvus_workload(text: &str) -> bool {
@@ -80,7 +127,7 @@ fn image(arguments: &Arguments<'_>, file: &ScriptFile<'_>) -> Option<Fact<Arc<st
 struct Arguments<'w> {
     positional: Vec<&'w Word>,
     namespace: Option<Word>,
-    selector: Option<String>,
+    selector: Option<Word>,
     patch: Option<&'w Word>,
 }
 
@@ -100,7 +147,7 @@ impl<'w> Arguments<'w> {
             };
             match name.as_str() {
                 "-n" | "--namespace" => read.namespace = inline.or_else(|| words.next().cloned()),
-                "-l" | "--selector" => read.selector = inline.or_else(|| words.next().cloned()).map(|word| word.known_start()),
+                "-l" | "--selector" => read.selector = inline.or_else(|| words.next().cloned()),
                 "-p" | "--patch" => read.patch = if inline.is_some() { Some(word) } else { words.next() },
                 name if inline.is_none() && WITH_ARGUMENT.contains(&name) => {
                     words.next();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::chart::Fetched;
+use super::kubectl::Deletion;
 use crate::document::extract::Extract;
 use crate::document::shell::excludes;
 use crate::model::declaration::Evidence;
@@ -35,6 +36,8 @@ pub(super) enum Happened {
     Uninstall(Release),
     /// A flush of all collections.
     Flush,
+    /// `kubectl delete` of claims or namespaces.
+    Deletion(Deletion),
     /// A metadata migration of a release.
     Migration(Release, Evidence),
     /// A throw-away cluster was made.
@@ -48,6 +51,39 @@ pub(super) struct Release {
     /// The name as it is written, where it is not known.
     pub(super) written: String,
     pub(super) namespace: Option<Arc<str>>,
+    /// The namespace as it is written, where it is not known.
+    pub(super) namespace_written: String,
+}
+
+impl Deletion {
+    /// What of a release it takes away, in words. Claims of a Pulsar alone are part of the documented way to Pulsar 3, after a flush.
+    pub(super) fn hits(&self, release: &Release, is_flushed: bool) -> Option<&'static str> {
+        match self {
+            Self::Namespaces(names) => {
+                let is_its_own =
+                    |name: &String| release.namespace.as_deref() == Some(name.as_str()) || (release.namespace.is_none() && release.namespace_written == *name);
+                names.iter().any(is_its_own).then_some("its namespace")
+            }
+            Self::Claims { namespace, targets, all } => {
+                let is_here = namespace.is_none() || release.namespace.is_none() || *namespace == release.namespace;
+                let known = release.name.as_deref().unwrap_or(&release.written);
+                let of_release = |target: &String| holds_word(target, known) || target.contains("milvus");
+                let is_of_pulsar = !targets.is_empty() && targets.iter().all(|target| target.contains("pulsar"));
+                let is_hit = is_here && (*all || targets.iter().any(of_release)) && !(is_flushed && is_of_pulsar);
+                is_hit.then_some("claims that hold its data")
+            }
+        }
+    }
+}
+
+/// Whether a text holds a name as a whole word: `data-my-release-etcd-0` holds `my-release`.
+fn holds_word(text: &str, name: &str) -> bool {
+    let is_part = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+    !name.is_empty()
+        && text.match_indices(name).any(|(at, _)| {
+            let (before, after) = (text.get(..at).unwrap_or_default(), text.get(at + name.len()..).unwrap_or_default());
+            !is_part(before.chars().next_back()) && !is_part(after.chars().next())
+        })
 }
 
 impl Release {

@@ -291,6 +291,40 @@ fn uninstall_and_install_are_linked_only_where_one_leads_to_the_other() {
 }
 
 #[test]
+fn what_kubectl_deletes_before_is_told_where_it_is_the_releases() {
+    let deleted = |text: &str| {
+        let all = script(&format!("{text}\nhelm install my-milvus milvus/milvus -n vectors\n"));
+        all.last().and_then(|d| d.flags.iter().find(|flag| flag.kind == FlagKind::AfterClaimDeletion).and_then(|flag| flag.value.clone()))
+    };
+    for text in [
+        "kubectl delete pvc -l app.kubernetes.io/instance=my-milvus -n vectors",
+        "kubectl -n vectors delete pvc data-my-milvus-etcd-0 export-my-milvus-minio-0",
+        "kubectl delete pvc --all -n vectors",
+        "kubectl delete pvc/my-milvus",
+        "kubectl delete persistentvolumeclaim $(kubectl get pvc -l release=my-milvus -o name)",
+        "kubectl delete pvc -l app=pulsar,release=my-milvus",
+    ] {
+        assert_eq!(deleted(text).as_deref(), Some("claims that hold its data"), "{text}");
+    }
+    for text in ["kubectl delete ns vectors --ignore-not-found", "kubectl delete namespace/vectors"] {
+        assert_eq!(deleted(text).as_deref(), Some("its namespace"), "{text}");
+    }
+    for text in [
+        "kubectl delete pvc --all -n other",
+        "kubectl delete pvc data-redis-0 -n vectors",
+        "kubectl delete ns other",
+        "kubectl delete pod -l app.kubernetes.io/instance=my-milvus",
+        "kubectl delete ns vectors --dry-run=client",
+        "echo kubectl delete ns vectors",
+        "curl -X POST http://localhost:9091/api/v1/persist\nkubectl delete pvc -l app=pulsar,release=my-milvus",
+    ] {
+        assert_eq!(deleted(text), None, "{text}");
+    }
+    let by_variable = script("kubectl delete ns \"$NS\"\nhelm install \"$R\" milvus/milvus -n \"$NS\"\n");
+    assert!(has(by_variable.last().unwrap(), FlagKind::AfterClaimDeletion));
+}
+
+#[test]
 fn flushes_clusters_and_migrations_before_are_told() {
     let all = script(
         "kind create cluster --image kindest/node:v1.19.1\ncurl -X GET http://localhost:9091/api/v1/persist\n./migrate.sh -n x -i m -s 2.1.4 -t 2.2.0 -r by-dev -w milvusdb/milvus:v2.2.0 -d true\nhelm upgrade m milvus/milvus -n x --version 4.0.34\nhelm upgrade other milvus/milvus -n x\n",

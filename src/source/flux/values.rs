@@ -4,27 +4,23 @@ use std::sync::Arc;
 
 use super::at;
 use super::substitute::Substitution;
-use crate::model::declaration::{Declaration, Hidden, Layer, NotChecked, NotCheckedKind, SetKind};
-use crate::model::place::Origin;
+use crate::model::declaration::{Declaration, Layer, NotChecked, NotCheckedKind, SetKind};
+use crate::model::helm::HelmMajor;
+use crate::model::merge::user_values;
+use crate::model::place::{Origin, Place, Position};
+use crate::model::value::Node;
+use crate::source::SourceFile;
 use crate::source::context::Context;
-use crate::source::gitops::{add_values_file, digest, hide, prove_lineage, table, unknown_at, unseen, values_file};
+use crate::source::gitops::{ENCRYPTED, add_values_file, in_secret, prove_lineage, table, unknown_at, unseen, values_file};
 use crate::source::index::Key;
 use crate::source::item::{Item, gap_at, no_expansion};
 use crate::source::kustomize::generate::{Generated, Generator, generated};
 use crate::source::kustomize::{Environment, apply};
 
-/// Adds the values as layers, lowest precedence first. Gives the files that went into Secrets: their layers name no file.
-pub(super) fn add(
-    item: &Item,
-    environment: &Environment<'_>,
-    substitution: &Substitution,
-    context: &Context<'_>,
-    declaration: &mut Declaration,
-) -> Vec<Arc<str>> {
-    let Some(spec) = item.get("spec") else {
-        return Vec::new();
-    };
-    let mut source = Sources { item, environment, substitution, context, secret_files: Vec::new() };
+/// Adds the values as layers, lowest precedence first.
+pub(super) fn add(item: &Item, environment: &Environment<'_>, substitution: &Substitution, context: &Context<'_>, declaration: &mut Declaration) {
+    let Some(spec) = item.get("spec") else { return };
+    let source = Sources { item, environment, substitution, context };
     for reference in spec.get("valuesFrom").map(Item::items).unwrap_or_default() {
         source.add_reference(reference, declaration);
     }
@@ -36,7 +32,6 @@ pub(super) fn add(
     if let Some(values) = spec.get("values") {
         declaration.layers.extend(table(values, "spec.values"));
     }
-    source.secret_files
 }
 
 struct Sources<'s> {
@@ -44,7 +39,6 @@ struct Sources<'s> {
     environment: &'s Environment<'s>,
     substitution: &'s Substitution,
     context: &'s Context<'s>,
-    secret_files: Vec<Arc<str>>,
 }
 
 /// What a `valuesFrom` entry leads to.
@@ -64,84 +58,79 @@ struct Reference<'r> {
     item: &'r Item,
     /// `ConfigMap x` or `Secret x`.
     what: Arc<str>,
-    is_secret: bool,
+    /// `Secret x, key y`, for a Secret.
+    secret: Option<Arc<str>>,
     name: &'r str,
     key: &'r str,
 }
 
 impl Sources<'_> {
-    fn add_reference(&mut self, item: &Item, declaration: &mut Declaration) {
+    fn add_reference(&self, item: &Item, declaration: &mut Declaration) {
         let kind = item.text_at(&["kind"]).unwrap_or("ConfigMap");
         let Some(name) = item.text_at(&["name"]) else {
             unseen(kind, "its name is templated", item.place(), &mut declaration.layers, &mut declaration.gaps);
             return;
         };
         let key = item.text_at(&["valuesKey"]).filter(|key| !key.is_empty()).unwrap_or("values.yaml");
-        let reference = Reference { item, what: format!("{kind} {name}").into(), is_secret: kind == "Secret", name, key };
-        let found = if reference.is_secret { self.secret(&reference) } else { self.config_map(&reference) };
+        let reference = Reference {
+            item,
+            what: format!("{kind} {name}").into(),
+            secret: (kind == "Secret").then(|| format!("Secret {name}, key {key}").into()),
+            name,
+            key,
+        };
+        let found = if reference.secret.is_some() { self.secret(&reference) } else { self.config_map(&reference) };
         match item.text_at(&["targetPath"]).filter(|path| !path.is_empty()) {
             Some(path) => self.add_at_path(path, found, &reference, declaration),
             None => self.add_table(found, &reference, declaration),
         }
     }
 
-    fn add_table(&mut self, found: Found, reference: &Reference<'_>, declaration: &mut Declaration) {
+    fn add_table(&self, found: Found, reference: &Reference<'_>, declaration: &mut Declaration) {
         let expand = self.substitution;
         let values = match found {
             Found::Scalar(scalar) => scalar.embedded(expand),
             Found::Text(text, item) => Item::scalar(&item, &text).embedded(expand),
-            Found::File(path) if !reference.is_secret => return add_values_file(&path, reference.item, expand, self.context, declaration),
-            Found::File(path) => {
-                self.secret_files.push(path.as_str().into());
-                values_file(&path, reference.item, expand, self.context)
-            }
+            Found::File(path) if reference.secret.is_none() => return add_values_file(&path, reference.item, expand, self.context, declaration),
+            Found::File(path) => values_file(&path, reference.item, expand, self.context),
             Found::Unseen(reason) => return Self::add_unseen(reference, &reason, declaration),
         };
         match values {
-            Ok(Some(values)) if reference.is_secret => {
-                let values = values.to_value();
-                declaration.hidden.push(Hidden { what: reference.what.clone(), digest: digest(&values), place: reference.item.place() });
-                let values = hide(&values, &reference.what);
-                declaration.layers.push(Layer::Table { values, what: reference.what.clone() });
-            }
             Ok(Some(values)) => {
                 prove_lineage(declaration, Some(&values));
-                declaration.layers.extend(table(&values, &reference.what));
+                let values = (!values.is_null()).then(|| values.to_value());
+                declaration.layers.extend(values.map(|values| reference.layer(values)));
             }
             Ok(None) => {}
             Err(gap) => {
                 declaration.layers.push(Layer::Unseen { what: reference.what.clone(), place: reference.item.place() });
                 // What the parser says of a Secret's text stays out of messages.
-                declaration.gaps.push(if reference.is_secret { not_read(reference) } else { gap });
+                declaration.gaps.push(if reference.secret.is_some() { not_read(reference) } else { gap });
             }
         }
     }
 
     /// Flux hands `path=text` to Helm's `--set` grammar; a quoted text stays a text.
     fn add_at_path(&self, path: &str, found: Found, reference: &Reference<'_>, declaration: &mut Declaration) {
-        let expand = self.substitution;
         let text = match found {
-            Found::Scalar(scalar) if !reference.is_secret => scalar.clone().expanded(expand).text().map(|text| (text.to_owned(), scalar.place())),
-            Found::Text(text, item) if !reference.is_secret => Some((text, item.place())),
-            Found::File(path) if !reference.is_secret => self.context.file(&path).ok().map(|file| (file.text.to_string(), reference.item.place())),
-            _ => None,
+            Found::Scalar(scalar) => scalar.clone().expanded(self.substitution).text().map(|text| (text.to_owned(), scalar.place())),
+            Found::Text(text, item) => Some((text, item.place())),
+            Found::File(path) => self.context.file(&path).ok().map(|file| (file.text.to_string(), place_of_file(&file, reference))),
+            Found::Unseen(_) => None,
         };
-        let Some((text, place)) = text else {
-            let origin = if reference.is_secret { Origin::Given(reference.what.clone()) } else { at(reference.item) };
-            match unknown_at(path, &format!("it is kept in {}", reference.what), &origin) {
-                Some(values) => declaration.layers.push(Layer::Table { values, what: reference.what.clone() }),
-                None => declaration.layers.push(Layer::Unseen { what: reference.what.clone(), place: reference.item.place() }),
+        let set = text.filter(|(text, _)| !text.starts_with(ENCRYPTED)).map(|(text, place)| set_at_path(path, &text, place, reference));
+        // A flag has no origin of its own: what a Secret sets is made a table at once.
+        let layer = match set {
+            Some(set) if reference.secret.is_some() => {
+                user_values(&[set], HelmMajor::Three).ok().filter(|_| !path.contains('[')).map(|values| reference.layer(values))
             }
-            return;
+            Some(set) => Some(set),
+            None => {
+                let origin = reference.secret.as_ref().map_or_else(|| at(reference.item), |secret| Origin::Given(secret.clone()));
+                unknown_at(path, &format!("it is kept in {}", reference.what), &origin).map(|values| reference.layer(values))
+            }
         };
-        let text = text.trim_end_matches('\n');
-        let quoted = ['\'', '"'].iter().find_map(|quote| text.strip_prefix(*quote)?.strip_suffix(*quote));
-        let (kind, text) = match quoted {
-            Some(inner) => (SetKind::SetString, inner),
-            None if reference.item.is_true_at(&["literal"]) => (SetKind::SetLiteral, text),
-            None => (SetKind::Set, text),
-        };
-        declaration.layers.push(Layer::Set { kind, text: format!("{path}={text}").into(), place, file: None });
+        declaration.layers.push(layer.unwrap_or_else(|| Layer::Unseen { what: reference.what.clone(), place: reference.item.place() }));
     }
 
     fn add_unseen(reference: &Reference<'_>, reason: &str, declaration: &mut Declaration) {
@@ -178,7 +167,7 @@ impl Sources<'_> {
             return Found::Unseen(format!("it has no key `{}`", reference.key));
         };
         let raw = scalar.raw_text().unwrap_or_default();
-        if object.get("sops").is_some() || raw.starts_with("ENC[") {
+        if object.get("sops").is_some() || raw.starts_with(ENCRYPTED) {
             return Found::Unseen("it is encrypted: what is set there is not checked".into());
         }
         if text.is_some() {
@@ -229,6 +218,34 @@ impl Sources<'_> {
             declaration.gaps.push(file.partly(&format!("the values file {path} lies in the chart: what is set there is not checked")));
         }
     }
+}
+
+impl Reference<'_> {
+    /// A layer of values that were read.
+    fn layer(&self, values: Node) -> Layer {
+        let values = self.secret.as_ref().map_or_else(|| values.clone(), |secret| in_secret(&values, secret));
+        Layer::Table { values, what: self.what.clone() }
+    }
+}
+
+fn set_at_path(path: &str, text: &str, place: Place, reference: &Reference<'_>) -> Layer {
+    let text = text.trim_end_matches('\n');
+    let quoted = ['\'', '"'].iter().find_map(|quote| text.strip_prefix(*quote)?.strip_suffix(*quote));
+    let (kind, text) = match quoted {
+        Some(inner) => (SetKind::SetString, inner),
+        None if reference.item.is_true_at(&["literal"]) => (SetKind::SetLiteral, text),
+        None => (SetKind::Set, text),
+    };
+    Layer::Set { kind, text: format!("{path}={text}").into(), place, file: None }
+}
+
+/// The file that a Secret is made of, to keep it unprinted; else where it is named.
+fn place_of_file(file: &SourceFile, reference: &Reference<'_>) -> Place {
+    if reference.secret.is_none() {
+        return reference.item.place();
+    }
+    let lines = u32::try_from(file.text.lines().count()).unwrap_or(u32::MAX);
+    Place { end: Position { line: lines.saturating_add(1), column: 1 }, ..Place::file_start(&file.path) }
 }
 
 fn not_read(reference: &Reference<'_>) -> NotChecked {

@@ -260,5 +260,5 @@ fn mentions_milvus(text: &str) -> bool {
 
 /// An item as a value.
 pub(super) fn to_value(item: &Item) -> crate::model::value::Node {
-    crate::source::convert::to_value(&item.source.path, &item.to_yaml())
+    item.to_value()
 }

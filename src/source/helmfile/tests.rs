@@ -181,3 +181,14 @@ fn a_broken_part_is_a_gap_and_the_rest_is_read() {
     let read = reading(&[("helmfile.yaml", &format!("a: [ # milvus\n---\n{}", with_release("")))]);
     assert_eq!((read.declarations.len(), read.gaps.len()), (1, 1));
 }
+
+#[test]
+fn a_value_of_an_environment_stands_where_the_environment_says_it() {
+    let helmfile = format!(
+        "environments:\n  prod:\n    values: [env/prod.yaml]\n---\n{}",
+        with_release("  values:\n  - image:\n      all:\n        tag: {{ .Values.milvus.tag }}\n")
+    );
+    let found = all(&[("helmfile.yaml", &helmfile), ("env/prod.yaml", "other: 1\nmilvus:\n  tag: v2.5.22\n")]);
+    let Some(Layer::Table { values, .. }) = found[0].layers.last() else { panic!("a table") };
+    assert_eq!(values.lookup("image.all.tag").found().unwrap().node.origin.place().unwrap().to_string(), "env/prod.yaml:3:8");
+}

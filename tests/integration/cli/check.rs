@@ -228,3 +228,11 @@ fn a_waiver_is_told_to_be_without_force() {
         outcome.json()["findings"].as_array().unwrap().iter().map(|finding| format!("{} {}", finding["rule"], finding["baseline"])).collect();
     assert_eq!(news, [r#""MV901" "new""#, r#""MV215" "pre-existing""#, r#""MV901" "pre-existing""#]);
 }
+
+#[test]
+fn what_is_the_matter_with_a_version_is_told_once() {
+    let sandbox = Sandbox::new();
+    sandbox.write("milvus.yaml", helm_release("4.2.58"));
+    let text = sandbox.run(&["check"]).stdout;
+    assert_eq!(text.matches("CVE-2025-64513").count(), 1, "{text}");
+}

@@ -208,3 +208,33 @@ fn what_moves_is_compared_with_what_it_was() {
     assert!(!replaced.json()["findings"].as_array().unwrap().iter().any(|finding| finding["rule"] == "MV205"), "{}", replaced.shown());
     assert!(replaced.not_checked()[0].contains("was not compared with the one that was removed in clusters/dev/milvus.yaml"), "{}", replaced.shown());
 }
+
+#[test]
+fn a_release_that_moves_into_the_folder_is_compared() {
+    let sandbox = repository(&[("legacy/milvus.yaml", &helm_release("4.2.20")), ("apps/README", "")]);
+    sandbox.git("repo", &["checkout", "-q", "-b", "move"]);
+    sandbox.git("repo", &["rm", "-q", "legacy/milvus.yaml"]);
+    sandbox.write("repo/apps/milvus.yaml", helm_release("5.0.19"));
+    sandbox.commit("repo", "move");
+    let json = sandbox.run_in("repo", &["check", "apps", "--base", "main", "--format", "json"], b"").json();
+    let rules: Vec<&str> = json["findings"].as_array().unwrap().iter().map(|finding| finding["rule"].as_str().unwrap()).collect();
+    assert!(rules.contains(&"MV205"), "{rules:?}");
+    assert_eq!((&json["summary"]["releases"], &json["summary"]["changes"]), (&1.into(), &1.into()));
+}
+
+#[test]
+fn a_release_that_changes_its_form_is_compared_and_what_it_had_stays_pre_existing() {
+    let script = "helm repo add zilliztech https://zilliztech.github.io/milvus-helm/\nhelm upgrade vectors zilliztech/milvus --version 4.2.58 -f values.yaml\n";
+    let sandbox = repository(&[("up.sh", script), ("values.yaml", "cluster:\n  enabled: true\n")]);
+    sandbox.git("repo", &["checkout", "-q", "-b", "flux"]);
+    sandbox.git("repo", &["rm", "-q", "up.sh", "values.yaml"]);
+    sandbox.write("repo/milvus.yaml", helm_release("4.2.58"));
+    sandbox.commit("repo", "flux");
+    let outcome = sandbox.run_in("repo", &["check", "--base", "main", "--format", "json"], b"");
+    let json = outcome.json();
+    let bad = json["findings"].as_array().unwrap().iter().find(|finding| finding["rule"] == "MV215").unwrap();
+    assert_eq!(bad["baseline"], "pre-existing", "{}", outcome.shown());
+    // The script left the namespace to its context: that is no move.
+    assert!(!json["findings"].as_array().unwrap().iter().any(|finding| finding["rule"] == "MV509"), "{}", outcome.shown());
+    assert_eq!((&json["summary"]["changes"], &json["summary"]["not_checked"]), (&1.into(), &0.into()));
+}

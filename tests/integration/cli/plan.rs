@@ -252,7 +252,7 @@ fn a_command_is_edited_by_its_flags() {
     +++ b/up.sh
     @@ -1,2 +1,2 @@
     -helm upgrade milvus zilliztech/milvus -n vec --version 4.2.58 --reset-then-reuse-values \
-    +helm upgrade milvus zilliztech/milvus -n vec --version 5.0.19 --set pulsar.enabled=false --set pulsarv3.enabled=false --set standalone.messageQueue=rocksmq --reset-then-reuse-values \
+    +helm upgrade milvus zilliztech/milvus -n vec --version 5.0.19 --set pulsarv3.enabled=false --set standalone.messageQueue=rocksmq --reset-then-reuse-values \
     -  --set image.all.tag=v2.5.16 --set cluster.enabled=false
     +  --set image.all.tag=v2.6.15 --set cluster.enabled=false
     ");
@@ -311,12 +311,11 @@ fn what_no_edit_reaches_is_left_to_the_hand() {
     insta::assert_snapshot!(upgrade(&outcome), @r"
     Edit the file to chart 5.0.19 with Milvus 2.6.15, and run it (or the pipeline that holds it). Where it waits and fails, read the pods before you run it again.
     The values beside the tag:
-    - `pulsar.enabled`, `pulsarv3.enabled`: installs no Pulsar beside the queue in use.
+    - `pulsarv3.enabled`: installs no Pulsar beside the queue in use.
     - `standalone.messageQueue`: keeps RocksMQ, which holds the data; chart 5 would make it Woodpecker.
     No edit of the file leads there for certain. Write it by hand, then plan again from the file as it is then:
     - chart version: 5.0.19
     - image.all.tag: v2.6.15
-    - pulsar.enabled: false
     - pulsarv3.enabled: false
     - standalone.messageQueue: rocksmq
     ");
@@ -361,4 +360,27 @@ fn the_pods_are_found_by_the_name_that_the_chart_gives_them() {
     sandbox.write("app/values.yaml", "vectors:\n  cluster: {enabled: true}\n");
     let alias = commands("app/Chart.yaml");
     assert!(alias.contains("app.kubernetes.io/name=vectors,") && !alias.contains("name=milvus,"), "{alias}");
+}
+
+#[test]
+fn a_release_that_its_file_does_not_name_can_be_named() {
+    let sandbox = Sandbox::new();
+    sandbox.write("Chart.yaml", "apiVersion: v2\nname: search\nversion: 0.1.0\ndependencies:\n- {name: milvus, version: 4.2.58, repository: 'https://zilliztech.github.io/milvus-helm'}\n");
+    let run = |more: &[&str]| sandbox.run(&[&["plan", "--to", "2.6.15", "--for", "Chart.yaml"], more].concat());
+    let named = run(&["--release", "search", "--namespace", "vectors"]);
+    assert_eq!((named.code, named.stderr.as_str()), (0, ""), "{}", named.shown());
+    assert!(named.stdout.contains("search") && !named.stdout.contains("my-release"), "{}", named.shown());
+    insta::assert_snapshot!(run(&["-n", "vectors"]).stderr, @"warning: Chart.yaml does not name the release: the commands say `my-release` in namespace `vectors`; name it with --release and --namespace");
+}
+
+#[test]
+fn a_plan_switches_off_only_what_would_be_on() {
+    let sandbox = Sandbox::new();
+    let values = "cluster: {enabled: true}\nkafka: {enabled: true}\npulsarv3: {enabled: false}\n";
+    sandbox.write("values.yaml", values);
+    let text = sandbox.run(&["plan", "--from", "2.5.22", "--to", "2.6.15", "--chart", "4.2.58", "--values", "values.yaml"]).stdout;
+    assert!(!text.contains("pulsar.enabled") && !text.contains("pulsarv3.enabled"), "{text}");
+    sandbox.write("values.yaml", values.replace("pulsarv3: {enabled: false}\n", ""));
+    let text = sandbox.run(&["plan", "--from", "2.5.22", "--to", "2.6.15", "--chart", "4.2.58", "--values", "values.yaml"]).stdout;
+    assert!(!text.contains("pulsar.enabled") && text.contains("pulsarv3.enabled=false"), "{text}");
 }

@@ -150,3 +150,28 @@ fn only_what_is_set_is_printed_when_asked_for() {
     assert_eq!((&json["values"]["proxy"]["replicas"], json["origins"].as_object().unwrap().len()), (&serde_json::json!(2), 4));
     assert_eq!(sandbox.run(&["values", "--chart", "4.2.58", "--only-set"]).stdout, "{}\n");
 }
+
+#[test]
+fn credentials_are_masked_unless_they_are_asked_for() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "prod.yaml",
+        "externalS3: {accessKey: hunter, secretKey: '', bucketName: vectors}\nminio: {existingSecret: s3}\nextraConfigFiles:\n  user.yaml: |\n    minio:\n      secretAccessKey: hunter\n      bucketName: vectors\n",
+    );
+    let run = |more: &[&str]| sandbox.run(&[&["values", "--chart", "4.2.58", "-f", "prod.yaml"], more].concat()).stdout;
+    insta::assert_snapshot!(lines(&run(&[]), &["Key:", "bucketName: vectors", "existingSecret: s3"]), @r#"
+      accessKey: "********"
+      bucketName: vectors
+      secretKey: ""
+          secretAccessKey: ******
+          bucketName: vectors
+      accessKey: minioadmin
+      existingSecret: s3
+      secretKey: minioadmin
+    "#);
+    assert!(!run(&["--format", "json", "--set", "a.authParams=hunter"]).contains("hunter"));
+    assert_eq!(run(&["--show-secrets"]).matches("hunter").count(), 2);
+    let told = |more: &[&str]| sandbox.run(&[&["values", "--chart", "4.2.58", "-f", "prod.yaml"], more].concat()).stderr;
+    insta::assert_snapshot!(told(&[]), @"warning: values that look like credentials are masked; --show-secrets prints them");
+    assert_eq!(told(&["--show-secrets"]), "");
+}

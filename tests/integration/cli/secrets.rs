@@ -1,0 +1,133 @@
+//! Values in Secrets of the tree: judged as any others, and never printed.
+
+use super::Sandbox;
+
+const REPOSITORY: &str = "apiVersion: source.toolkit.fluxcd.io/v1\nkind: HelmRepository\nmetadata: {name: zilliztech, namespace: db}\nspec: {url: 'https://zilliztech.github.io/milvus-helm'}\n";
+
+fn release(values_from: &str) -> String {
+    format!(
+        "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {{name: milvus, namespace: db}}\nspec:\n  chart: {{spec: {{chart: milvus, version: 4.2.58, sourceRef: {{kind: HelmRepository, name: zilliztech}}}}}}\n  valuesFrom: [{values_from}]\n"
+    )
+}
+
+/// Values that nobody may see, of which this word is a part.
+const PLANTED: &str = "hunter";
+
+fn values(planted: &str) -> String {
+    format!(
+        "minio: {{enabled: false}}\netcd: {{enabled: false}}\nexternalEtcd:\n  enabled: true\n  endpoints: [\"etcd-{planted}:2379\"]\nexternalS3:\n  enabled: true\n  bucketName: bucket-{planted}\n  host: s3.{planted}\n  secretKey: {planted}\nextraConfigFiles:\n  user.yaml: |\n    etcd:\n      rootPath: root-{planted}\nimage: {{all: {{tag: tag-{planted}}}}}\n"
+    )
+}
+
+fn base64(text: &str) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let of_three = |bytes: &[u8]| {
+        let bits = (0..3).fold(0_u32, |bits, at| bits << 8 | u32::from(bytes.get(at).copied().unwrap_or_default()));
+        let digit = |at: u32| char::from(ALPHABET[(bits >> (18 - 6 * at) & 63) as usize]);
+        (0..4).map(|at| if at <= u32::try_from(bytes.len()).unwrap() { digit(at) } else { '=' }).collect::<String>()
+    };
+    text.as_bytes().chunks(3).map(of_three).collect()
+}
+
+fn secret(data: &str) -> String {
+    format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: milvus-values, namespace: db}}\n{data}")
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("    {line}\n")).collect()
+}
+
+type File = (&'static str, String);
+
+/// The ways in which a Secret of the tree holds values.
+fn trees(planted: &str) -> Vec<(&'static str, Vec<File>)> {
+    let whole = || ("apps/release.yaml", release("{kind: Secret, name: milvus-values}"));
+    let kustomization =
+        |generator: &str| ("apps/kustomization.yaml", format!("resources: [release.yaml]\nsecretGenerator:\n- {{name: milvus-values, {generator}}}\n"));
+    let json = format!(
+        r#"{{"externalEtcd":{{"enabled":true,"endpoints":["etcd-{planted}:2379"]}},"etcd":{{"enabled":false}},"externalS3":{{"enabled":true,"host":"{planted}"}}}}"#
+    );
+    vec![
+        ("a block", vec![whole(), ("apps/secret.yaml", secret(&format!("stringData:\n  values.yaml: |\n{}", indented(&values(planted)))))]),
+        ("base64", vec![whole(), ("apps/secret.yaml", secret(&format!("data:\n  values.yaml: {}\n", base64(&values(planted)))))]),
+        ("a generator's file", vec![whole(), kustomization("files: [values.yaml=v.yaml]"), ("apps/v.yaml", values(planted))]),
+        ("a generator's text", vec![whole(), kustomization(&format!("literals: ['values.yaml={json}']"))]),
+        (
+            "single paths",
+            vec![
+                (
+                    "apps/release.yaml",
+                    release(
+                        "{kind: Secret, name: milvus-values, valuesKey: host, targetPath: externalS3.host}, {kind: Secret, name: milvus-values, valuesKey: on, targetPath: externalS3.enabled}",
+                    ),
+                ),
+                ("apps/secret.yaml", secret(&format!("stringData: {{host: s3.{planted}, on: 'true'}}\n"))),
+            ],
+        ),
+    ]
+}
+
+#[test]
+fn what_a_secret_changes_is_judged_and_none_of_its_values_is_printed() {
+    for ((way, before), (_, after)) in trees("hunter-one").into_iter().zip(trees("hunter-two")) {
+        let sandbox = Sandbox::new();
+        for (folder, files) in [("before", before), ("after", after)] {
+            sandbox.write(&format!("{folder}/repository.yaml"), REPOSITORY);
+            files.iter().for_each(|(file, text)| {
+                sandbox.write(&format!("{folder}/{file}"), text);
+            });
+        }
+        let json = sandbox.run_in("after", &["check", "--before", "../before", "--format", "json"], b"").json();
+        let rules: Vec<&str> = json["findings"].as_array().unwrap().iter().map(|finding| finding["rule"].as_str().unwrap()).collect();
+        assert!(rules.contains(&"MV502"), "{way}: {rules:?}");
+        assert!(way == "single paths" || rules.contains(&"MV501"), "{way}: {rules:?}");
+        assert_eq!(json["summary"]["not_checked"], 0, "{way}: {json:#}");
+        for format in ["text", "json", "sarif", "github"] {
+            let shown = sandbox.run_in("after", &["check", "--before", "../before", "--format", format], b"").shown();
+            let encoded = base64(&values("hunter-two"));
+            assert!(!shown.contains(PLANTED) && !shown.contains(&encoded[60..80]), "{way}:\n{shown}");
+        }
+    }
+}
+
+#[test]
+fn a_finding_points_into_the_secret_and_names_it() {
+    let sandbox = Sandbox::new();
+    let file = |size: &str| {
+        secret(&format!("stringData:\n  values.yaml: |\n    externalEtcd: {{}}\n    etcd:\n      persistence:\n        size: {size} # was 20Gi\n"))
+    };
+    for (folder, size) in [("before", "10Gi"), ("after", "30Gi")] {
+        sandbox.write(&format!("{folder}/repository.yaml"), REPOSITORY);
+        sandbox.write(&format!("{folder}/release.yaml"), release("{kind: Secret, name: milvus-values}"));
+        sandbox.write(&format!("{folder}/secret.yaml"), file(size));
+    }
+    let shown = sandbox.run_in("after", &["check", "--before", "../before"], b"").stdout;
+    insta::assert_snapshot!(shown.split("\n\n").find(|finding| finding.contains("MV508")).unwrap(), @r"
+    error[MV508]: `etcd.persistence.size` changes from a value from Secret milvus-values, key values.yaml to another one, which Kubernetes refuses on existing storage.
+     --> secret.yaml:9:15
+      |
+    9 |         size: **** * *** ****
+      |               ^^^^ `etcd.persistence.size`
+      |
+      = release: db/milvus (Flux), chart 4.2.58, Milvus 2.5.16
+      = help: Put it back as it was. To grow a StatefulSet's disks, edit the claims by hand, delete the StatefulSet with `--cascade=orphan`, then upgrade with the new size.
+    ");
+}
+
+#[test]
+fn what_is_encrypted_stays_unknown_and_is_told() {
+    let encrypted = "stringData:\n  values.yaml: |\n    externalS3: {enabled: true, host: 'ENC[AES256_GCM,data:abc]'}\n";
+    let table = [
+        (secret(&format!("{encrypted}sops: {{mac: x}}\n")), 1),
+        ("apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: {name: milvus-values, namespace: db}\n".to_owned(), 1),
+        // Only a part of it is.
+        (secret(encrypted), 1),
+    ];
+    for (text, not_checked) in table {
+        let sandbox = Sandbox::new();
+        sandbox.write("repository.yaml", REPOSITORY).write("release.yaml", release("{kind: Secret, name: milvus-values}")).write("secret.yaml", &text);
+        let outcome = sandbox.run(&["check", "--format", "json"]);
+        assert_eq!(outcome.json()["summary"]["not_checked"], not_checked, "{text}\n{}", outcome.shown());
+        assert!(!outcome.stdout.contains("AES256"), "{}", outcome.shown());
+    }
+}
