@@ -37,6 +37,10 @@ const PATHS: &[(&str, Part)] = &[
 /// The path that the kind of queue stands for.
 const QUEUE: &str = "mq.type";
 
+/// What Milvus takes where a configuration leaves it out, and the path whose presence tells that the configuration was read: charts from 4.0.0 on no longer write these.
+const DEFAULTS: &[(&str, &str, &str)] =
+    &[("etcd.rootPath", "by-dev", "etcd.endpoints"), ("etcd.metaSubPath", "meta", "etcd.endpoints"), ("msgChannel.chanNamePrefix.cluster", "by-dev", QUEUE)];
+
 /// Where data lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
@@ -87,6 +91,11 @@ impl DataIdentity {
                 // Everything but `local` is a store behind the network; its name changed from `minio` to `remote`.
                 let is_renamed = *path == "common.storageType" && &*value != "local";
                 found.insert((*path).into(), if is_renamed { "remote".into() } else { value });
+            }
+        }
+        for (path, default, beside) in DEFAULTS {
+            if found.contains_key(*beside) && !found.contains_key(*path) {
+                found.insert((*path).into(), (*default).into());
             }
         }
         Self(found)
@@ -164,6 +173,17 @@ mod tests {
         assert_eq!(differences(&[chart], &[chart, "log: {level: debug}\n"]), [""; 0]);
         assert_eq!(differences(&[chart], &[chart, "mq: {type: kafka}\nkafka: {brokerList: k}\npulsar: {address: other}\n"]), ["mq.type"]);
         assert_eq!(differences(&[chart], &[chart, "minio: {rootPath: x}\netcd: {rootPath: other}\n"]), ["etcd.rootPath"]);
+    }
+
+    #[test]
+    fn what_a_chart_no_longer_writes_is_milvus_own_default() {
+        let before =
+            |root: &str| format!("mq: {{type: pulsar}}\netcd: {{endpoints: [e], rootPath: {root}}}\nmsgChannel: {{chanNamePrefix: {{cluster: by-dev}}}}\n");
+        let after = "mq: {type: pulsar}\netcd: {endpoints: [e]}\n";
+        assert_eq!(differences(&[&before("by-dev")], &[after]), [""; 0]);
+        assert_eq!(differences(&[&before("prod")], &[after]), ["etcd.rootPath"]);
+        // Of a file that cannot be read nothing is known.
+        assert_eq!(differences(&[&before("prod")], &["{{ broken"]), [""; 0]);
     }
 
     #[test]

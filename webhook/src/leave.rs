@@ -1,9 +1,13 @@
 //! Leaving: what is put back on an object so that nothing of the guard is left on it, and nothing restarts. Pure; `milvus-guard cleanup` runs it.
 
+use milvus_guard::source::configuration::FILES;
 use serde_json::{Value, json};
 
 use crate::admission::change::same_template;
-use crate::admission::hold::{HOLD_ANNOTATIONS, MARKS_ANNOTATION, PARTITION_ANNOTATION, SERVING_CONFIGURATION_ANNOTATION, STOPPED_ANNOTATION, is_held};
+use crate::admission::hold::{
+    HELD_LABEL, HOLD_ANNOTATIONS, KEPT_FILES_ANNOTATION, MARKS_ANNOTATION, PARTITION_ANNOTATION, SERVING_CONFIGURATION_ANNOTATION, STOPPED_ANNOTATION,
+    WAITING_SUFFIX, is_held,
+};
 use crate::admission::patch::Patching;
 use crate::cluster::running::Serving;
 use crate::cluster::{annotation, text};
@@ -47,6 +51,7 @@ pub fn deployment(object: &Value, serving: &[Serving]) -> Option<Undo> {
         what = "the replicas from before the stop are back";
     }
     HOLD_ANNOTATIONS.iter().chain([&STOPPED_ANNOTATION]).for_each(|name| patching.unannotate(name));
+    patching.unlabel(HELD_LABEL);
     marks(object, &mut patching);
     finish(patching, what)
 }
@@ -75,16 +80,18 @@ pub fn stateful_set(object: &Value, current: Option<&Value>) -> Option<Undo> {
         }
     }
     HOLD_ANNOTATIONS.iter().for_each(|name| patching.unannotate(name));
+    patching.unlabel(HELD_LABEL);
     marks(object, &mut patching);
     finish(patching, what)
 }
 
-/// Takes the note of what serves off the ConfigMap of a release.
+/// Takes off the ConfigMap of a release what waits, and notes of ours: the files that serve are in place.
 #[must_use]
 pub fn configuration(object: &Value) -> Option<Undo> {
     let mut patching = Patching::new(object);
-    patching.unannotate(SERVING_CONFIGURATION_ANNOTATION);
-    finish(patching, "note of what serves taken off")
+    FILES.iter().for_each(|file| patching.remove(&format!("/data/{file}{WAITING_SUFFIX}")));
+    [SERVING_CONFIGURATION_ANNOTATION, KEPT_FILES_ANNOTATION].iter().for_each(|name| patching.unannotate(name));
+    finish(patching, "the files that wait and the notes of what serves are taken off")
 }
 
 /// Takes marks of ours off any other object.

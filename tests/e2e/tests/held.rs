@@ -14,6 +14,14 @@ use serde_json::{Value, json};
 
 use crate::gates::{BLOCKED, CLUSTER, Guarded, SMALL};
 
+/// What of a configuration tells where data lies: nothing else in it makes another version lose or misread data.
+fn places(start: &PodStart) -> Value {
+    let mut all = start.configuration.values().flat_map(|files| ["milvus.yaml", "default.yaml"].iter().filter_map(|file| files.get(*file)));
+    let text = all.next().unwrap_or_else(|| panic!("{} started without a configuration", start.pod));
+    let config: Value = serde_yaml::from_str(text).unwrap();
+    json!([config["etcd"], config["minio"]["address"], config["minio"]["bucketName"], config["minio"]["rootPath"], config["mq"], config["messageQueue"]])
+}
+
 /// Kills every pod of the namespace: each comes back with the image it had, with a whole configuration that names the same places.
 pub(crate) async fn killed_pods_come_back_as_they_were(sandbox: &Sandbox) {
     let key = |start: &PodStart| (start.component.clone(), start.images.clone());
@@ -23,15 +31,20 @@ pub(crate) async fn killed_pods_come_back_as_they_were(sandbox: &Sandbox) {
     }
     let again = wait("all pods again", async || Some(sandbox.starts()).filter(|starts| starts.len() >= before.len() + pods.len())).await;
     for start in &again[before.len()..] {
-        assert!(before.iter().any(|first| key(first) == key(start)), "{} came back with {:?}", start.pod, start.images);
+        let first = before.iter().find(|first| key(first) == key(start)).unwrap_or_else(|| panic!("{} came back with {:?}", start.pod, start.images));
+        assert_eq!(start.missing, Vec::<String>::new(), "{} cannot start", start.pod);
+        if start.images.keys().any(|name| name == "standalone" || name == "querynode") {
+            assert_eq!(places(start), places(first), "{}", start.pod);
+        }
     }
     sandbox.wait_until_ready().await;
 }
 
-/// No workload of the namespace carries anything of ours.
+/// No workload and no configuration of the namespace carries anything of ours.
 async fn nothing_is_held(sandbox: &Sandbox) {
     let held = async || {
-        let workloads = sandbox.objects().await.into_iter().filter(|(name, _)| name.starts_with("Deployment/") || name.starts_with("StatefulSet/"));
+        let workloads =
+            sandbox.objects().await.into_iter().filter(|(name, _)| ["Deployment/", "StatefulSet/", "ConfigMap/"].iter().any(|kind| name.starts_with(kind)));
         workloads.filter(|(_, object)| is_marked(object)).map(|(name, _)| name).collect::<Vec<_>>()
     };
     assert_eq!(held().await, Vec::<String>::new());
@@ -60,6 +73,13 @@ async fn an_admitted_upgrade_is_held_and_stays_held() {
         let held = guarded.helm(helm, "upgrade", "m", "4.2.58", atomic).await;
         assert!(held.status.success() && held.stderr.contains("is held"), "{held}");
         assert!(guarded.is_held(name).await);
+        // Seen by whoever lists workloads: what is held, and which change it waits for.
+        let list = ["get", "deployments,statefulsets", "-l", "guard.milvus-guard.dev/held", "-L", "guard.milvus-guard.dev/held"];
+        let listed = sandbox.kubectl(list).ok().await.stdout;
+        for part in [name, "m-minio", "m-etcd"] {
+            let line = listed.lines().find(|line| line.contains(&format!("/{part} "))).unwrap_or_else(|| panic!("{part} is not listed as held: {listed}"));
+            assert!(line.split_whitespace().last().is_some_and(|id| id.len() >= 16), "{line}");
+        }
         // Whatever is done to it.
         let forced = guarded.helm(helm, "upgrade", "m", "4.2.58", force).await;
         assert!(forced.status.success(), "{forced}");
@@ -73,6 +93,7 @@ async fn an_admitted_upgrade_is_held_and_stays_held() {
         }
         sandbox.kubectl(["replace", "-f", "-"]).input(live.to_string()).ok().await;
         assert!(guarded.is_held(name).await);
+        assert_eq!(sandbox.kubectl(list).ok().await.stdout.lines().filter(|line| line.contains("standalone")).count(), 1);
         // On top of it, what is illegal from what runs.
         let before = guarded.objects().await;
         let on_top = guarded.helm(helm, "upgrade", "m", "5.0.19", &[]).await;
@@ -223,6 +244,9 @@ async fn rendered_manifests_are_held_however_they_are_applied_and_applying_again
     apply(&illegal, &[]).await;
     let blocked = async || guarded.deployment(name).await.annotations().get(BLOCKED).cloned();
     assert!(blocked().await.is_some_and(|blocked| blocked.starts_with("MV205")));
+    let held = versions(sandbox).await;
+    apply(&illegal, &[]).await;
+    assert_eq!(versions(sandbox).await, held);
     killed_pods_come_back_as_they_were(sandbox).await;
     assert_eq!(sandbox.images_of("standalone"), ["milvusdb/milvus:v2.4.16"]);
     apply(&before, &[]).await;

@@ -32,6 +32,15 @@ pub const STOPPED_ANNOTATION: &str = "guard.milvus-guard.dev/stopped";
 /// The annotation of a ConfigMap that moves data: where data lies for the pods that serve, by the hash of the configuration that they started with.
 pub const SERVING_CONFIGURATION_ANNOTATION: &str = "guard.milvus-guard.dev/serving-configuration";
 
+/// The annotation of a ConfigMap: files that a write left out and that pods which serve still mount, parted by commas.
+pub const KEPT_FILES_ANNOTATION: &str = "guard.milvus-guard.dev/kept-files";
+
+/// What follows a file's name in a ConfigMap while it waits: beside the one that serves, and mounted by nobody.
+pub const WAITING_SUFFIX: &str = ".waiting";
+
+/// The label of a held object, with the change that it is part of: for lists and selectors (`kubectl get deployments,statefulsets -l guard.milvus-guard.dev/held`).
+pub const HELD_LABEL: &str = "guard.milvus-guard.dev/held";
+
 /// What a hold puts on an object: taken off with it.
 pub const HOLD_ANNOTATIONS: [&str; 6] = [HOLD_ANNOTATION, CHANGE_ANNOTATION, TEMPLATE_ANNOTATION, BLOCKED_ANNOTATION, SERVING_ANNOTATION, PARTITION_ANNOTATION];
 

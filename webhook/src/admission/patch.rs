@@ -42,6 +42,19 @@ impl<'o> Patching<'o> {
         self.annotations.remove(name);
     }
 
+    /// Sets a label.
+    pub fn label(&mut self, name: &str, value: &str) {
+        match self.object.pointer("/metadata/labels") {
+            Some(_) => self.set(&format!("/metadata/labels/{}", escape(name)), value.into()),
+            None => self.set("/metadata/labels", json!({name: value})),
+        }
+    }
+
+    /// Takes a label away.
+    pub fn unlabel(&mut self, name: &str) {
+        self.remove(&format!("/metadata/labels/{}", escape(name)));
+    }
+
     /// The patch; empty where nothing differs.
     #[must_use]
     pub fn finish(mut self) -> json_patch::Patch {

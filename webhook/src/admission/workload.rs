@@ -16,7 +16,7 @@ use super::change::{self, digest, same_template};
 use super::exceptions::{Exceptions, Mode};
 use super::guard::{Guard, releases_of};
 use super::hold::{
-    BLOCKED_ANNOTATION, CHANGE_ANNOTATION, HOLD_ANNOTATION, HOLD_ANNOTATIONS, Identity, MARKS_ANNOTATION, STOPPED_ANNOTATION, Surroundings,
+    BLOCKED_ANNOTATION, CHANGE_ANNOTATION, HELD_LABEL, HOLD_ANNOTATION, HOLD_ANNOTATIONS, Identity, MARKS_ANNOTATION, STOPPED_ANNOTATION, Surroundings,
     TEMPLATE_ANNOTATION, is_held, is_let_go, reason,
 };
 use super::judge::Doubt;
@@ -200,6 +200,7 @@ fn annotate(request: &Request, release: &str, why: &str, id: &str, patching: &mu
     let template = request.object.pointer("/spec/template").unwrap_or(&Value::Null);
     patching.annotate(HOLD_ANNOTATION, &format!("{why}; to undo without milvus-guard: milvus-guard cleanup -n {} {release}", request.namespace));
     patching.annotate(CHANGE_ANNOTATION, id);
+    patching.label(HELD_LABEL, id);
     patching.annotate(TEMPLATE_ANNOTATION, &digest(template));
 }
 
@@ -209,6 +210,7 @@ fn release_hold(request: &Request, patching: &mut Patching<'_>) {
         return;
     }
     patching.remove("/spec/paused");
+    patching.unlabel(HELD_LABEL);
     HOLD_ANNOTATIONS.iter().for_each(|name| patching.unannotate(name));
 }
 

@@ -64,6 +64,13 @@ pub fn configuration_name(template: &Value) -> Option<&str> {
     list(template, "/spec/volumes").find(is_mounted).and_then(|volume| text(volume, "/configMap/name"))
 }
 
+/// Whether pods of a template mount this file as a part of Milvus's configuration.
+#[must_use]
+pub fn mounts_configuration(template: &Value, file: &str) -> bool {
+    let mut mounts = list(template, "/spec/containers").flat_map(|container| list(container, "/volumeMounts"));
+    mounts.any(|mount| text(mount, "/subPath") == Some(file) && text(mount, "/mountPath").is_some_and(|path| path.starts_with(CONFIGURATION_FOLDER)))
+}
+
 fn list<'v>(value: &'v Value, pointer: &str) -> impl Iterator<Item = &'v Value> {
     value.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
 }

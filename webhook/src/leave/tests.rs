@@ -82,10 +82,10 @@ fn a_held_stateful_set_goes_back_to_its_current_revision_and_partition() {
 }
 
 #[test]
-fn the_note_on_a_configuration_is_taken_off() {
-    let map =
-        json!({"metadata": {"resourceVersion": "7", "annotations": {"own": "x", "guard.milvus-guard.dev/serving-configuration": "{}"}}, "data": {"a": "b"}});
+fn notes_on_a_configuration_and_what_waits_are_taken_off() {
+    let map = json!({"metadata": {"resourceVersion": "7", "annotations": {"own": "x", "guard.milvus-guard.dev/serving-configuration": "{}"}}, "data": {"default.yaml": "b", "default.yaml.waiting": "c"}});
     let after = applied(&map, &configuration(&map).unwrap());
+    assert_eq!(after["data"], json!({"default.yaml": "b"}));
     assert_eq!(after["metadata"]["annotations"], json!({"own": "x"}));
     assert!(configuration(&after).is_none());
 }

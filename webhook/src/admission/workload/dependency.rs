@@ -7,7 +7,7 @@ use super::super::Answer;
 use super::super::change::{self, digest};
 use super::super::exceptions::Mode;
 use super::super::guard::{Guard, releases_of};
-use super::super::hold::{HOLD_ANNOTATIONS, PARTITION_ANNOTATION, SERVING_ANNOTATION, is_held};
+use super::super::hold::{HELD_LABEL, HOLD_ANNOTATIONS, PARTITION_ANNOTATION, SERVING_ANNOTATION, is_held};
 use super::super::patch::Patching;
 use super::super::request::{Operation, Request};
 use super::{annotate, exceptions, is_open, may_stop, old, put_marks_back};
@@ -98,6 +98,7 @@ fn release_hold(object: &Value, before: &Value, patching: &mut Patching<'_>) {
     if object.pointer(PARTITION).is_some() {
         patching.set(PARTITION, json!(remembered));
     }
+    patching.unlabel(HELD_LABEL);
     HOLD_ANNOTATIONS.iter().for_each(|name| patching.unannotate(name));
 }
 

@@ -295,9 +295,18 @@ fn configured(cluster: &Snapshot, map: &Value) -> (Snapshot, Vec<String>) {
     if sent["metadata"]["annotations"].is_null() {
         sent["metadata"].as_object_mut().unwrap().remove("annotations");
     }
-    let warnings = ask(&cluster, &sent, &old).warnings;
-    let stored = admitted(&cluster, &sent, &old);
-    assert_eq!(admitted(&cluster, &stored, &stored), stored, "the same again changes nothing");
+    let mut again = map.clone();
+    let apply = |sent: &Value, old: &Value| {
+        // A key that nobody sent stays, too.
+        let mut sent = sent.clone();
+        let kept: Vec<(String, Value)> =
+            old["data"].as_object().unwrap().iter().filter(|(key, _)| key.ends_with(".waiting")).map(|(key, text)| (key.clone(), text.clone())).collect();
+        sent["data"].as_object_mut().unwrap().extend(kept);
+        (ask(&cluster, &sent, old).warnings, admitted(&cluster, &sent, old))
+    };
+    let (warnings, stored) = apply(&sent, &old);
+    again["metadata"] = stored["metadata"].clone();
+    assert_eq!(apply(&again, &stored).1, stored, "the same again changes nothing");
     cluster.put(stored);
     (cluster, warnings)
 }
@@ -323,6 +332,9 @@ fn another_queue_or_store_waits_although_the_image_is_the_same() {
         let after = configuring(user);
         let (cluster, warnings) = configured(&whole(&before), &after.config_map());
         assert!(warnings[0].contains(words), "{warnings:?}");
+        // A pod that restarts meanwhile finds what serves; what was written waits beside it.
+        let files = |cluster: &Snapshot| block_on(cluster.config_map("db", "m-milvus")).unwrap().unwrap()["data"].clone();
+        assert_eq!((&files(&cluster)["user.yaml"], &files(&cluster)["user.yaml.waiting"]), (&json!(""), &json!(user)));
         let (old, new) = (before.deployment("proxy"), after.deployment("proxy"));
         let held = admitted(&cluster, &new, &old);
         assert!(is_waiting(&held) && annotation(&held, HOLD_ANNOTATION).unwrap().contains(words), "{held}");
@@ -335,8 +347,49 @@ fn another_queue_or_store_waits_although_the_image_is_the_same() {
         // Put back: nothing is noted, nothing is held.
         let (cluster, warnings) = configured(&cluster, &before.config_map());
         assert!(noted(&cluster).is_none() && warnings.is_empty(), "{warnings:?}");
+        assert_eq!(files(&cluster), before.config_map()["data"]);
         assert!(!is_held(&admitted(&cluster, &old, &held)));
     }
+}
+
+#[test]
+fn a_file_that_serving_pods_mount_stays_until_none_does() {
+    let (before, after) = (configuring(""), Recipe::new("4.2.58", 2, json!({})));
+    // Chart 3 called its file milvus.yaml, chart 4 calls it default.yaml.
+    let in_chart_3 = |text: &Value| serde_json::from_str::<Value>(&text.to_string().replace("default.yaml", "milvus.yaml")).unwrap();
+    let with = |objects: &Snapshot, map: &Value| {
+        let mut cluster = Snapshot::default();
+        objects.objects(Kind::ReplicaSet, "db").iter().for_each(|set| cluster.put((**set).clone()));
+        cluster.put(map.clone());
+        cluster
+    };
+    let chart_3 = {
+        let mut cluster = Snapshot::default();
+        whole(&before).objects(Kind::ReplicaSet, "db").iter().for_each(|set| cluster.put(in_chart_3(set)));
+        cluster
+    };
+    let (cluster, warnings) = configured(&with(&chart_3, &in_chart_3(&before.config_map())), &after.config_map());
+    assert_eq!(warnings, ["ConfigMap m-milvus keeps milvus.yaml: pods that serve mount it"]);
+    let map = block_on(cluster.config_map("db", "m-milvus")).unwrap().unwrap();
+    assert_eq!(map["data"]["milvus.yaml"], before.config_map()["data"]["default.yaml"]);
+    assert_eq!(map["data"]["default.yaml"], after.config_map()["data"]["default.yaml"]);
+    // The same again, as a tool sends it that leaves alone what it did not write; then with pods that no longer mount it.
+    assert_eq!(admitted(&cluster, &map, &map), map);
+    let done = admitted(&with(&whole(&after), &map), &map, &map);
+    assert_eq!((&done["data"], &done["metadata"]["annotations"]), (&after.config_map()["data"], &json!({})));
+}
+
+#[test]
+fn what_moves_by_broken_glass_or_under_warn_passes() {
+    let (before, mut after) = (configuring(""), configuring("mq: {type: kafka}\n").config_map());
+    let mut cluster = whole(&before);
+    let until = Timestamp::now().checked_add(jiff::SignedDuration::from_hours(1)).unwrap();
+    after["metadata"]["annotations"] = json!({"guard.milvus-guard.dev/break-glass": format!("reason=\"INC-7\" until={until}")});
+    let passed = admitted(&cluster, &after, &before.config_map());
+    assert_eq!(passed["data"], after["data"]);
+    after["metadata"].as_object_mut().unwrap().remove("annotations");
+    cluster.put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "db", "labels": {"guard.milvus-guard.dev/mode": "warn"}}}));
+    assert_eq!(admitted(&cluster, &after, &before.config_map())["data"], after["data"]);
 }
 
 #[test]
