@@ -14,6 +14,7 @@ pub mod decide;
 pub mod observed;
 pub mod orders;
 pub mod plan;
+pub mod simulate;
 
 pub use self::action::{Action, Deed, Done, Stop, Wait, Waiting};
 pub use self::component::{Component, Duty, Topology};

@@ -135,6 +135,7 @@ Examples:
   milvus-lint plan --from 2.1.4 --to 2.6.15
   milvus-lint plan --from 2.5.10 --to 2.6.15 --values prod.yaml --format markdown
   milvus-lint plan --to 2.6.15 --for clusters/prod/milvus.yaml
+  milvus-lint plan --from 2.5.22 --to 2.6.15 --simulate
 
 Exit codes:
   0  there is a path, or nothing to do
@@ -165,6 +166,9 @@ pub(crate) struct PlanArguments {
     /// The file that declares the release: the plan is one for it and for the tool that applies it, with the edit of each hop as a diff.
     #[arg(long = "for", value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(crate) for_path: Option<PathBuf>,
+    /// Show for each hop what is replaced when and what is away meanwhile, as milvus-guard carries it out, in an imagined cluster.
+    #[arg(long)]
+    pub(crate) simulate: bool,
     /// What is printed.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: PlanFormat,

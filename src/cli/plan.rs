@@ -5,6 +5,7 @@ mod edit;
 mod flags;
 mod hops;
 mod object;
+mod simulate;
 mod tool;
 
 use std::process::ExitCode;
@@ -45,6 +46,9 @@ pub(crate) fn run(arguments: &PlanArguments) -> anyhow::Result<ExitCode> {
     }
     if let Some(release) = &resolved {
         plan.not_checked = gaps::entries(&gaps::distinct(release.declaration.gaps.clone()));
+    }
+    if arguments.simulate {
+        simulate::add_timelines(&mut plan);
     }
     let mut out = Vec::new();
     match arguments.format {

@@ -1,8 +1,12 @@
 //! A plan: the ordered hops from one Milvus version to another (wire form: JSON of `plan`).
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::finding::Gap;
+use super::release::Release;
+use super::version::MilvusVersion;
 use super::words::FlagKind;
 
 /// The answer of `plan`.
@@ -18,6 +22,21 @@ pub struct Plan {
     pub hops: Vec<Hop>,
     /// Parts of the declared release that could not be read: steps that depend on them are missing.
     pub not_checked: Vec<Gap>,
+    /// What each hop changes, in the order of the hops. Not printed.
+    pub runs: Vec<Run>,
+}
+
+/// What a hop changes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    /// The version that runs before.
+    pub from: MilvusVersion,
+    /// The version that runs after.
+    pub to: MilvusVersion,
+    /// The release before.
+    pub before: Arc<Release>,
+    /// The release after.
+    pub after: Arc<Release>,
 }
 
 /// Why there is no path.
@@ -56,6 +75,50 @@ pub struct Hop {
     pub commands: Vec<String>,
     /// Documents and issues behind it.
     pub sources: Vec<String>,
+    /// What runs when, where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeline: Option<Timeline>,
+}
+
+/// What runs when in a hop, in an imagined cluster where nothing goes wrong. Seconds are assumed; the sequence is not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Timeline {
+    /// The rollout order, as the end of a sentence.
+    pub order: Option<String>,
+    /// What speaks against the order, and why it was chosen all the same.
+    pub disputed: Option<String>,
+    /// Steps in their sequence.
+    pub events: Vec<TimelineEvent>,
+    /// What is away, and when.
+    pub away: Vec<Absence>,
+    /// How long all takes.
+    pub seconds: u64,
+    /// Why it is not drawn to its end.
+    pub not_drawn: Option<String>,
+}
+
+/// A step of a timeline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TimelineEvent {
+    /// Seconds after the change has arrived.
+    pub seconds: u64,
+    /// What is done.
+    pub text: String,
+    /// Why now.
+    pub reason: Option<String>,
+    /// From here on there is no way back.
+    pub one_way: bool,
+}
+
+/// Something that is away for some time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Absence {
+    /// What: `proxy`.
+    pub what: String,
+    /// Seconds after the change has arrived.
+    pub from_seconds: u64,
+    /// When it is there again.
+    pub until_seconds: u64,
 }
 
 /// A step within a hop.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crate::model::catalogue::Catalogue;
 use crate::model::declaration::Declaration;
 use crate::model::finding::Finding;
-use crate::model::plan::{Plan, Refusal};
+use crate::model::plan::{Hop, Plan, Refusal, Run};
 use crate::model::value::Node;
 use crate::model::version::{ChartVersion, MilvusVersion};
 use crate::policy::Policies;
@@ -80,28 +80,29 @@ pub fn version_of(text: &str, policies: &Policies, catalogue: &Catalogue) -> Opt
 /// The plan for a request; refused with a reason where there is no path.
 #[must_use]
 pub fn plan(request: &Request, policies: &Policies, catalogue: &Catalogue) -> Plan {
-    let empty = Plan { from: request.from.to_string(), to: request.to.to_string(), refused: None, hops: Vec::new(), not_checked: Vec::new() };
+    let empty = Plan { from: request.from.to_string(), to: request.to.to_string(), refused: None, hops: Vec::new(), not_checked: Vec::new(), runs: Vec::new() };
     match hops(request, policies, catalogue) {
-        Ok(hops) => Plan { hops, ..empty },
+        Ok((hops, runs)) => Plan { hops, runs, ..empty },
         Err(refusal) => Plan { refused: Some(refusal), ..empty },
     }
 }
 
-fn hops(request: &Request, policies: &Policies, catalogue: &Catalogue) -> Result<Vec<crate::model::plan::Hop>, Refusal> {
+fn hops(request: &Request, policies: &Policies, catalogue: &Catalogue) -> Result<(Vec<Hop>, Vec<Run>), Refusal> {
     let stops = stops::stops(request.from, request.to, policies.gates())?;
     let mut state = State::first(request, policies, catalogue)?;
-    let mut hops = Vec::new();
+    let (mut hops, mut runs) = (Vec::new(), Vec::new());
     for stop in stops {
         for stop in stops::preparation(&state, &stop, policies.gates()).into_iter().chain([stop]) {
             let (hop, after) = hop::hop(&state, &stop, hops.is_empty(), request, policies, catalogue)?;
             // Where no chart can prepare what comes, there is nothing to do before it.
             if (&after.chart, &after.declaration.layers) != (&state.chart, &state.declaration.layers) {
+                runs.push(Run { from: state.milvus, to: after.milvus, before: Arc::clone(&state.release), after: Arc::clone(&after.release) });
                 hops.push(hop);
                 state = after;
             }
         }
     }
-    Ok(hops)
+    Ok((hops, runs))
 }
 
 /// A refusal in a rule's words.

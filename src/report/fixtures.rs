@@ -7,7 +7,7 @@ use super::{RuleInfo, Sources, Tool};
 use crate::model::declaration::{Applier, Form, NotCheckedKind};
 use crate::model::finding::{Baseline, EvidenceNote, Finding, Fix, Gap, Label, ReleaseSummary, Report, Severity, Summary};
 use crate::model::place::{Place, Position};
-use crate::model::plan::{Action, ActionKind, Downtime, Hop, Plan, Refusal};
+use crate::model::plan::{Absence, Action, ActionKind, Downtime, Hop, Plan, Refusal, Timeline, TimelineEvent};
 
 /// Texts by file name.
 pub(super) struct Files(pub(super) BTreeMap<&'static str, Arc<str>>);
@@ -147,8 +147,10 @@ pub(super) fn plan() -> Plan {
             backup: true,
             commands: vec![upgrade.into()],
             sources: vec!["https://example.com/migrate".into()],
+            timeline: None,
         }],
         not_checked: Vec::new(),
+        runs: Vec::new(),
     }
 }
 
@@ -159,5 +161,18 @@ pub(super) fn refused() -> Plan {
         refused: Some(Refusal { reason: "2.6 cannot be walked back; restore a backup".into(), rule: "MV203".into() }),
         hops: Vec::new(),
         not_checked: Vec::new(),
+        runs: Vec::new(),
+    }
+}
+
+pub(super) fn timeline() -> Timeline {
+    let event = |seconds, text: &str, one_way| TimelineEvent { seconds, text: text.into(), reason: Some("it is its turn".into()), one_way };
+    Timeline {
+        order: Some("from 2.5 into 2.6".into()),
+        disputed: Some("Others begin elsewhere.".into()),
+        events: vec![event(0, "start streamingnode (1 pod)", false), event(65, "replace mixcoord (1 pod)", true)],
+        away: vec![Absence { what: "root coordinator".into(), from_seconds: 70, until_seconds: 110 }],
+        seconds: 3_725,
+        not_drawn: None,
     }
 }

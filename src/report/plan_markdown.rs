@@ -3,7 +3,7 @@
 use std::io;
 
 use super::{clean, plan_text};
-use crate::model::plan::{Action, Hop, Plan};
+use crate::model::plan::{Action, Hop, Plan, Timeline};
 
 /// Writes a plan. Give it a buffered writer.
 ///
@@ -38,11 +38,33 @@ fn write_hop(out: &mut dyn io::Write, number: usize, hop: &Hop) -> io::Result<()
     for (number, action) in (1..).zip(&hop.actions) {
         write_action(out, number, action)?;
     }
+    if let Some(timeline) = &hop.timeline {
+        write_timeline(out, timeline)?;
+    }
     if !hop.sources.is_empty() {
         let sources: Vec<String> = hop.sources.iter().map(|source| inline(source)).collect();
         writeln!(out, "\nSources: {}", sources.join(", "))?;
     }
     Ok(())
+}
+
+fn write_timeline(out: &mut dyn io::Write, timeline: &Timeline) -> io::Result<()> {
+    writeln!(out, "\n{}", inline(&plan_text::title_of_timeline(timeline)))?;
+    if let Some(disputed) = &timeline.disputed {
+        writeln!(out, "\nDisputed: {}", inline(disputed))?;
+    }
+    if !timeline.events.is_empty() {
+        writeln!(out, "\n| at | step | why now |\n|---|---|---|")?;
+        for event in &timeline.events {
+            let mark = if event.one_way { " **No way back from here on.**" } else { "" };
+            writeln!(out, "| {} | {}{mark} | {} |", plan_text::clock(event.seconds), cell(&event.text), cell(event.reason.as_deref().unwrap_or_default()))?;
+        }
+        writeln!(out, "\nAway meanwhile: {}.", inline(&plan_text::away(timeline)))?;
+    }
+    match &timeline.not_drawn {
+        Some(why) => writeln!(out, "\n{}", inline(why)),
+        None => Ok(()),
+    }
 }
 
 fn write_action(out: &mut dyn io::Write, number: usize, action: &Action) -> io::Result<()> {

@@ -5,7 +5,7 @@ use std::io;
 use super::clean;
 use super::wrap::hang;
 use crate::model::finding::Gap;
-use crate::model::plan::{Action, ActionKind, Downtime, Hop, Plan};
+use crate::model::plan::{Absence, Action, ActionKind, Downtime, Hop, Plan, Timeline};
 
 /// What it means that parts could not be read.
 pub(super) const NOT_READ: &str = "steps that depend on these parts are missing here";
@@ -66,6 +66,10 @@ fn write_hop(out: &mut dyn io::Write, number: usize, hop: &Hop, width: usize) ->
         writeln!(out)?;
         write_action(out, action, width)?;
     }
+    if let Some(timeline) = &hop.timeline {
+        writeln!(out)?;
+        write_timeline(out, timeline, width)?;
+    }
     if !hop.sources.is_empty() {
         writeln!(out)?;
         for source in &hop.sources {
@@ -91,6 +95,56 @@ fn write_action(out: &mut dyn io::Write, action: &Action, width: usize) -> io::R
         writeln!(out, "{}", indented(command, "       ").replacen("       ", "     $ ", 1))?;
     }
     Ok(())
+}
+
+fn write_timeline(out: &mut dyn io::Write, timeline: &Timeline, width: usize) -> io::Result<()> {
+    writeln!(out, "{}", prose(&title_of_timeline(timeline), width, "   - ", INDENT))?;
+    if let Some(disputed) = &timeline.disputed {
+        writeln!(out, "{}", prose(&format!("Disputed: {disputed}"), width, INDENT, INDENT))?;
+    }
+    for event in &timeline.events {
+        let mark = if event.one_way { NO_WAY_BACK } else { "" };
+        writeln!(out, "{}", prose(&format!("{}{mark}", event.text), width, &format!("{INDENT}{:>7}  ", clock(event.seconds)), "              "))?;
+    }
+    if !timeline.events.is_empty() {
+        writeln!(out, "{}", prose(&format!("Away meanwhile: {}.", away(timeline)), width, INDENT, INDENT))?;
+    }
+    if let Some(why) = &timeline.not_drawn {
+        writeln!(out, "{}", prose(why, width, INDENT, INDENT))?;
+    }
+    Ok(())
+}
+
+/// What follows a step behind which there is no way back.
+pub(super) const NO_WAY_BACK: &str = " <- from here on there is no way back";
+
+/// What a timeline is, as a sentence.
+pub(super) fn title_of_timeline(timeline: &Timeline) -> String {
+    let order = timeline.order.as_ref().map_or_else(String::new, |order| format!(" (order: {order})"));
+    format!("timeline{order}: as milvus-guard carries the hop out where nothing goes wrong. The sequence is what counts; minutes and seconds are assumed.")
+}
+
+/// Seconds as `1:02:05` or `2:05`.
+pub(super) fn clock(seconds: u64) -> String {
+    let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
+}
+
+/// What is away in a timeline, and when; what is away at the same times is told together.
+pub(super) fn away(timeline: &Timeline) -> String {
+    let mut spans: Vec<(Vec<&str>, &Absence)> = Vec::new();
+    for absence in &timeline.away {
+        let is_same = |span: &&mut (Vec<&str>, &Absence)| (span.1.from_seconds, span.1.until_seconds) == (absence.from_seconds, absence.until_seconds);
+        match spans.iter_mut().find(is_same) {
+            Some((names, _)) => names.push(&absence.what),
+            None => spans.push((vec![&absence.what], absence)),
+        }
+    }
+    if spans.is_empty() {
+        return "nothing (single requests may fail)".to_owned();
+    }
+    let told = spans.iter().map(|(names, span)| format!("{} from {} to {}", names.join(", "), clock(span.from_seconds), clock(span.until_seconds)));
+    told.collect::<Vec<_>>().join("; ")
 }
 
 /// Prose in lines, harmless on a terminal.
@@ -172,6 +226,28 @@ mod tests {
 
            source: https://example.com/migrate
         "#);
+    }
+
+    #[test]
+    fn a_timeline_tells_what_runs_when_and_where_the_way_back_ends() {
+        let mut plan = fixtures::plan();
+        plan.hops[0].timeline = Some(fixtures::timeline());
+        let written = written(&plan);
+        let from = written.find("   - timeline").unwrap();
+        let expected = [
+            "   - timeline (order: from 2.5 into 2.6): as milvus-guard carries the hop out where nothing goes",
+            "     wrong. The sequence is what counts; minutes and seconds are assumed.",
+            "     Disputed: Others begin elsewhere.",
+            "        0:00  start streamingnode (1 pod)",
+            "        1:05  replace mixcoord (1 pod) <- from here on there is no way back",
+            "     Away meanwhile: root coordinator from 1:10 to 1:50.",
+            "",
+            "   source: https://example.com/migrate",
+        ];
+        assert_eq!(written[from..].lines().collect::<Vec<_>>(), expected);
+        let empty =
+            Timeline { events: Vec::new(), away: Vec::new(), order: None, disputed: None, not_drawn: Some("The values leave it open.".into()), seconds: 0 };
+        assert_eq!(away(&empty), "nothing (single requests may fail)");
     }
 
     #[test]

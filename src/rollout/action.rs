@@ -25,6 +25,8 @@ pub enum Action {
 pub enum Deed {
     /// Marks a workload so that no applier deletes it, or takes the marks off.
     Mark(Component, Stamp, bool),
+    /// Notes the present course on a workload. What was decided on it before, by a controller that was frozen meanwhile, is refused from then on.
+    Seal(Component, Stamp, u64),
     /// Takes a hold off that has nothing to hold.
     Unhold(Component, Stamp),
     /// Lets the stored template of a dependency run.
@@ -45,6 +47,8 @@ pub enum Deed {
     Unfence,
     /// Makes the Job of this attempt.
     Run(JobKind),
+    /// Takes the name of the Job of this attempt without running it (`suspend: true`; it counts as failed), so that a controller that was frozen cannot run it later.
+    Bar(JobKind),
     /// Notes that the upgrade goes back from here on (`Plan::course`), and why.
     TurnBack(Stalled),
     /// Writes the receipt.
@@ -57,6 +61,7 @@ impl Deed {
     pub const fn component(&self) -> Option<Component> {
         match self {
             Self::Mark(component, ..)
+            | Self::Seal(component, ..)
             | Self::Unhold(component, _)
             | Self::Release(component, _)
             | Self::Revert(component, _)
@@ -82,6 +87,8 @@ pub struct Wait {
 /// What is waited for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Waiting {
+    /// This controller to see the present course: its view of the plan is old.
+    Plan,
     /// The applier to finish writing the change.
     Applier,
     /// The rest of the change: components of the order that are neither held nor at the target.
@@ -211,6 +218,7 @@ pub struct Done {
 impl fmt::Display for Waiting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Plan => f.write_str("a fresh view of the upgrade"),
             Self::Applier => f.write_str("the Helm revision to leave its pending state"),
             Self::Arrival(missing) => write!(f, "the rest of the change: {}", names(missing)),
             Self::Dependency(name) => write!(f, "{name} to roll out"),

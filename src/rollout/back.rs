@@ -8,11 +8,23 @@ use super::orders::{Gate, Step, StepKind};
 
 impl Round<'_> {
     pub(super) fn back(&self) -> Option<Action> {
-        self.applier()
+        self.marks_of_change()
+            .or_else(|| self.applier())
             .or_else(|| self.migration_back())
             .or_else(|| self.no_way_back())
             .or_else(|| self.order.steps.iter().rev().find_map(|step| self.step_back(step)))
             .or_else(|| self.held_for_nothing())
+    }
+
+    /// As long as the change is stored, an applier may still delete what it removes.
+    fn marks_of_change(&self) -> Option<Action> {
+        if self.is_stored() { self.marks(true) } else { None }
+    }
+
+    /// Whether anything still stores the change, as after an abort; a rollback by the applier leaves nothing of it.
+    pub(super) fn is_stored(&self) -> bool {
+        let is_changed = |workload: &Workload| workload.stored.is_of(self.plan.pair.to) && workload.before.as_ref() != Some(&workload.stored);
+        self.in_order().any(|(_, workload)| !workload.is_gone && is_changed(workload))
     }
 
     fn no_way_back(&self) -> Option<Action> {

@@ -27,6 +27,7 @@ pub(super) struct Round<'r> {
 impl<'r> Round<'r> {
     fn next(&self) -> Action {
         self.unknown()
+            .or_else(|| self.seals())
             .or_else(|| self.paused())
             .or_else(|| self.rescue())
             .or_else(|| match self.plan.course {
@@ -54,7 +55,7 @@ impl<'r> Round<'r> {
     }
 
     fn paused(&self) -> Option<Action> {
-        let undone = || Duty::ALL.into_iter().find(|duty| !self.observed.is_done(*duty));
+        let undone = || Duty::ALL.into_iter().find(|duty| !self.observed.is_provided(*duty));
         self.plan.is_paused.then(|| Action::Stop(Stop::Paused(undone())))
     }
 
@@ -64,7 +65,7 @@ impl<'r> Round<'r> {
         if !serves || self.order.migration || self.observed.is_stopped() {
             return None;
         }
-        let undone: Vec<Duty> = Duty::ALL.into_iter().filter(|duty| !self.observed.is_done(*duty)).collect();
+        let undone: Vec<Duty> = Duty::ALL.into_iter().filter(|duty| !self.observed.is_provided(*duty)).collect();
         let helps = |component: Component| component.duties().iter().any(|duty| undone.contains(duty));
         self.in_order()
             .find(|(component, workload)| {
@@ -82,6 +83,17 @@ impl<'r> Round<'r> {
         self.in_order()
             .find(|(component, workload)| is_kept(*component) && !workload.is_gone && workload.is_marked != wanted)
             .map(|(component, workload)| Action::Do(Deed::Mark(component, workload.stamp.clone(), wanted)))
+    }
+
+    /// Each workload says which course it was last sealed for, before anything else is done on a changed course.
+    fn seals(&self) -> Option<Action> {
+        let epoch = self.plan.epoch;
+        if self.observed.workloads.values().any(|workload| workload.epoch > epoch) {
+            return Some(Action::Wait(Wait { what: Waiting::Plan, since: None, until: None }));
+        }
+        self.in_order()
+            .find(|(_, workload)| !workload.is_gone && workload.epoch < epoch)
+            .map(|(component, workload)| Action::Do(Deed::Seal(component, workload.stamp.clone(), epoch)))
     }
 
     /// Holds that have nothing to hold.

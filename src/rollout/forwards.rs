@@ -30,6 +30,7 @@ impl Round<'_> {
         match self.plan.course {
             Course::Forwards if !self.observed.is_recorded => Action::Do(Deed::Record),
             Course::Forwards => self.marks(false).unwrap_or_else(|| Action::Done(Done { afterwards: self.order.afterwards.clone() })),
+            Course::Back if self.is_stored() => Action::Stop(Stop::WentBack),
             Course::Back => self.marks(false).unwrap_or(Action::Stop(Stop::WentBack)),
         }
     }

@@ -240,7 +240,8 @@ impl Round<'_> {
             let replicas = workload.stopped?;
             Some(Action::Do(Deed::Start(component, workload.stamp.clone(), replicas)))
         };
-        self.in_order().find_map(takes_back).or_else(|| self.unfence()).or_else(|| self.in_order().find_map(starts))
+        let bar = || self.job(JobKind::Migrate).is_none().then_some(Action::Do(Deed::Bar(JobKind::Migrate)));
+        bar().or_else(|| self.in_order().find_map(takes_back)).or_else(|| self.unfence()).or_else(|| self.in_order().find_map(starts))
     }
 }
 

@@ -122,6 +122,8 @@ pub struct Workload {
     pub is_gone: bool,
     /// It carries the marks that keep appliers from deleting it.
     pub is_marked: bool,
+    /// The course that it was last sealed for (annotation; `Plan::epoch`).
+    pub epoch: u64,
     /// When something of it last moved: a pod came, went, or became ready.
     pub moved: Moment,
 }
@@ -345,10 +347,12 @@ impl Workload {
 }
 
 impl Observed {
-    /// Whether somebody does a duty: a pod that is not terminating.
+    /// Whether a duty has a workload that does it, or will as soon as its pods are back: one that serves, or may make pods.
     #[must_use]
-    pub fn is_done(&self, duty: Duty) -> bool {
-        self.workloads.iter().any(|(component, workload)| component.duties().contains(&duty) && workload.running() > 0)
+    pub fn is_provided(&self, duty: Duty) -> bool {
+        let can = |workload: &Workload| workload.wanted > 0 && (workload.before.is_some() || workload.hold == Hold::None);
+        let does = |workload: &Workload| !workload.is_gone && (workload.running() > 0 || can(workload));
+        self.workloads.iter().any(|(component, workload)| component.duties().contains(&duty) && does(workload))
     }
 
     /// Whether anything is stopped, or fenced, for a migration.

@@ -11,6 +11,8 @@ pub struct Plan {
     pub pair: Pair,
     /// Forwards, or back.
     pub course: Course,
+    /// Counts the changes of course, so that a controller with an old plan does nothing on what a newer one sealed.
+    pub epoch: u64,
     /// A person paused it.
     pub is_paused: bool,
     /// A person approved that it goes on with a change that has not arrived in full.
@@ -32,6 +34,7 @@ impl Plan {
         Self {
             pair,
             course: Course::Forwards,
+            epoch: 0,
             is_paused: false,
             takes_partial: false,
             approval: Approval::Automatic,

@@ -3,7 +3,7 @@
 use milvus_guard::model::declaration::{Applier, FlagKind, Form, NotCheckedKind};
 use milvus_guard::model::finding::{Baseline, EvidenceNote, Finding, Fix, Gap, Label, ReleaseSummary, Report, Severity, Summary};
 use milvus_guard::model::place::{Place, Position};
-use milvus_guard::model::plan::{Action, ActionKind, Downtime, Hop, Plan, Refusal, ToolChange};
+use milvus_guard::model::plan::{Absence, Action, ActionKind, Downtime, Hop, Plan, Refusal, Timeline, TimelineEvent, ToolChange};
 use milvus_guard::report::{RuleInfo, Tool, json, plan_json, sarif, schema};
 use serde_json::Value;
 
@@ -96,6 +96,17 @@ fn rule() -> RuleInfo {
     }
 }
 
+fn timeline() -> Timeline {
+    Timeline {
+        order: Some("from 2.5 into 2.6".into()),
+        disputed: None,
+        events: vec![TimelineEvent { seconds: 0, text: "replace mixcoord (1 pod)".into(), reason: None, one_way: true }],
+        away: vec![Absence { what: "proxy".into(), from_seconds: 5, until_seconds: 40 }],
+        seconds: 60,
+        not_drawn: None,
+    }
+}
+
 fn plan() -> Plan {
     let kinds = [
         ActionKind::Backup,
@@ -131,8 +142,9 @@ fn plan() -> Plan {
         backup: true,
         commands: vec!["helm upgrade".into()],
         sources: vec!["https://example.com".into()],
+        timeline: Some(timeline()),
     };
-    Plan { from: "2.1.4".into(), to: "2.2.16".into(), refused: None, hops: downtimes.into_iter().map(hop).collect(), not_checked: Vec::new() }
+    Plan { from: "2.1.4".into(), to: "2.2.16".into(), refused: None, hops: downtimes.into_iter().map(hop).collect(), not_checked: Vec::new(), runs: Vec::new() }
 }
 
 fn check_json(report: &Report) -> Value {

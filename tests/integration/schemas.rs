@@ -95,6 +95,9 @@ fn the_schemas_of_reports_have_the_words_of_the_model() {
         (&plan, "/$defs/hop/properties/downtime".to_owned(), "Downtime"),
         (&plan, "/$defs/hop".to_owned(), "Hop"),
         (&plan, "/$defs/action".to_owned(), "Action"),
+        (&plan, "/$defs/timeline".to_owned(), "Timeline"),
+        (&plan, "/$defs/timeline_event".to_owned(), "TimelineEvent"),
+        (&plan, "/$defs/absence".to_owned(), "Absence"),
     ] {
         assert_eq!(admitted(schema.pointer(&at).unwrap()), types[name], "{name}");
     }

@@ -57,6 +57,7 @@ pub(super) fn hop(tried: &Tried, before: &State, stop: &StopAt, is_first: bool, 
         commands: actions.iter().filter_map(|action| action.command.clone()).collect(),
         actions,
         sources,
+        timeline: None,
     }
 }
 

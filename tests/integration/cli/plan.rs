@@ -16,6 +16,32 @@ fn a_path_is_printed_in_every_format() {
 }
 
 #[test]
+fn a_simulated_plan_shows_what_runs_when() {
+    let sandbox = Sandbox::new();
+    let json = sandbox.run(&["plan", "--from", "2.5.22", "--to", "2.6.15", "--simulate", "--format", "json"]).json();
+    let timeline = &json["hops"][0]["timeline"];
+    let events: Vec<&str> = timeline["events"].as_array().unwrap().iter().map(|event| event["text"].as_str().unwrap()).collect();
+    let expected = [
+        "keep indexnode until its turn",
+        "start streamingnode (1 pod)",
+        "replace mixcoord (1 pod)",
+        "replace querynode (1 pod)",
+        "replace datanode (1 pod)",
+        "replace proxy (1 pod)",
+        "delete indexnode",
+        "complete",
+    ];
+    assert_eq!(events, expected);
+    assert_eq!((&timeline["events"][2]["one_way"], &timeline["not_drawn"]), (&true.into(), &serde_json::Value::Null));
+    let text = sandbox.run(&["plan", "--from", "2.1.4", "--to", "2.2.16", "--topology", "standalone", "--simulate"]).stdout;
+    assert!(text.contains("migrate the metadata\n") && text.contains("proxy from 0:05 to"), "{text}");
+    let markdown = sandbox.run(&["plan", "--from", "2.5.22", "--to", "2.6.15", "--simulate", "--format", "markdown"]).stdout;
+    assert!(markdown.contains("| 0:05 | replace mixcoord (1 pod) **No way back from here on.** |"), "{markdown}");
+    // Not asked for, not told.
+    assert!(!sandbox.run(&["plan", "--from", "2.5.22", "--to", "2.6.15", "--format", "json"]).stdout.contains("timeline"));
+}
+
+#[test]
 fn a_refusal_has_its_own_code_and_json_all_the_same() {
     let outcome = Sandbox::new().run(&["plan", "--from", "2.6.15", "--to", "2.5.16", "--format", "json"]);
     assert_eq!(outcome.code, 1, "{}", outcome.shown());
