@@ -17,6 +17,7 @@ use milvus_guard::source::pair::{self, Pair};
 use milvus_guard::source::{self, Reading, Tree as _};
 
 use super::args::{CheckArguments, HelmVersion, KubernetesVersion};
+use super::baseline::Excerpts;
 use super::before::Given;
 use super::git::{Base, Comparison};
 use super::inputs::{Inputs, Named, is_stdin};
@@ -76,7 +77,7 @@ fn judge(arguments: &CheckArguments, given: &Given, inputs: &Inputs, base: Optio
     gaps.extend(waivers::unread(&inputs.walked.candidates, inputs.walked.tree.paths()));
     let mut gaps_before = Vec::new();
     let mut pairs = match base {
-        None => pair::present(declarations),
+        None => pair::present(declarations).collect(),
         Some((_, base)) => {
             gaps_before = [base.gaps.as_slice(), &before.gaps, &before.idle].concat();
             gaps_before.extend(before.declarations.iter().flat_map(gaps::of_evidence));
@@ -94,12 +95,13 @@ fn judge(arguments: &CheckArguments, given: &Given, inputs: &Inputs, base: Optio
     let gaps = gaps::distinct(gaps);
     let of_releases = pairs.iter().filter_map(|pair| pair.after.as_ref()).flat_map(|declaration| declaration.gaps.iter().cloned());
     let not_checked = gaps::entries(&gaps::distinct(gaps.iter().cloned().chain(of_releases).collect()));
+    let excerpts = Excerpts::new(texts);
     let judge_marked = |(pair, in_base): (Pair, Option<Declaration>)| {
         let identity = pair.after.as_ref().map(|after| after.identity.clone());
         let whose = pair.after.as_ref().or(pair.before.as_ref()).and_then(once::whose);
         let mut findings = judge_one(pair, arguments);
         if let (Some(_), Some(identity)) = (base, identity) {
-            baseline::mark(&mut findings, in_base, &identity, &environment(arguments), texts);
+            baseline::mark(&mut findings, in_base, &identity, &environment(arguments), &excerpts);
         }
         findings.into_iter().map(move |finding| (whose.clone(), finding))
     };

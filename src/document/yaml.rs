@@ -9,6 +9,8 @@ use granit_parser::{Event, Parser, ScalarStyle, Span as ParserSpan};
 use super::scalar;
 use super::template::{Masked, mask};
 
+mod plain;
+
 /// Nesting of block collections that is read. Readers walk trees recursively on threads with 2 MiB of stack, so depth is bounded where trees are made.
 const BLOCK_DEPTH: usize = 80;
 
@@ -291,23 +293,23 @@ fn restore_bytes(node: &mut Node, source: &str, base: usize, line_starts: &[usiz
 fn document_ranges(text: &str) -> Vec<(Range<usize>, u32)> {
     let mut ranges = Vec::new();
     let mut start = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
-    let mut start_line = 1;
-    let mut at = start;
+    let (mut at, mut line, mut start_line) = (start, 1, 1);
     let mut content = false;
-    for (line, piece) in (1..).zip(text.get(start..).unwrap_or_default().split_inclusive('\n')) {
-        let is_marker = piece.starts_with("---") && piece.get(3..4).is_none_or(|c| c.chars().all(char::is_whitespace));
-        if is_marker {
+    while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
+        let length = memchr::memchr(b'\n', rest.as_bytes()).map_or(rest.len(), |end| end + 1);
+        let after_marker = rest.strip_prefix("---").filter(|after| after.chars().next().is_none_or(char::is_whitespace));
+        if let Some(after) = after_marker {
             if content {
                 ranges.push((start..at, start_line));
             }
-            start = at;
-            start_line = line;
-            content = piece.trim_end().len() > 3;
-        } else {
-            let trimmed = piece.trim_start();
-            content |= !trimmed.is_empty() && !trimmed.starts_with('#') && !trimmed.starts_with("...");
+            (start, start_line) = (at, line);
+            content = !after.get(..length - 3).unwrap_or_default().trim_end().is_empty();
+        } else if !content {
+            let piece = rest.get(..length).unwrap_or_default().trim_start();
+            content = !piece.is_empty() && !piece.starts_with('#') && !piece.starts_with("...");
         }
-        at += piece.len();
+        at += length;
+        line += 1;
     }
     if content {
         ranges.push((start..text.len(), start_line));
@@ -317,6 +319,18 @@ fn document_ranges(text: &str) -> Vec<(Range<usize>, u32)> {
 
 fn parse_document(source: &str, masked: &Masked<'_>, bytes: Range<usize>, first_line: u32, column_shift: u32, limits: &Limits) -> Result<Document, Broken> {
     let text = masked.text.get(bytes.clone()).unwrap_or_default();
+    if !masked.touches(&bytes) {
+        let first = Point { byte: bytes.start, line: first_line, column: column_shift + 1 };
+        if let Some(root) = plain::read(text, first, limits.nodes) {
+            return Ok(Document { root, bytes });
+        }
+    }
+    parse_any(source, masked, bytes, first_line, column_shift, limits)
+}
+
+/// Reads a document with the parser of all of YAML.
+fn parse_any(source: &str, masked: &Masked<'_>, bytes: Range<usize>, first_line: u32, column_shift: u32, limits: &Limits) -> Result<Document, Broken> {
+    let text = masked.text.get(bytes.clone()).unwrap_or_default();
     let mut builder = Builder {
         source,
         masked,
@@ -324,7 +338,9 @@ fn parse_document(source: &str, masked: &Masked<'_>, bytes: Range<usize>, first_
         first_line,
         column_shift,
         anchors: HashMap::new(),
+        limits,
         nodes_left: limits.nodes,
+        has_aliases: false,
         end: Point::default(),
         open_entries: Vec::new(),
         open_items: Vec::new(),
@@ -351,7 +367,10 @@ struct Builder<'s, 'm> {
     first_line: u32,
     column_shift: u32,
     anchors: HashMap<usize, (Node, usize)>,
+    limits: &'m Limits,
     nodes_left: usize,
+    /// Whether some of the nodes are copies.
+    has_aliases: bool,
     end: Point,
     /// Entries and items of collections that are still open, the outer ones first: each collection is made once, of the right size.
     open_entries: Vec<(Node, Node)>,
@@ -456,6 +475,7 @@ impl Builder<'_, '_> {
             Event::Alias(anchor) => match self.anchors.get(&anchor) {
                 Some((node, size)) => {
                     let (node, size) = (node.clone(), *size);
+                    self.has_aliases = true;
                     self.take(size, start.start)?;
                     Ok(node)
                 }
@@ -495,7 +515,11 @@ impl Builder<'_, '_> {
                 self.nodes_left = left;
                 Ok(())
             }
-            None => Err(Failure { reason: "the document has too many nodes once its aliases are expanded".into(), at, limit: true }),
+            None => {
+                let most = self.limits.nodes;
+                let once = if self.has_aliases { " once its aliases are expanded" } else { "" };
+                Err(Failure { reason: format!("the document has more than {most} keys and values{once}"), at, limit: true })
+            }
         }
     }
 
@@ -615,7 +639,15 @@ mod tests {
             bomb.push_str(&format!("a{i}: &a{i} [*a{0},*a{0},*a{0},*a{0},*a{0},*a{0},*a{0},*a{0},*a{0}]\n", i - 1));
         }
         let broken = parse_stream(&bomb, &Limits::default()).remove(0).unwrap_err();
-        assert!(broken.limit);
+        assert!(broken.limit && broken.reason.ends_with("keys and values once its aliases are expanded"), "{}", broken.reason);
+    }
+
+    #[test]
+    fn too_many_keys_are_told_as_such_and_not_as_aliases() {
+        for text in ["a: 1\nb: 2\nc: 3\n", "a: 1\nb: 2\nc: {d: 3}\n"] {
+            let broken = parse_stream(text, &Limits { nodes: 6, ..Limits::default() }).remove(0).unwrap_err();
+            assert_eq!((broken.limit, &*broken.reason), (true, "the document has more than 6 keys and values"));
+        }
     }
 
     #[test]

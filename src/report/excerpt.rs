@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::wire::Region;
 use super::{clean, mask};
+use crate::document::lines::Lines;
 use crate::model::place::{Place, Position};
 
 /// A place of more lines than this is shown by its first line.
@@ -18,11 +19,8 @@ const MAX_UNDERLINE: u32 = 100;
 /// Places further apart than this are separate excerpts.
 const MAX_GAP: u32 = 60;
 
-/// A text with its lines.
-pub(super) struct Text {
-    text: Arc<str>,
-    starts: Vec<usize>,
-}
+/// A text that places are shown of.
+pub(super) struct Text(Lines);
 
 /// An excerpt: whole lines, and what is marked in them. Lines between marks that nobody will see are empty.
 #[derive(Debug, PartialEq)]
@@ -49,23 +47,13 @@ pub(super) struct Shown<'a> {
 
 impl Text {
     pub(super) fn new(text: Arc<str>) -> Self {
-        let starts = std::iter::once(0).chain(memchr::memchr_iter(b'\n', text.as_bytes()).map(|at| at + 1)).collect();
-        Self { text, starts }
-    }
-
-    /// A line by its 1-based number, without its end; nothing beyond the text.
-    fn line(&self, number: u32) -> Option<&str> {
-        let index = usize::try_from(number).ok()?.checked_sub(1)?;
-        let start = *self.starts.get(index)?;
-        let end = self.starts.get(index + 1).map_or(self.text.len(), |next| next - 1);
-        let line = self.text.get(start..end)?;
-        Some(line.strip_suffix('\r').unwrap_or(line))
+        Self(Lines::new(text))
     }
 
     /// What of a place can be shown: nothing if it begins beyond the text or far to the right.
     pub(super) fn show<'a>(&self, place: &Place, label: &'a str, primary: bool) -> Option<Shown<'a>> {
         let Region { start, end } = Region::of(place);
-        let line = self.line(start.line)?;
+        let line = self.0.line(start.line)?;
         let width = line.chars().take(MAX_COLUMN as usize + 1).count();
         if start.column > MAX_COLUMN || start.column as usize > width + 1 {
             return None;
@@ -82,7 +70,7 @@ impl Text {
     }
 
     fn fits_as_block(&self, first: u32, last: u32) -> bool {
-        last - first < MAX_LINES && (first..=last).all(|number| self.line(number).is_some_and(|line| line.len() <= LONG_LINE))
+        last - first < MAX_LINES && (first..=last).all(|number| self.0.line(number).is_some_and(|line| line.len() <= LONG_LINE))
     }
 
     /// Excerpts for places of this text, in the order of their lines; the one with the primary place first.
@@ -112,7 +100,7 @@ impl Text {
             starts.push(source.len());
             let near = shown.iter().any(|s| number + 1 >= s.region.start.line && number <= s.region.end.line + 1);
             if near {
-                push_line(&mut source, self.line(number).unwrap_or_default());
+                push_line(&mut source, self.0.line(number).unwrap_or_default());
             }
             source.push('\n');
         }

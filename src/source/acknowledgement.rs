@@ -72,7 +72,8 @@ pub fn in_file(file: &SourceFile) -> Vec<Evidence> {
 #[must_use]
 pub fn of_rendering(object: &Object<'_>, rendering: &Rendering<'_>, context: &Context<'_>) -> Vec<Evidence> {
     let mut found: Vec<Evidence> = Vec::new();
-    if mentions_one(object.file) {
+    let text = object.file.text.as_bytes().get(object.bytes.clone()).unwrap_or_default();
+    if memchr::memmem::find(text, ACKNOWLEDGEMENT.as_bytes()).is_some() {
         let mut written = Vec::new();
         annotations(object.file, object.root, &mut written);
         found.extend(written.iter().filter_map(Written::evidence));

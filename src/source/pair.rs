@@ -25,8 +25,8 @@ pub struct Pair {
 
 /// Without a base: every declaration is only present.
 #[must_use]
-pub fn present(declarations: Vec<Declaration>) -> Vec<Pair> {
-    declarations.into_iter().map(|after| Pair { before: None, after: Some(after), kind: ChangeKind::Present }).collect()
+pub fn present(declarations: Vec<Declaration>) -> impl Iterator<Item = Pair> {
+    declarations.into_iter().map(|after| Pair { before: None, after: Some(after), kind: ChangeKind::Present })
 }
 
 /// Pairs two states of a tree. The result is in the order of `after`, what was removed comes last in the order of `before`.

@@ -25,7 +25,7 @@ const MAX_DEPTH: usize = 3;
 #[derive(Debug, Clone)]
 pub struct MilvusPart {
     /// The charts on the way, outermost first, each with the dependency that leads on. The last dependency is Milvus.
-    steps: Vec<(ChartFolder, Dependency)>,
+    steps: Vec<(Arc<ChartFolder>, Dependency)>,
     /// Which chart it is.
     chart: ChartSource,
     lock: Option<Lock>,
@@ -40,7 +40,7 @@ pub fn read(file: &SourceFile, context: &Context<'_>) -> Reading {
     if !matches!(file.file_name(), "Chart.yaml" | "requirements.yaml") {
         return reading;
     }
-    let Some(chart) = ChartFolder::load(file.folder(), context) else {
+    let Some(chart) = ChartFolder::load(file.folder(), context).map(Arc::new) else {
         return reading;
     };
     if chart.dependencies_file != file.path || chart.metadata.text_at(&["type"]) == Some("library") {
@@ -58,7 +58,7 @@ pub fn read(file: &SourceFile, context: &Context<'_>) -> Reading {
 /// A copy of zilliztech's chart takes the given values as they are. Empty when no Milvus is in it, or it is switched off.
 #[must_use]
 pub fn declarations_of_chart(folder: &str, given: &[Layer], context: &Context<'_>) -> Vec<Declaration> {
-    let Some(chart) = ChartFolder::load(folder, context) else {
+    let Some(chart) = ChartFolder::load(folder, context).map(Arc::new) else {
         return Vec::new();
     };
     if chart.is_copy_of_zilliztech() {
@@ -75,32 +75,32 @@ pub fn declarations_of_chart(folder: &str, given: &[Layer], context: &Context<'_
 
 /// Every Milvus in a chart, also below its local dependencies.
 #[must_use]
-pub fn milvus_parts(chart: &ChartFolder, context: &Context<'_>, depth: usize) -> Vec<MilvusPart> {
+pub fn milvus_parts(chart: &Arc<ChartFolder>, context: &Context<'_>, depth: usize) -> Vec<MilvusPart> {
     let mut parts = Vec::new();
     for (i, dependency) in chart.dependencies.iter().enumerate() {
         let nth = chart.dependencies.iter().take(i).filter(|d| d.name == dependency.name).count();
         let local = local_folder(chart, dependency, context);
-        let inner = local.as_deref().and_then(|folder| ChartFolder::load(folder, context));
+        let inner = local.as_deref().and_then(|folder| ChartFolder::load(folder, context)).map(Arc::new);
         if let Some(inner) = inner.as_ref().filter(|inner| !inner.is_copy_of_zilliztech())
             && depth < MAX_DEPTH
         {
             let below = milvus_parts(inner, context, depth + 1);
             if !below.is_empty() {
                 parts.extend(below.into_iter().map(|mut part| {
-                    part.steps.insert(0, (chart.clone(), dependency.clone()));
+                    part.steps.insert(0, (Arc::clone(chart), dependency.clone()));
                     part
                 }));
                 continue;
             }
         }
         if is_milvus_chart(&dependency.name) {
-            parts.push(milvus_part(chart, dependency, nth, inner.as_ref(), context));
+            parts.push(milvus_part(chart, dependency, nth, inner.as_deref(), context));
         }
     }
     parts
 }
 
-fn milvus_part(chart: &ChartFolder, dependency: &Dependency, nth: usize, local: Option<&ChartFolder>, context: &Context<'_>) -> MilvusPart {
+fn milvus_part(chart: &Arc<ChartFolder>, dependency: &Dependency, nth: usize, local: Option<&ChartFolder>, context: &Context<'_>) -> MilvusPart {
     let item = &dependency.item;
     let asked = version(item.fact_at(&["version"]));
     let repository = item.fact_at(&["repository"]);
@@ -130,7 +130,7 @@ fn milvus_part(chart: &ChartFolder, dependency: &Dependency, nth: usize, local: 
         source.vendored = Some(path);
     }
     let place = item.get("name").map_or_else(|| item.place(), Item::place);
-    MilvusPart { steps: vec![(chart.clone(), dependency.clone())], chart: source, lock, place }
+    MilvusPart { steps: vec![(Arc::clone(chart), dependency.clone())], chart: source, lock, place }
 }
 
 /// Names of the user's own Helm configuration are no repository that can be looked at.
@@ -206,7 +206,7 @@ fn own_values(chart: &ChartFolder, context: &Context<'_>) -> (Vec<Layer>, Vec<No
 }
 
 /// One release per environment whose values speak to Milvus, and one of values.yaml alone where an environment does not, or production is not among them.
-fn releases(chart: &ChartFolder, context: &Context<'_>) -> Vec<Declaration> {
+fn releases(chart: &Arc<ChartFolder>, context: &Context<'_>) -> Vec<Declaration> {
     let parts = milvus_parts(chart, context, 0);
     if parts.is_empty() {
         return Vec::new();

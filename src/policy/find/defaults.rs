@@ -1,6 +1,7 @@
 //! Find kinds about the chart's defaults: dropped values, default flips, copied defaults.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use super::paths::printed;
 use super::{Hit, MAX_HITS};
@@ -9,6 +10,7 @@ use crate::model::place::Origin;
 use crate::model::release::{Mode, Release, is_of_cluster};
 use crate::model::truth::Truth;
 use crate::model::value::{Node, Table, Value, escape_key};
+use crate::model::version::ChartVersion;
 use crate::policy::condition::{ValuePath, ValueTree};
 use crate::policy::facts::{self, Facts, Found, values_equal};
 use crate::policy::format::{CopiedFind, FlipsFind};
@@ -65,19 +67,12 @@ pub(crate) fn default_flips(facts: &Facts<'_>, find: &FlipsFind) -> Vec<Hit> {
     if from == to {
         return Vec::new();
     }
-    let catalogue = Catalogue::embedded();
-    let (Some(from), Some(to)) = (catalogue.defaults(from), catalogue.defaults(to)) else { return Vec::new() };
-    let (Some(from), Some(to)) = (from.table(), to.table()) else { return Vec::new() };
-    let mut flips = Flips { find, before, after, hits: Vec::new() };
-    for (key, entry) in &from.entries {
-        if let Some(later) = to.entries.get(key)
-            && !(switched_off(before, key) && switched_off(after, key))
-            && !(of_other_mode(before, key) && of_other_mode(after, key))
-        {
-            flips.compare(&mut escape_key(key).into_owned(), &entry.node, &later.node);
-        }
-    }
-    flips.hits
+    let is_open = |release: &Release, flip: &Flip| matches!(facts::walk(&release.user, &flip.path.keys), Found::Nothing);
+    let matters = |part: &str| !(switched_off(before, part) && switched_off(after, part)) && !(of_other_mode(before, part) && of_other_mode(after, part));
+    let flips = flips_between(from, to);
+    let of_parts = flips.chunk_by(|a, b| a.path.keys.first() == b.path.keys.first());
+    let of_parts = of_parts.filter(|flips| flips.first().and_then(|flip| flip.path.keys.first()).is_some_and(|part| matters(part)));
+    of_parts.flatten().filter(|flip| flip.is_wanted(find) && is_open(before, flip) && is_open(after, flip)).map(Flip::hit).collect()
 }
 
 /// Whether a part of the chart is off, so that its defaults do not matter.
@@ -96,54 +91,82 @@ fn of_other_mode(release: &Release, key: &str) -> bool {
     }
 }
 
-struct Flips<'a> {
-    find: &'a FlipsFind,
-    before: &'a Release,
-    after: &'a Release,
-    hits: Vec<Hit>,
+/// A default that is another one in another chart.
+#[derive(Debug)]
+struct Flip {
+    path: ValuePath,
+    before_value: String,
+    after_value: String,
 }
 
-impl Flips<'_> {
-    fn compare(&mut self, path: &mut String, from: &Node, to: &Node) {
-        if let (Value::Table(from), Value::Table(to)) = (&from.value, &to.value) {
-            if !Arc::ptr_eq(from, to) {
-                self.inside(path, from, to);
-            }
-            return;
-        }
-        if values_equal(&from.value, &to.value) != Some(false) || !self.wanted(path) {
-            return;
-        }
-        let keys = ValuePath::from(path.clone()).keys;
-        let open = |release: &Release| matches!(facts::walk(&release.user, &keys), Found::Nothing);
-        if !open(self.before) || !open(self.after) {
-            return;
-        }
-        let print = |value: &Value| printed(path, value, &Origin::ChartDefault);
-        let (before_value, after_value) = (print(&from.value), print(&to.value));
-        // Of two long texts nobody would see the difference.
-        if before_value == after_value {
-            return;
-        }
-        let listed = format!("`{path}` ({before_value} -> {after_value})");
-        self.hits.push(Hit { listed, ..Hit::at_path(path).with("before_value", before_value).with("after_value", after_value) });
-    }
+/// What differs between two charts never changes. A tree, and a cluster, knows few pairs of them; so many are kept.
+const MAX_KEPT_PAIRS: usize = 64;
 
-    fn inside(&mut self, path: &mut String, from: &Table, to: &Table) {
-        for (key, entry) in &from.entries {
-            if let Some(later) = to.entries.get(key) {
-                let above = path.len();
+type Pairs = BTreeMap<(ChartVersion, ChartVersion), Arc<[Flip]>>;
+
+/// The defaults that differ between two charts, in the order of their paths.
+fn flips_between(from: &ChartVersion, to: &ChartVersion) -> Arc<[Flip]> {
+    static KEPT: LazyLock<Mutex<Pairs>> = LazyLock::new(Mutex::default);
+    let pair = (from.clone(), to.clone());
+    if let Some(flips) = KEPT.lock().unwrap_or_else(PoisonError::into_inner).get(&pair) {
+        return Arc::clone(flips);
+    }
+    let catalogue = Catalogue::embedded();
+    let mut flips = Vec::new();
+    if let (Some(from), Some(to)) = (catalogue.defaults(from), catalogue.defaults(to)) {
+        compare(&mut String::new(), &from, &to, &mut flips);
+    }
+    let flips: Arc<[Flip]> = flips.into();
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    if kept.len() >= MAX_KEPT_PAIRS {
+        kept.clear();
+    }
+    kept.insert(pair, Arc::clone(&flips));
+    flips
+}
+
+fn compare(path: &mut String, from: &Node, to: &Node, flips: &mut Vec<Flip>) {
+    if let (Value::Table(from), Value::Table(to)) = (&from.value, &to.value) {
+        if !Arc::ptr_eq(from, to) {
+            inside(path, from, to, flips);
+        }
+        return;
+    }
+    if values_equal(&from.value, &to.value) != Some(false) {
+        return;
+    }
+    let print = |value: &Value| printed(path, value, &Origin::ChartDefault);
+    let (before_value, after_value) = (print(&from.value), print(&to.value));
+    // Of two long texts nobody would see the difference.
+    if before_value != after_value {
+        flips.push(Flip { path: ValuePath::from(path.clone()), before_value, after_value });
+    }
+}
+
+fn inside(path: &mut String, from: &Table, to: &Table, flips: &mut Vec<Flip>) {
+    for (key, entry) in &from.entries {
+        if let Some(later) = to.entries.get(key) {
+            let above = path.len();
+            if above > 0 {
                 path.push('.');
-                path.push_str(&escape_key(key));
-                self.compare(path, &entry.node, &later.node);
-                path.truncate(above);
             }
+            path.push_str(&escape_key(key));
+            compare(path, &entry.node, &later.node, flips);
+            path.truncate(above);
         }
     }
+}
 
-    fn wanted(&self, path: &str) -> bool {
-        let within = |root: &ValuePath| path.strip_prefix(root.text.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-        (self.find.under.is_empty() || self.find.under.iter().any(within)) && !self.find.except.iter().any(within)
+impl Flip {
+    fn is_wanted(&self, find: &FlipsFind) -> bool {
+        let within = |root: &ValuePath| self.path.text.strip_prefix(root.text.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        (find.under.is_empty() || find.under.iter().any(within)) && !find.except.iter().any(within)
+    }
+
+    fn hit(&self) -> Hit {
+        let Self { path, before_value, after_value } = self;
+        let listed = format!("`{}` ({before_value} -> {after_value})", path.text);
+        Hit { listed, ..Hit::at_path(&path.text).with("before_value", &**before_value).with("after_value", &**after_value) }
     }
 }
 

@@ -248,3 +248,15 @@ fn given_values_lie_over_the_charts_own() {
     assert_eq!(all.len(), 1);
     assert!(matches!(&all[0].layers[..], [Layer::Table { .. }, Layer::Set { text, .. }] if &**text == "image.all.tag=v2.5.16"));
 }
+
+#[test]
+fn the_parts_of_a_chart_share_it() {
+    let chart = "name: app\nversion: 1.0.0\ndependencies:\n- {name: milvus, version: 4.1.5, repository: x, alias: a}\n- {name: milvus, version: 4.1.5, repository: x, alias: b}\n";
+    let tree = MemoryTree::new([("app/Chart.yaml", chart)]);
+    let files = tree.candidates();
+    let context = Context::new(&tree, &files);
+    let chart = Arc::new(ChartFolder::load("app", &context).unwrap());
+    let parts = milvus_parts(&chart, &context, 0);
+    assert_eq!(parts.len(), 2);
+    assert!(parts.iter().all(|part| Arc::ptr_eq(&part.steps[0].0, &chart)));
+}
