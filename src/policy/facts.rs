@@ -93,6 +93,15 @@ pub(crate) fn value<'a>(release: &'a Release, tree: ValueTree, path: &ValuePath)
     }
 }
 
+/// The Secret that holds one of these values, in words: what stands there is not shown.
+#[must_use]
+pub(crate) fn secret_of<'a>(release: &'a Release, paths: &[(ValueTree, &str)]) -> Option<&'a str> {
+    paths.iter().find_map(|(tree, path)| match value(release, *tree, &ValuePath::from((*path).to_owned())) {
+        Found::Entry(entry) => entry.node.origin.secret().map(|secret| &**secret),
+        Found::Nothing | Found::Unknown => None,
+    })
+}
+
 /// Who set a value; nothing where unseen values leave it open.
 #[must_use]
 pub(crate) fn set_by(release: &Release, keys: &[String]) -> Option<SetBy> {

@@ -283,7 +283,8 @@ fn comments_beside(file: &SourceFile, bytes: &Range<usize>, texts: &[(Span, Styl
         let Some((before, rest)) = line.split_once(ACKNOWLEDGEMENT) else {
             continue;
         };
-        if rest.starts_with(|c: char| c.is_alphanumeric() || c == '-' || c == '/') {
+        let is_quoted_key = ['"', '\''].iter().any(|quote| before.ends_with(*quote) && rest.starts_with(*quote));
+        if is_quoted_key || rest.starts_with(|c: char| c.is_alphanumeric() || c == '-' || c == '/') {
             continue;
         }
         let column = before.chars().count() + 1;
@@ -477,6 +478,7 @@ mod tests {
         assert_eq!(told(&format!("{key}MV201 OPS-1, seen by Ann, MV206 OPS-2\n")), ["MV201 OPS-1, seen by Ann @3:5", "MV206 OPS-2 @3:5"]);
         assert_eq!(told(&format!("{key}|\n      MV201 OPS-1\n      mv206 OPS-2,\n\n")), ["MV201 OPS-1 @3:5", "MV206 OPS-2 @3:5"]);
         assert_eq!(told(&format!("{key}\"MV201 OPS-1\\nMV206: OPS-2\"\n")), ["MV201 OPS-1 @3:5", "MV206 OPS-2 @3:5"]);
+        assert_eq!(told("metadata:\n  annotations:\n    \"guard.milvus-guard.dev/ack\": MV201 OPS-1\n"), ["MV201 OPS-1 @3:5"]);
         assert_eq!(told("# guard.milvus-guard.dev/ack: MV201 OPS-1,MV206 OPS-2\na: 1\n"), ["MV201 OPS-1 @1:3", "MV206 OPS-2 @1:3"]);
     }
 

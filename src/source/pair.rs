@@ -234,7 +234,9 @@ impl Pairing<'_> {
         }
         let says_namespace = |all: &[Declaration], at: usize| all.get(at).is_some_and(|d| d.identity.namespace.is_some());
         for (before, after) in groups.into_values() {
+            let is_in_doubt = |b: usize, a: usize| self.doubts.contains(&(b, a));
             match (before.as_slice(), after.as_slice()) {
+                ([b], [a]) if is_in_doubt(*b, *a) => {}
                 ([b], [a]) if !says_namespace(self.before, *b) || !says_namespace(self.after, *a) => self.join_in_place(*b, *a),
                 ([first, ..], after) => self.doubts.extend(after.iter().map(|a| (*first, *a))),
                 ([], _) => {}
@@ -469,6 +471,9 @@ mod tests {
         // File and namespace at once.
         assert_eq!(told(vec![one("a/m.yaml", "db")], vec![one("x/y.yaml", "vectors")]), [1]);
         assert_eq!(told(vec![one("a/m.yaml", "db"), one("b/m.yaml", "b")], vec![one("x/y.yaml", "vectors")]), [1]);
+        // Clusters beside each other, of which nothing says the namespace.
+        let nowhere = |path: &str| of_form(Form::Flux, path, None, "m");
+        assert_eq!(told(vec![nowhere("clusters/eu-1/m.yaml")], vec![nowhere("clusters/us-2/m.yaml")]), [1]);
         // Nothing was removed.
         assert_eq!(told(vec![one("a/m.yaml", "db")], vec![one("a/m.yaml", "db"), one("x/y.yaml", "vectors")]), [0, 0]);
     }

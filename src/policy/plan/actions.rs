@@ -10,12 +10,18 @@ use crate::model::plan::{Action, ActionKind, Downtime, Hop};
 use crate::model::release::Release;
 use crate::model::words::{Mode, ObjectStoreKind, QueueServer};
 use crate::policy::Policies;
+use crate::policy::condition::ValueTree;
+use crate::policy::facts;
 use crate::policy::tables::{Acknowledge, AcknowledgeKind, Gate, GateNeed, Note, NoteAt, Rollback};
 
 /// The rule that the migration of the metadata answers.
 const MIGRATION: &str = "MV201";
 /// The rule that asks for a backup before a one-way door.
 const DOOR: &str = "MV210";
+
+/// Where the bucket is said.
+const BUCKET: [(ValueTree, &str); 3] =
+    [(ValueTree::Config, "minio.bucketName"), (ValueTree::User, "externalS3.bucketName"), (ValueTree::User, "minio.bucketName")];
 
 /// A hop under description.
 struct Draft<'a> {
@@ -184,7 +190,11 @@ impl Draft<'_> {
         let release = &self.before.release;
         let mut parts = Vec::new();
         if let Some(store) = release.objects.known() {
-            let bucket = store.bucket.as_deref().map_or_else(|| "the bucket".to_owned(), |bucket| format!("bucket `{bucket}`"));
+            let bucket = store
+                .bucket
+                .as_deref()
+                .filter(|_| facts::secret_of(release, &BUCKET).is_none())
+                .map_or_else(|| "the bucket".to_owned(), |bucket| format!("bucket `{bucket}`"));
             parts.push(match store.kind {
                 ObjectStoreKind::Minio => {
                     format!("No command here copies the objects: mirror {bucket} of the release's MinIO (`mc mirror`), or take a snapshot of its volumes.")

@@ -9,6 +9,8 @@ use super::{Request, route};
 use crate::model::place::Fact;
 use crate::model::release::Release;
 use crate::model::version::{ChartVersion, MilvusVersion};
+use crate::policy::condition::ValueTree;
+use crate::policy::facts;
 use crate::policy::names;
 
 /// Where the upstream migration script lies.
@@ -29,6 +31,16 @@ pub(super) fn pods(request: &Request, release: &Release) -> String {
         word(&request.namespace),
         word(&format!("app.kubernetes.io/instance={},app.kubernetes.io/name={name},component!=attu", request.name))
     )
+}
+
+/// Where the endpoints of an external etcd are said.
+const ENDPOINTS: [(ValueTree, &str); 2] = [(ValueTree::Config, "etcd.endpoints"), (ValueTree::User, "externalEtcd.endpoints")];
+/// Where etcd's root path is said.
+const ROOT_PATH: [(ValueTree, &str); 2] = [(ValueTree::Config, "etcd.rootPath"), (ValueTree::User, "metadata.rootPath")];
+
+/// A value for a command; of one that a Secret holds only where to find it.
+fn shown(value: &str, release: &Release, paths: &[(ValueTree, &str)]) -> String {
+    facts::secret_of(release, paths).map_or_else(|| value.to_owned(), |secret| format!("<a value from {secret}>"))
 }
 
 /// Saves the values of the release, and a snapshot of its etcd. Argo CD and kustomize keep no values in the cluster.
@@ -53,7 +65,8 @@ pub(super) fn backup(before: &State, request: &Request) -> Option<String> {
         }
         Some(store) if !store.mysql => {
             let endpoint = store.external_endpoints.first().map(|endpoint| endpoint.rsplit_once('@').map_or(&**endpoint, |(_, host)| host)).unwrap_or_default();
-            commands.push(format!("etcdctl --endpoints {} snapshot save {}", word(endpoint), file("-etcd.db")));
+            let endpoint = shown(endpoint, &before.release, &ENDPOINTS);
+            commands.push(format!("etcdctl --endpoints {} snapshot save {}", word(&endpoint), file("-etcd.db")));
         }
         _ => {}
     }
@@ -63,9 +76,9 @@ pub(super) fn backup(before: &State, request: &Request) -> Option<String> {
 /// The metadata migration with the upstream script.
 pub(super) fn migrate(before: &State, to: MilvusVersion, request: &Request) -> String {
     let store = before.release.metadata.known();
-    let root_path = store.map_or("by-dev", |store| &*store.root_path);
+    let root_path = shown(store.map_or("by-dev", |store| &*store.root_path), &before.release, &ROOT_PATH);
     let etcd = match store.map(|store| store.external_endpoints.as_slice()) {
-        Some([first, ..]) => format!(" -e {}", word(first.trim_start_matches("http://"))),
+        Some([first, ..]) => format!(" -e {}", word(&shown(first.trim_start_matches("http://"), &before.release, &ENDPOINTS))),
         _ => String::new(),
     };
     format!(
@@ -73,7 +86,7 @@ pub(super) fn migrate(before: &State, to: MilvusVersion, request: &Request) -> S
         word(&request.namespace),
         word(&request.name),
         before.milvus,
-        word(root_path)
+        word(&root_path)
     )
 }
 

@@ -85,7 +85,9 @@ pub(super) fn moved(row: &Move, change: &Change) -> Option<Moved> {
         for (key, node) in keys_of(after, from).filter(|(key, _)| !row.stay.contains(key) && is_read(row, after, key)) {
             let path = format!("{}.{}", from.text, escape_key(&key));
             moved.set.insert(path.clone(), Json::Null);
-            by_key.entry(key).or_default().push((path, json(&node)));
+            // What a Secret holds is moved by people.
+            let value = if node.origin.secret().is_some() { None } else { json(&node) };
+            by_key.entry(key).or_default().push((path, value));
         }
     }
     for (key, said) in by_key {

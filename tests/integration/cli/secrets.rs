@@ -82,10 +82,13 @@ fn what_a_secret_changes_is_judged_and_none_of_its_values_is_printed() {
         assert!(rules.contains(&"MV502"), "{way}: {rules:?}");
         assert!(way == "single paths" || rules.contains(&"MV501"), "{way}: {rules:?}");
         assert_eq!(json["summary"]["not_checked"], 0, "{way}: {json:#}");
-        for format in ["text", "json", "sarif", "github"] {
-            let shown = sandbox.run_in("after", &["check", "--before", "../before", "--format", format], b"").shown();
+        let checks = ["text", "json", "sarif", "github"].map(|format| vec!["check", "--before", "../before", "--format", format]);
+        let plan = vec!["plan", "--from", "2.5.16", "--to", "2.6.15", "--for", "apps/release.yaml"];
+        for arguments in checks.into_iter().chain([plan, vec!["values", "apps/release.yaml"]]) {
+            let shown = sandbox.run_in("after", &arguments, b"").shown();
             let encoded = base64(&values("hunter-two"));
-            assert!(!shown.contains(PLANTED) && !shown.contains(&encoded[60..80]), "{way}:\n{shown}");
+            assert!(shown.contains("exit code 0") || shown.contains("exit code 1"), "{way} {arguments:?}:\n{shown}");
+            assert!(!shown.contains(PLANTED) && !shown.contains(&encoded[60..80]), "{way} {arguments:?}:\n{shown}");
         }
     }
 }
