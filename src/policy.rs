@@ -26,6 +26,7 @@ pub mod vocabulary;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use crate::model::declaration::{Declaration, Evidence, EvidenceKind, NotChecked, NotCheckedKind};
 use crate::model::{credential, path, words};
 
 pub use self::bound::{Chart, Milvus};
@@ -88,6 +89,27 @@ impl Policies {
     #[must_use]
     pub fn rule(&self, id_or_name: &str) -> Option<&Rule> {
         self.rules().iter().find(|rule| rule.id.eq_ignore_ascii_case(id_or_name) || rule.name == id_or_name)
+    }
+
+    /// Why an acknowledgement counts for nothing: it names no rule, or one that takes none. Nothing for other evidence.
+    #[must_use]
+    pub fn why_idle(&self, evidence: &Evidence) -> Option<String> {
+        let EvidenceKind::Acknowledged { rule, .. } = &evidence.kind else { return None };
+        match self.takes_acknowledgement(rule) {
+            Some(true) => None,
+            Some(false) => Some(format!("the acknowledgement of {rule} does not count: the rule takes none; `milvus-lint explain {rule}` tells what to do")),
+            None => Some(format!("the acknowledgement of {rule} does not count: there is no such rule; `milvus-lint rules list` prints all")),
+        }
+    }
+
+    /// What was written beside a release to be an acknowledgement and counts for nothing (see [`Self::why_idle`]).
+    #[must_use]
+    pub fn idle_evidence(&self, declaration: &Declaration) -> Vec<NotChecked> {
+        let gap = |evidence: &Evidence| {
+            let (reason, place) = (self.why_idle(evidence)?, evidence.place.clone()?);
+            Some(NotChecked { file: place.file.clone(), place: Some(place), reason: reason.into(), kind: NotCheckedKind::NotRead, mentions_milvus: true })
+        };
+        declaration.evidence.iter().filter_map(gap).collect()
     }
 
     /// Whether a rule takes an acknowledgement; nothing where there is no rule of this id.

@@ -73,14 +73,14 @@ pub(crate) fn run(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
 fn judge(arguments: &CheckArguments, given: &Given, inputs: &Inputs, base: Option<(&str, &Base<'_>)>, before: Reading, texts: &Texts<'_>) -> Report {
     let mut gaps: Vec<NotChecked> = inputs.walked.gaps.iter().chain(&inputs.reading.gaps).chain(&inputs.reading.idle).cloned().collect();
     let declarations = inputs.reading.declarations.clone();
-    gaps.extend(declarations.iter().flat_map(gaps::of_evidence));
+    gaps.extend(declarations.iter().flat_map(|declaration| Policies::embedded().idle_evidence(declaration)));
     gaps.extend(waivers::unread(&inputs.walked.candidates, inputs.walked.tree.paths()));
     let mut gaps_before = Vec::new();
     let mut pairs = match base {
         None => pair::present(declarations).collect(),
         Some((_, base)) => {
             gaps_before = [base.gaps.as_slice(), &before.gaps, &before.idle].concat();
-            gaps_before.extend(before.declarations.iter().flat_map(gaps::of_evidence));
+            gaps_before.extend(before.declarations.iter().flat_map(|declaration| Policies::embedded().idle_evidence(declaration)));
             gaps_before.extend(waivers::unread(&base.candidates, base.tree.paths()));
             gaps::add_before(&mut gaps, base.gaps.iter().chain(&before.gaps).cloned(), &mut gaps_before);
             pair::pair(before.declarations, declarations)

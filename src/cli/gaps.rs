@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use milvus_guard::model::catalogue::Catalogue;
 use milvus_guard::model::change::{Change, ChangeKind, Environment};
-use milvus_guard::model::declaration::{Declaration, Evidence, EvidenceKind, Form, NotChecked, NotCheckedKind};
+use milvus_guard::model::declaration::{Declaration, Form, NotChecked, NotCheckedKind};
 use milvus_guard::model::finding::{Finding, Gap};
 use milvus_guard::model::place::Place;
 use milvus_guard::policy::{self, Policies};
@@ -19,21 +19,6 @@ pub(crate) fn add_before(gaps: &mut Vec<NotChecked>, before: impl Iterator<Item 
         added.push(gap.clone());
         gaps.push(gap);
     }
-}
-
-/// Acknowledgements that name no rule, or one that takes none.
-pub(crate) fn of_evidence(declaration: &Declaration) -> Vec<NotChecked> {
-    let wrong = |evidence: &Evidence| {
-        let EvidenceKind::Acknowledged { rule, .. } = &evidence.kind else { return None };
-        let reason = match Policies::embedded().takes_acknowledgement(rule) {
-            Some(true) => return None,
-            Some(false) => format!("the acknowledgement of {rule} does not count: the rule takes none; `milvus-lint explain {rule}` tells what to do"),
-            None => format!("the acknowledgement of {rule} does not count: there is no such rule; `milvus-lint rules list` prints all"),
-        };
-        let place = evidence.place.clone()?;
-        Some(NotChecked { file: place.file.clone(), place: Some(place), reason: reason.into(), kind: NotCheckedKind::NotRead, mentions_milvus: true })
-    };
-    declaration.evidence.iter().filter_map(wrong).collect()
 }
 
 /// Each gap that concerns Milvus, once.

@@ -100,6 +100,8 @@ pub enum EvidenceKind {
     GuardedUpgrade {
         /// Its `spec.to` as written.
         to: Arc<str>,
+        /// Whether its `spec.strategy` asks for a rolling upgrade; without one, coordinators are replaced as the chart does it.
+        rolling: bool,
     },
     /// A call of `migrate.sh` or `milvus-guard migrate` before the upgrade in the same script.
     MigrateCall {

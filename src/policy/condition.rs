@@ -78,7 +78,7 @@ pub enum Condition {
     Repository(RepositoryIs),
     /// The lock file of an umbrella chart.
     Lock(#[serde(deserialize_with = "one_or_many")] Vec<LockState>),
-    /// Whether a rolling upgrade is asked for (rolling script, `GuardedUpgrade`, RollingUpdate on a coordinator).
+    /// Whether a rolling upgrade is asked for (rolling script, `GuardedUpgrade` with strategy Rolling, RollingUpdate on a coordinator).
     RollingAsked(bool),
     /// Whether the chart's files merely lie in the tree.
     SourceOnly(bool),

@@ -531,7 +531,7 @@ fn child<'a>(node: &'a Node, key: &str) -> Option<&'a Node> {
 fn rolling_asked(release: &Release) -> bool {
     let declaration = &release.declaration;
     declaration.operation == Operation::RollingScript
-        || declaration.evidence.iter().any(|evidence| matches!(evidence.kind, EvidenceKind::GuardedUpgrade { .. }))
+        || declaration.evidence.iter().any(|evidence| matches!(evidence.kind, EvidenceKind::GuardedUpgrade { rolling: true, .. }))
         || COORDINATORS.iter().any(|coordinator| {
             let kind = child(&release.user, coordinator).and_then(|node| child(node, "strategy")).and_then(|node| child(node, "type"));
             kind.is_some_and(|kind| kind.value.as_str() == Some("RollingUpdate"))

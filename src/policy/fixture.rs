@@ -158,10 +158,12 @@ impl State<'_> {
     fn evidence(&self, text: &str) -> Result<Evidence, String> {
         let mut words = text.split_whitespace();
         let kind = match (words.next(), words.next()) {
-            (Some("guarded-upgrade"), Some(to)) => EvidenceKind::GuardedUpgrade { to: to.into() },
+            (Some("guarded-upgrade"), Some(to)) => EvidenceKind::GuardedUpgrade { to: to.into(), rolling: words.next() == Some("rolling") },
             (Some("migrate-call"), to) => EvidenceKind::MigrateCall { to: to.map(Into::into) },
             (Some("acknowledged"), Some(rule)) => EvidenceKind::Acknowledged { rule: rule.into(), reference: words.next().unwrap_or("ticket").into() },
-            _ => return Err(format!("evidence `{text}`: write `guarded-upgrade VERSION`, `migrate-call [VERSION]` or `acknowledged RULE REFERENCE`")),
+            _ => {
+                return Err(format!("evidence `{text}`: write `guarded-upgrade VERSION [rolling]`, `migrate-call [VERSION]` or `acknowledged RULE REFERENCE`"));
+            }
         };
         Ok(Evidence { kind, text: text.into(), place: Some(self.place("evidence", 2)) })
     }

@@ -111,6 +111,9 @@ pub struct Outcome {
     /// What is after.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Template>,
+    /// Whether no evidence opens it, although the rule has a door.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub closed: bool,
     /// Instead of the rule's remedy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remedy: Option<Template>,

@@ -75,7 +75,7 @@ fn outcome<'a>(rule: &'a Rule, context: &Context<'a>, own: Answer, hit: Option<H
     });
     let Some((outcome, severity, lowered)) = spoken else { return };
     let mut draft = Draft { rule, outcome, severity, lowered, opened: false, hit, notes: Vec::new() };
-    if let Some(door) = &rule.door {
+    if let Some(door) = rule.door.as_ref().filter(|_| !outcome.closed) {
         open(door, context, &mut draft);
     }
     drafts.push(draft);
@@ -151,7 +151,7 @@ fn fits(door: &Door, evidence: &Evidence, after: &Release, rule: &str) -> Fit {
         Err(_) => Fit::TargetUnreadable,
     };
     match &evidence.kind {
-        EvidenceKind::GuardedUpgrade { to } if takes(EvidenceWord::GuardedUpgrade) => leads_here(to),
+        EvidenceKind::GuardedUpgrade { to, .. } if takes(EvidenceWord::GuardedUpgrade) => leads_here(to),
         // The migration makes metadata of a line; any version of that line takes it over.
         EvidenceKind::MigrateCall { to: Some(to) } if takes(EvidenceWord::MigrateCall) => match to.trim().parse::<MilvusVersion>() {
             Ok(version) if after.milvus.exact().is_some_and(|after| after.line() == version.line()) => Fit::Yes,

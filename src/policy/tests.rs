@@ -16,7 +16,7 @@ use super::format::{
     At, ChangedFind, CopiedFind, DependenciesFind, DependencyImage, Door, Find, FixSpec, FlagsFind, FlipsFind, GapsFind, Outcome, Paths, WhileOn,
 };
 use super::selftest::tests::from_folder;
-use super::tables::{BadVersion, Gate, RemovedValue, Stop};
+use super::tables::{BadVersion, Gate, GateKind, RemovedValue, Stop};
 use super::text::{PLACEHOLDERS, Template};
 use super::{Policies, check, page, selftest};
 use crate::model::catalogue::Catalogue;
@@ -44,6 +44,20 @@ fn the_compiled_rules_are_those_of_the_folder() {
     for rule in folder.rules() {
         let page = page(&rule.id).unwrap();
         assert!(page.tests.len() >= 4 && !page.why.is_empty() && !page.sources.is_empty(), "{}", rule.id);
+    }
+}
+
+/// A step that does not work is not declared away; the steps of the way are.
+#[test]
+fn required_stops_have_no_door_and_doors_have_one() {
+    let policies = Policies::embedded();
+    let takes = |gate: &Gate| policies.rule(&gate.rule).unwrap().door.as_ref().is_some_and(|door| door.evidence.contains(&EvidenceWord::GuardedUpgrade));
+    for gate in policies.gates() {
+        match gate.kind {
+            GateKind::Closed | GateKind::RequiredStop => assert!(policies.rule(&gate.rule).unwrap().door.is_none(), "{}", gate.id),
+            GateKind::Door => assert!(takes(gate), "{}", gate.id),
+            GateKind::RecommendedStop => {}
+        }
     }
 }
 
@@ -337,10 +351,11 @@ fn a_queue_that_changes_with_the_mode_is_one_finding() {
 
 #[test]
 fn what_evidence_opened_silences_nothing() {
-    let after = json!({"chart": "5.0.19", "evidence": ["guarded-upgrade 2.6.15"]});
-    let change = change_of(json!({"name": "", "before": {"chart": "3.2.18"}, "after": after, "expect": "error"}));
-    let rules: Vec<String> = check(&change, Policies::embedded()).iter().map(|finding| finding.rule.to_string()).collect();
-    assert!(rules.contains(&"MV201".to_owned()) && rules.contains(&"MV205".to_owned()), "{rules:?}");
+    let values = |pulsar: bool| json!({"pulsar": {"enabled": pulsar}, "pulsarv3": {"enabled": !pulsar}});
+    let after = json!({"chart": "4.2.58", "values": values(false), "evidence": ["guarded-upgrade 2.5.16"]});
+    let change = change_of(json!({"name": "", "before": {"chart": "4.2.57", "values": values(true)}, "after": after, "expect": "error"}));
+    let severity = |rule: &str| check(&change, Policies::embedded()).iter().find(|finding| &*finding.rule == rule).map(|finding| finding.severity);
+    assert_eq!((severity("MV405"), severity("MV404")), (Some(Severity::Info), Some(Severity::Error)));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::model::place::{Place, Position};
 use crate::model::value::Node as Value;
 
 /// The annotation, or the beginning of the comment, that acknowledges a rule.
-const ACKNOWLEDGEMENT: &str = "guard.milvus-guard.dev/ack";
+pub const ACKNOWLEDGEMENT: &str = "guard.milvus-guard.dev/ack";
 
 /// Acknowledgements that are read in one file, at most.
 const MAX_IN_FILE: usize = 1_000;
@@ -54,6 +54,18 @@ impl Written {
         let kind = EvidenceKind::Acknowledged { rule: rule.clone(), reference: reference.clone() };
         Some(Evidence { kind, text: format!("{rule} acknowledged: {reference}").into(), place: Some(self.place.clone()) })
     }
+
+    fn idle(&self) -> Option<NotChecked> {
+        match &self.said {
+            Said::Answer(..) => None,
+            Said::Malformed(reason) | Said::Placeholder(reason) => Some(not_read(&self.place, reason)),
+        }
+    }
+}
+
+/// Something that was written to be evidence and is none.
+fn not_read(place: &Place, reason: &str) -> NotChecked {
+    NotChecked { file: place.file.clone(), place: Some(place.clone()), reason: reason.into(), kind: NotCheckedKind::NotRead, mentions_milvus: true }
 }
 
 /// The acknowledgements in the comments of a part of a text.
@@ -66,6 +78,12 @@ pub fn in_comments(file: &SourceFile, bytes: &Range<usize>) -> Vec<Evidence> {
 #[must_use]
 pub fn in_file(file: &SourceFile) -> Vec<Evidence> {
     all(file).iter().filter(|written| written.block.is_none()).filter_map(Written::evidence).collect()
+}
+
+/// What stands in a file as an acknowledgement and cannot count: malformed, or a text to fill in.
+#[must_use]
+pub fn idle_in_file(file: &SourceFile) -> Vec<NotChecked> {
+    all(file).iter().filter_map(Written::idle).collect()
 }
 
 /// The acknowledgements of an object as an environment applies it: beside the object, in the kustomizations over it, or patched in.
@@ -124,13 +142,7 @@ pub(super) fn join(reading: &mut Reading, context: &Context<'_>) {
         };
         // Documentation shows the form with a text to fill in; beside a release it was left there by mistake.
         let is_example = matches!(written.said, Said::Placeholder(_)) && !spoken_of.contains(&written.place.file);
-        (!is_example).then(|| NotChecked {
-            file: written.place.file.clone(),
-            place: Some(written.place.clone()),
-            reason: reason.into(),
-            kind: NotCheckedKind::NotRead,
-            mentions_milvus: true,
-        })
+        (!is_example).then(|| not_read(&written.place, &reason))
     });
     reading.idle.extend(idle.collect::<Vec<_>>());
 }

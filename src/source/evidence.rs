@@ -27,7 +27,7 @@ pub fn read(file: &SourceFile, _: &Context<'_>) -> Reading {
             continue;
         };
         let evidence = Evidence {
-            kind: EvidenceKind::GuardedUpgrade { to: version.into() },
+            kind: EvidenceKind::GuardedUpgrade { to: version.into(), rolling: object.root.text_at(&["spec", "strategy"]) == Some("Rolling") },
             text: format!("GuardedUpgrade {name} to {version}").into(),
             place: Some(Item::of_file(file, to).place()),
         };

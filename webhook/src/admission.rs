@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod change;
+mod declared;
 pub mod exceptions;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -21,6 +22,9 @@ pub mod workload;
 pub use answer::{Answer, Cause};
 pub use judge::{Doubt, DoubtPolicy, Judge};
 pub use request::{Operation, Request};
+
+/// The key of the audit annotation of a release that could not be decoded.
+pub const UNDECODABLE: &str = "undecodable";
 
 /// Which gate a request came to: its path on our server, fixed by the registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,6 +1,7 @@
 //! The objects of our own API, `guard.milvus-guard.dev/v1alpha1`: their definitions, and views of them.
 
 use milvus_guard::model::declaration::{Evidence, EvidenceKind};
+use milvus_guard::policy::Policies;
 use milvus_guard::source::{SourceFile, acknowledgement};
 use serde_json::{Value, json};
 
@@ -24,6 +25,16 @@ pub fn guarded_upgrade(namespace: &str, release: &str, to: &str) -> Value {
     json!({"apiVersion": API_VERSION, "kind": "GuardedUpgrade", "metadata": {"name": release, "namespace": namespace}, "spec": {"to": to}})
 }
 
+/// A `GuardedUpgrade` on which something is acknowledged: `MV503 <reference>` each.
+#[must_use]
+pub fn guarded_upgrade_acknowledging(namespace: &str, release: &str, to: &str, acknowledged: &[String]) -> Value {
+    let mut object = guarded_upgrade(namespace, release, to);
+    if let Some(metadata) = object.pointer_mut("/metadata").and_then(Value::as_object_mut).filter(|_| !acknowledged.is_empty()) {
+        metadata.insert("annotations".into(), json!({acknowledgement::ACKNOWLEDGEMENT: acknowledged.join("; ")}));
+    }
+    object
+}
+
 /// Where a `GuardedUpgrade` leads to.
 #[must_use]
 pub fn upgrade_to(upgrade: &Value) -> Option<&str> {
@@ -33,7 +44,14 @@ pub fn upgrade_to(upgrade: &Value) -> Option<&str> {
 /// Whether a `GuardedUpgrade` is being carried out: it began and did not end.
 #[must_use]
 pub fn is_open(upgrade: &Value) -> bool {
-    matches!(text(upgrade, "/status/phase"), Some("Prepared" | "Held" | "Running" | "Paused"))
+    matches!(text(upgrade, "/status/phase"), Some("Prepared" | "Held" | "Migrating" | "Running" | "RollingBack" | "Paused"))
+}
+
+/// Where the upgrade leads to that changes the cluster at this moment: what it began with, whatever is written into its `spec` now.
+#[must_use]
+pub fn target_under_way(upgrade: &Value) -> Option<&str> {
+    let is_at_work = matches!(text(upgrade, "/status/phase"), Some("Migrating" | "Running" | "RollingBack"));
+    text(upgrade, "/status/to").or_else(|| upgrade_to(upgrade)).filter(|_| is_at_work)
 }
 
 /// Whether everything that has to outlive the change is kept: said by the controller for this very generation.
@@ -43,9 +61,7 @@ pub fn is_prepared(upgrade: &Value) -> bool {
     let generation = upgrade.pointer("/metadata/generation").and_then(Value::as_i64);
     conditions.into_iter().flatten().any(|condition| {
         let seen = condition.get("observedGeneration").and_then(Value::as_i64);
-        text(condition, "/type") == Some("Prepared")
-            && text(condition, "/status") == Some("True")
-            && (seen.is_none() || generation.is_none() || seen == generation)
+        text(condition, "/type") == Some("Prepared") && text(condition, "/status") == Some("True") && (generation.is_none() || seen == generation)
     })
 }
 
@@ -54,7 +70,7 @@ pub fn is_prepared(upgrade: &Value) -> bool {
 pub fn evidence_of_upgrade(upgrade: &Value) -> Vec<Evidence> {
     let name = text(upgrade, "/metadata/name").unwrap_or_default();
     let to = upgrade_to(upgrade).map(|to| Evidence {
-        kind: EvidenceKind::GuardedUpgrade { to: to.into() },
+        kind: EvidenceKind::GuardedUpgrade { to: to.into(), rolling: text(upgrade, "/spec/strategy") == Some("Rolling") },
         text: format!("GuardedUpgrade {name} to {to}").into(),
         place: None,
     });
@@ -64,10 +80,23 @@ pub fn evidence_of_upgrade(upgrade: &Value) -> Vec<Evidence> {
 /// What is acknowledged in the annotations of an object.
 #[must_use]
 pub fn acknowledged(object: &Value) -> Vec<Evidence> {
-    let Some(annotations) = object.pointer("/metadata/annotations") else { return Vec::new() };
-    let text = json!({"metadata": {"annotations": annotations}}).to_string();
-    let file = SourceFile::new("object.yaml".into(), text.into());
+    let Some(file) = annotations(object) else { return Vec::new() };
     acknowledgement::in_file(&file).into_iter().map(|evidence| Evidence { place: None, ..evidence }).collect()
+}
+
+/// Acknowledgements in the annotations of an object that count for nothing, in words: malformed ones, and those of rules that take none.
+#[must_use]
+pub fn idle_acknowledgements(object: &Value) -> Vec<String> {
+    let Some(file) = annotations(object) else { return Vec::new() };
+    let unread = acknowledgement::idle_in_file(&file).into_iter().map(|gap| gap.reason);
+    let unasked = acknowledgement::in_file(&file).into_iter().filter_map(|evidence| Policies::embedded().why_idle(&evidence).map(Into::into));
+    unread.chain(unasked).map(|reason| reason.to_string()).collect()
+}
+
+/// The annotations of an object as a file that the readers take.
+fn annotations(object: &Value) -> Option<SourceFile> {
+    let annotations = object.pointer("/metadata/annotations")?;
+    Some(SourceFile::new("object.yaml".into(), json!({"metadata": {"annotations": annotations}}).to_string().into()))
 }
 
 /// What a receipt proves; nothing when it is of another release.
@@ -78,7 +107,7 @@ pub fn evidence_of_receipt(receipt: &Value, release: &str) -> Vec<Evidence> {
     let words = format!("UpgradeReceipt {name}: {to}").into();
     let kind = match text(receipt, "/spec/kind") {
         Some("MetadataMigration") => EvidenceKind::MigrateCall { to: Some(to.into()) },
-        _ => EvidenceKind::GuardedUpgrade { to: to.into() },
+        _ => EvidenceKind::GuardedUpgrade { to: to.into(), rolling: false },
     };
     vec![Evidence { kind, text: words, place: None }]
 }
@@ -103,6 +132,20 @@ mod tests {
     fn prepared_counts_for_the_generation_that_it_was_said_for() {
         let upgrade = |generation: i64, seen: i64| json!({"metadata": {"generation": generation}, "status": {"conditions": [{"type": "Prepared", "status": "True", "observedGeneration": seen}]}});
         assert!(is_prepared(&upgrade(2, 2)) && !is_prepared(&upgrade(3, 2)));
+        let unsaid = json!({"metadata": {"generation": 2}, "status": {"conditions": [{"type": "Prepared", "status": "True"}]}});
+        assert!(!is_prepared(&unsaid));
+    }
+
+    #[test]
+    fn what_runs_is_what_it_began_with() {
+        let mut upgrade = guarded_upgrade("db", "m", "3.0.0");
+        assert_eq!(target_under_way(&upgrade), None);
+        upgrade["status"] = json!({"phase": "Running"});
+        assert_eq!(target_under_way(&upgrade), Some("3.0.0"));
+        upgrade["status"]["to"] = json!("2.6.15");
+        assert_eq!(target_under_way(&upgrade), Some("2.6.15"));
+        upgrade["status"]["phase"] = json!("Paused");
+        assert_eq!((target_under_way(&upgrade), is_open(&upgrade)), (None, true));
     }
 
     #[test]

@@ -54,4 +54,12 @@ async fn the_chart_s_own_rights_arguments_and_registration_are_enough_to_run() {
     installed.replicas[0].process().kill();
     sandbox.helm(Program::Helm3, ["upgrade", "m", chart.to_str().unwrap(), set, "--set=log.level=debug"]).ok().await;
     sandbox.wait_until_rolled_out().await;
+
+    // The configuration moves the queue under a running release: nothing takes it up by itself.
+    let moved = r#"{"data":{"user.yaml":"mq: {type: kafka}\n"}}"#;
+    let patched = sandbox.kubectl(["patch", "configmap", "m-milvus", "--type=merge", "-p", moved]).ok().await;
+    assert!(patched.stderr.contains("moves the message queue"), "{patched}");
+    sandbox.kubectl(["rollout", "restart", "deployment/m-milvus-standalone"]).ok().await;
+    let held = sandbox.kubectl(["get", "deployment", "m-milvus-standalone", "-o", "jsonpath={.spec.paused} {.metadata.annotations}"]).ok().await;
+    assert!(held.stdout.starts_with("true ") && held.stdout.contains("kafka waits"), "{held}");
 }

@@ -7,24 +7,24 @@ mod fields;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use milvus_guard::model::declaration::{Declaration, FlagKind, Form, Lineage};
+use milvus_guard::model::declaration::{Declaration, FlagKind, Form, Lineage, NotChecked};
 use milvus_guard::model::finding::{Finding, Severity};
 use milvus_guard::model::place::{Fact, Origin};
 use milvus_guard::model::release::is_component;
 use milvus_guard::model::version::VersionSpec;
+use milvus_guard::policy::Policies;
 use milvus_guard::source::memory::MemoryTree;
 use milvus_guard::source::{SourceFile, read_tree};
 use serde_json::{Value, json};
 
 use self::fields::Fields;
-use super::Answer;
 use super::exceptions::Exceptions;
 use super::guard::Guard;
 use super::milvus::image_layers;
 use super::patch::Patching;
 use super::request::{Operation, Request};
 use super::verdict::{Point, Terms, answer, findings, points};
-use crate::api;
+use super::{Answer, declared};
 use crate::cluster::running::{Serving, serving};
 use crate::cluster::{Cluster, Kind, label, text};
 
@@ -59,6 +59,10 @@ pub(super) async fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> An
     for declaration in &read.declarations {
         all.extend(judge_one(guard, request, declaration, &before.declarations, &read.fields).await);
     }
+    for gap in read.idle.iter().filter(|_| !read.declarations.is_empty()) {
+        let field = gap.place.as_ref().and_then(|place| read.fields.path(place.start.line));
+        all.push(Point { field, ..Point::new("MV901", Severity::Warning, &*gap.reason, "") });
+    }
     for point in all.iter_mut().filter(|point| &*point.rule == "MV108" && carries != Carries::Nothing) {
         // Gate 1 stands behind it, where it is known what the values become.
         point.severity = Severity::Warning;
@@ -79,6 +83,8 @@ pub(super) async fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> An
 #[derive(Default)]
 struct Reading {
     declarations: Vec<Declaration>,
+    /// What was written to be evidence and is none.
+    idle: Vec<NotChecked>,
     fields: Fields,
 }
 
@@ -91,9 +97,13 @@ impl Reading {
         }
         let tree = MemoryTree::new(files.iter().map(|(path, text)| (path.as_str(), text.as_str())));
         let candidates: Vec<SourceFile> = files.iter().map(|(path, text)| SourceFile::new(path.as_str().into(), text.as_str().into())).collect();
-        let declarations = read_tree(&tree, &candidates).declarations;
-        let declarations = declarations.into_iter().filter(|declaration| matches!(declaration.identity.form, Form::Flux | Form::ArgoCd | Form::K3s)).collect();
-        Self { declarations, fields }
+        let read = read_tree(&tree, &candidates);
+        let is_gitops = |declaration: &Declaration| matches!(declaration.identity.form, Form::Flux | Form::ArgoCd | Form::K3s);
+        let declarations: Vec<Declaration> = read.declarations.into_iter().filter(is_gitops).collect();
+        let mut idle = read.idle;
+        idle.extend(declarations.iter().flat_map(|declaration| Policies::embedded().idle_evidence(declaration)));
+        idle.retain(|gap| &*gap.file == FILE);
+        Self { declarations, idle, fields }
     }
 }
 
@@ -125,24 +135,8 @@ async fn judge_one<C: Cluster>(guard: &Guard<C>, request: &Request, declaration:
     let runs = serving(&*guard.cluster, &namespace, &release);
     know_lineage(&mut after, guard, &namespace, &release);
     let befores = befores(&after, old, &runs, guard, &namespace, &release);
-    let receipts = guard.cluster.objects(Kind::UpgradeReceipt, &namespace);
-    let own = after.evidence.clone();
-    let judge = |after: &mut Declaration, upgrade: Option<&Value>| {
-        after.evidence.clone_from(&own);
-        after.evidence.extend(upgrade.map(api::evidence_of_upgrade).unwrap_or_default());
-        after.evidence.extend(receipts.iter().flat_map(|receipt| api::evidence_of_receipt(receipt, &release)));
-        points(&findings(&befores, after, guard.cluster.kubernetes()), &field)
-    };
-    let cached = guard.cluster.object(Kind::GuardedUpgrade, &namespace, &release);
-    let mut all = judge(&mut after, cached.as_deref());
-    if !request.is_dry_run()
-        && all.iter().any(|point| point.refuses() && point.missing.is_some())
-        && let Ok(fresh) = guard.cluster.guarded_upgrade(&namespace, &release).await
-        && fresh.as_ref() != cached.as_deref()
-    {
-        all = judge(&mut after, fresh.as_ref());
-    }
-    all
+    let told = |found: &[Finding]| points(found, &field);
+    declared::judge(guard, (&namespace, &release), &befores, &mut after, request.is_dry_run(), &told).await.points
 }
 
 /// Whether an Argo CD object deploys to this cluster; other kinds always do.

@@ -3,6 +3,7 @@
 //! Doubt: a release that cannot be read is refused only where Milvus runs under its name; every other one passes, since this gate sees all releases of the cluster.
 
 mod before;
+mod of_cluster;
 
 use std::sync::Arc;
 
@@ -20,8 +21,8 @@ use super::guard::Guard;
 use super::milvus::{self, StoredMilvus};
 use super::release::{self, DecodeError, Driver, Packed, SECRET_TYPE, StoredRelease};
 use super::request::{Operation, Request};
-use super::verdict::{Point, Terms, answer, findings, points};
-use super::{Answer, milvus::Part};
+use super::verdict::{Point, Terms, answer, points};
+use super::{Answer, UNDECODABLE, declared, milvus::Part};
 use crate::api;
 use crate::cluster::{Cluster, Kind, running, text};
 
@@ -74,13 +75,17 @@ pub(super) async fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> An
         all.extend(manifest_differs(one, &stored.manifest).map(|difference| Point::new("MV902", Severity::Warning, difference, "")));
         all.extend(judge_one(guard, &named, namespace, one, &earlier).await);
     }
-    finish(guard, &named, namespace, request, all)
+    let mut answer = finish(guard, &named, namespace, request, all);
+    if let Some(why) = earlier.undecodable {
+        answer.audit.insert(UNDECODABLE.into(), why);
+    }
+    answer
 }
 
 /// The revisions before, newest first, as far back as the one that put in place what runs.
 async fn earlier<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &str, stored: &StoredRelease) -> Earlier {
     let serving = running::serving(&*guard.cluster, namespace, named.release);
-    let mut earlier = Earlier { revisions: Vec::new(), serving, running: None, unread: None };
+    let mut earlier = Earlier { revisions: Vec::new(), serving, running: None, unread: None, undecodable: None };
     if named.status == "pending-install" {
         return earlier;
     }
@@ -100,7 +105,10 @@ async fn earlier<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &st
                 }
             }
             Ok(None) => {}
-            Err(error) => earlier.unread = Some(format!("revision {revision}: {error}")),
+            Err(error) => {
+                earlier.unread = Some(format!("revision {revision}: {error}"));
+                earlier.undecodable.clone_from(&earlier.unread);
+            }
         }
     }
     earlier
@@ -108,31 +116,14 @@ async fn earlier<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &st
 
 async fn judge_one<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &str, one: &StoredMilvus, earlier: &Earlier) -> Vec<Point> {
     let mut after = one.declaration.clone();
-    let cached = guard.cluster.object(Kind::GuardedUpgrade, namespace, named.release);
-    let receipts = guard.cluster.objects(Kind::UpgradeReceipt, namespace);
-    let mut befores = states_before(one, earlier);
-    if named.status == "pending-install" {
-        befores = state_of_receipts(&after, &receipts, named.release);
-    }
-    let judge = |after: &mut Declaration, upgrade: Option<&Value>| {
-        after.evidence = upgrade.map(api::evidence_of_upgrade).unwrap_or_default();
-        after.evidence.extend(receipts.iter().flat_map(|receipt| api::evidence_of_receipt(receipt, named.release)));
-        findings(&befores, after, guard.cluster.kubernetes())
+    let befores = match named.status {
+        "pending-install" => state_of_receipts(&after, &guard.cluster.objects(Kind::UpgradeReceipt, namespace), named.release),
+        status => states_before(one, earlier, status == "pending-rollback"),
     };
-    let mut upgrade = cached.as_deref().cloned();
-    let mut found = judge(&mut after, upgrade.as_ref());
-    let mut all = told(&found, one);
-    if all.iter().any(|point| point.refuses() && point.missing.is_some())
-        && let Ok(fresh) = guard.cluster.guarded_upgrade(namespace, named.release).await
-        && fresh != upgrade
-    {
-        // The cache lags behind a person who has just declared it.
-        upgrade = fresh;
-        found = judge(&mut after, upgrade.as_ref());
-        all = told(&found, one);
-    }
-    all.extend(must_outlive(&after, one, earlier, upgrade.as_ref(), &found));
-    all.extend(of_the_cluster(guard, named, namespace, one, earlier, upgrade.as_ref()));
+    let judged = declared::judge(guard, (namespace, named.release), &befores, &mut after, false, &|found| told(found, one)).await;
+    let mut all = judged.points;
+    all.extend(must_outlive(&after, one, earlier, judged.upgrade.as_ref(), &judged.findings));
+    all.extend(of_cluster::points(guard, named, namespace, one, earlier, judged.upgrade.as_ref()));
     all
 }
 
@@ -212,66 +203,18 @@ fn must_outlive(after: &Declaration, one: &StoredMilvus, earlier: &Earlier, upgr
         return None;
     }
     let (name, namespace) = (after.identity.name.as_deref()?, after.identity.namespace.as_deref()?);
-    let declared = after.evidence.iter().any(|evidence| matches!(evidence.kind, EvidenceKind::GuardedUpgrade { .. }));
+    let is_declared = after.evidence.iter().any(|evidence| matches!(evidence.kind, EvidenceKind::GuardedUpgrade { .. }));
     let message = format!("{} would be deleted while the coordinator that replaces them is still held.", list(&gone));
-    if declared {
+    if is_declared {
         let next = format!(
             "GuardedUpgrade {name} is declared but not prepared yet: kubectl wait -n {namespace} --for=condition=Prepared guardedupgrade/{name}, then try again."
         );
         return Some(Point::new("MV711", Severity::Error, message, next));
     }
-    let to = Release::resolve(Arc::new(after.clone()), None, &Default::default(), Catalogue::embedded()).milvus.exact()?.to_string();
+    let to = declared::milvus_of(after)?.to_string();
     let mut point = Point::new("MV711", Severity::Error, message, "");
     point.missing = Some(api::guarded_upgrade(namespace, name, &to));
     Some(point)
-}
-
-/// What only the cluster tells.
-fn of_the_cluster<C: Cluster>(
-    guard: &Guard<C>,
-    named: &Named<'_>,
-    namespace: &str,
-    one: &StoredMilvus,
-    earlier: &Earlier,
-    upgrade: Option<&Value>,
-) -> Vec<Point> {
-    let mut all = Vec::new();
-    if named.status == "pending-install" {
-        let claims = guard.claims_of(namespace, named.release).len();
-        if claims > 0 {
-            let message = format!(
-                "Release {} is installed over {claims} claims that an earlier release of this name left: it is no first install, and starts on old data.",
-                named.release
-            );
-            all.push(Point::new("MV704", Severity::Warning, message, "It is held until the version that wrote the data is known."));
-        }
-    }
-    if let Some(why) = &earlier.unread {
-        all.push(Point::new("MV902", Severity::Warning, format!("What came before could not be read ({why}); the change is judged by what runs alone."), ""));
-    }
-    let operated = guard.cluster.objects(Kind::Operated, namespace);
-    let is_operated =
-        |object: &&Arc<Value>| super::workload::is_operated(object) && one.parts.iter().any(|part| text(object, "/metadata/name") == Some(&part.deployment));
-    if let Some(object) = operated.iter().find(is_operated) {
-        let name = text(object, "/metadata/name").unwrap_or_default();
-        all.push(Point::new(
-            "MV708",
-            Severity::Error,
-            format!("Deployment {name} belongs to the Milvus operator, and this release would change it."),
-            "Give the release another name.",
-        ));
-    }
-    if let Some(phase) = upgrade.filter(|upgrade| text(upgrade, "/status/phase") == Some("Running")).and_then(|upgrade| text(upgrade, "/status/to"))
-        && one.declaration.evidence.is_empty()
-    {
-        all.push(Point::new(
-            "MV712",
-            Severity::Warning,
-            format!("An upgrade of this release to {phase} is running; this change replaces what it still holds."),
-            "",
-        ));
-    }
-    all
 }
 
 /// The state that a receipt proves, for an install over data that an earlier release left.
@@ -302,7 +245,9 @@ fn undecodable<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &str,
     let severity = if runs_milvus { Severity::Error } else { Severity::Warning };
     let message = format!("The stored release {} cannot be read: {error}.", named.release);
     let next = if runs_milvus { "Milvus runs under this name, so nothing is changed unseen." } else { "It was not judged." };
-    finish(guard, named, namespace, request, vec![Point::new("MV901", severity, message, next)])
+    let mut answer = finish(guard, named, namespace, request, vec![Point::new("MV901", severity, message, next)]);
+    answer.audit.insert(UNDECODABLE.into(), error.to_string());
+    answer
 }
 
 /// A release without Milvus: worth a word where Milvus runs under its name.

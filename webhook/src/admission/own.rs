@@ -43,6 +43,7 @@ fn upgrade<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
         return refused("spec.to is no Milvus version, such as 2.6.15", "spec.to");
     }
     let mut answer = Answer::admitted();
+    answer.warnings = api::idle_acknowledgements(object);
     let name = text(object, "/metadata/name").unwrap_or_default();
     if request.operation == Operation::Create && running::serving(&*guard.cluster, &request.namespace, name).is_empty() {
         answer.warnings.push(format!("no Milvus release {name} runs in namespace {}; a GuardedUpgrade is named as its release", request.namespace));
@@ -95,5 +96,17 @@ mod tests {
         assert!(!ask("newest").is_admitted());
         let known = ask("v2.6.15");
         assert!(known.is_admitted() && known.warnings.len() == 1, "{known:?}");
+    }
+
+    #[test]
+    fn acknowledgements_that_count_for_nothing_are_told_at_once() {
+        let declaring = |acknowledged: &str| {
+            let object = api::guarded_upgrade_acknowledging("db", "m", "2.6.15", &[acknowledged.into()]);
+            ask("GuardedUpgrade", Operation::Create, None, "ada", object, Value::Null).warnings
+        };
+        assert_eq!(declaring("MV503 copied").len(), 1, "that nothing runs there");
+        for (wrong, words) in [("MV503 <reference>", "text to fill in"), ("MV205 x", "takes none"), ("MV999 x", "no such rule"), ("please", "no rule id")] {
+            assert!(declaring(wrong)[0].contains(words), "{:?}", declaring(wrong));
+        }
     }
 }

@@ -7,13 +7,13 @@ use milvus_guard::model::catalogue::Catalogue;
 use milvus_guard::model::change::{Change, ChangeKind, Environment};
 use milvus_guard::model::declaration::Declaration;
 use milvus_guard::model::finding::{Baseline, Finding, Severity};
-use milvus_guard::policy::condition::EvidenceWord;
 use milvus_guard::policy::{self, Policies};
 use serde_json::Value;
 
 use super::exceptions::{Exceptions, Mode};
 use super::request::User;
 use super::{Answer, Cause};
+use crate::cluster::text;
 
 /// Warnings of one answer; the API server cuts all of them together at 4096 bytes.
 const MAX_WARNINGS: usize = 8;
@@ -23,6 +23,9 @@ const MAX_CAUSES: usize = 32;
 
 /// The longest refusal, in bytes: Helm prints it in one line.
 const MAX_MESSAGE_BYTES: usize = 900;
+
+/// What begins the command that declares an object.
+const APPLY: &str = "kubectl apply -f - <<<";
 
 /// Something to say about a request.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,7 +40,7 @@ pub struct Point {
     pub next: String,
     /// JSON path of the field.
     pub field: Option<String>,
-    /// It is refused only for want of a declaration: an object that would let it pass.
+    /// It is refused only for want of a declaration: an object that would let it pass. The `next` step comes before that, if the object says that something was done.
     pub missing: Option<Value>,
     /// It was so before.
     pub is_old: bool,
@@ -51,22 +54,13 @@ impl Point {
     }
 
     fn of(finding: &Finding, field: Option<String>) -> Self {
-        let takes_upgrade = Policies::embedded()
-            .rule(&finding.rule)
-            .and_then(|rule| rule.door.as_ref())
-            .is_some_and(|door| door.evidence.contains(&EvidenceWord::GuardedUpgrade));
-        let release = &finding.release;
-        let missing = match (takes_upgrade && finding.severity > Severity::Info, &release.name, &release.namespace, &release.milvus) {
-            (true, Some(name), Some(namespace), Some(to)) => Some(crate::api::guarded_upgrade(namespace, name, to)),
-            _ => None,
-        };
         Self {
             rule: Arc::clone(&finding.rule),
             severity: finding.severity,
             message: one_line(&finding.message),
-            next: finding.remedy.lines().next().map(one_line).unwrap_or_default(),
+            next: first_step(&finding.remedy),
             field,
-            missing,
+            missing: None,
             is_old: finding.baseline == Some(Baseline::PreExisting),
         }
     }
@@ -130,9 +124,9 @@ pub struct Terms<'a> {
 /// The answer to a request about which these points are to be made.
 #[must_use]
 pub fn answer(mut points: Vec<Point>, terms: &Terms<'_>) -> Answer {
-    // What stands in the way of the version first: it is what no other value mends.
-    let is_aside = |point: &Point| !point.rule.starts_with("MV2");
-    points.sort_by(|a, b| (a.is_old, b.severity, is_aside(a), &a.rule).cmp(&(b.is_old, a.severity, is_aside(b), &b.rule)));
+    // What no declaration mends comes first, since it is no use to declare the rest; then what stands in the way of the version, since no other value mends that.
+    let rank = |point: &Point| (point.is_old, std::cmp::Reverse(point.severity), point.missing.is_some(), !point.rule.starts_with("MV2"));
+    points.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.rule.cmp(&b.rule)));
     let mut answer = Answer::admitted();
     let mut said: Vec<String> = terms.exceptions.notes.clone();
     let (waived, points): (Vec<Point>, Vec<Point>) = points.into_iter().partition(|point| terms.exceptions.waivers.contains_key(&point.rule));
@@ -191,23 +185,42 @@ fn cause(point: &Point) -> Cause {
 
 fn warning(point: &Point) -> String {
     let old = if point.is_old { " (as before)" } else { "" };
-    format!("{}{old}: {}", point.rule, point.message)
+    let declare = point
+        .missing
+        .as_ref()
+        .and_then(|object| Some(format!("declare GuardedUpgrade {} to {} first. ", text(object, "/metadata/name")?, text(object, "/spec/to")?)));
+    format!("{}{old}: {}{}", point.rule, declare.unwrap_or_default(), point.message)
 }
 
-/// One line: the first rule whole, the others by name, the next step, and where to read on.
+/// One line: the first rule whole, the others by name, the next step, and where to read on. An object to add is never cut.
 fn refusal(points: &[Point]) -> String {
     let Some(first) = points.first() else { return String::new() };
     let others: Vec<&str> = points.iter().skip(1).map(|point| &*point.rule).collect();
     let also = if others.is_empty() { String::new() } else { format!(" Also: {}.", others.join(", ")) };
-    let next = match &first.missing {
-        Some(object) => format!("Declare it first: kubectl apply -f - <<< '{object}'"),
-        None => first.next.clone(),
+    let (step, declaring) = match &first.missing {
+        Some(object) if object.pointer("/metadata/annotations").is_some() => (first.next.clone(), format!(" When it is done, say where: {APPLY} '{object}'")),
+        Some(object) => (String::new(), format!("Declare it first: {APPLY} '{object}'")),
+        None => (first.next.clone(), String::new()),
     };
-    let end = format!("{also} [milvus-lint explain {}]", first.rule);
-    let room = MAX_MESSAGE_BYTES.saturating_sub(next.len() + end.len() + first.rule.len() + 4);
-    let message = cut(&first.message, room.max(200));
-    let next = cut(&next, MAX_MESSAGE_BYTES.saturating_sub(message.len() + end.len()).max(300));
-    format!("{}: {message} {next}{end}", first.rule)
+    let explained = Policies::embedded().rule(&first.rule).map_or_else(String::new, |rule| format!(" [milvus-lint explain {}]", rule.id));
+    let end = format!("{declaring}{also}{explained}");
+    let room = MAX_MESSAGE_BYTES.saturating_sub(end.len() + first.rule.len() + 4);
+    let message = cut(&first.message, room.saturating_sub(step.len()).max(200));
+    let step = cut(&step, room.saturating_sub(message.len()).max(200));
+    format!("{}: {message} {step}{end}", first.rule)
+}
+
+/// The first step of a remedy in one line: its first line, with those below that it announces.
+fn first_step(remedy: &str) -> String {
+    let mut step = String::new();
+    for line in remedy.lines() {
+        let goes_on = step.is_empty() || !step.ends_with(['.', ')', '`']) || line.starts_with(' ');
+        if !goes_on {
+            break;
+        }
+        step = format!("{step} {}", one_line(line)).trim().to_owned();
+    }
+    step
 }
 
 /// The head of a text, cut between characters.
@@ -272,6 +285,35 @@ mod tests {
         let glass = BreakGlass { reason: "INC-7".into(), until: "2026-11-21T13:00:00Z".parse().unwrap() };
         let passed = answer_to(vec![point("MV205")], Mode::Enforce, &Exceptions { break_glass: Some(glass), ..Exceptions::default() }, false);
         assert!(passed.is_admitted() && passed.audit["break-glass"].starts_with("ada: INC-7"), "{passed:?}");
+    }
+
+    #[test]
+    fn an_object_to_add_is_whole_and_what_it_claims_is_done_first() {
+        let object = crate::api::guarded_upgrade_acknowledging("db", "m", "2.3.11", &["MV503 <reference>".into()]);
+        let declarable = Point { missing: Some(object.clone()), message: "long ".repeat(400), next: "Copy the data. ".repeat(60), ..point("MV503") };
+        let text = answer_to(vec![declarable.clone()], Mode::Enforce, &Exceptions::default(), false).refused.unwrap();
+        let written = text.split("<<< '").nth(1).unwrap().split('\'').next().unwrap();
+        assert_eq!(serde_json::from_str::<Value>(written).unwrap(), object);
+        assert!(text.find("Copy the data").unwrap() < text.find("When it is done, say where: kubectl apply").unwrap() && text.len() < 1100, "{text}");
+        // What nothing opens is told first, since the declaration alone would not help.
+        let text = answer_to(vec![declarable.clone(), point("MV999")], Mode::Enforce, &Exceptions::default(), false).refused.unwrap();
+        assert!(text.starts_with("MV999: ") && text.contains("Also: MV503"), "{text}");
+        let dry = answer_to(vec![declarable], Mode::Enforce, &Exceptions::default(), true);
+        assert!(dry.warnings[0].starts_with("MV503: declare GuardedUpgrade m to 2.3.11 first. long"), "{dry:?}");
+    }
+
+    #[test]
+    fn a_first_step_is_whole_and_rules_without_a_page_name_none() {
+        assert_eq!(first_step("Go there first:\n  helm upgrade m\nThen on.\nMore."), "Go there first: helm upgrade m Then on.");
+        assert_eq!(first_step("Do this.\nThen that."), "Do this.");
+        assert!(!answer_to(vec![point("MV711")], Mode::Enforce, &Exceptions::default(), false).refused.unwrap().contains("explain"));
+        for rule in Policies::embedded().rules() {
+            for remedy in rule.outcomes.iter().filter_map(|outcome| outcome.remedy.as_ref()).chain([&rule.remedy]) {
+                let text = serde_json::to_value(remedy).unwrap();
+                let step = first_step(text.as_str().unwrap());
+                assert!(!step.is_empty() && !step.ends_with([':', ',']), "{}: {step}", rule.id);
+            }
+        }
     }
 
     #[test]

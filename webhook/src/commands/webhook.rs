@@ -52,7 +52,7 @@ async fn start(arguments: Webhook) -> anyhow::Result<()> {
     };
     let gates = Gates::new(judge, Arc::clone(&telemetry), arguments.bounds.limits(), arguments.helm_doubt.into());
     let recorder = arguments.record.clone().map(Recorder::start).transpose().context("nothing can be recorded")?;
-    let gates = gates.recording(recorder).telling(Events::start(client.clone(), Arc::clone(&telemetry)));
+    let gates = gates.recording(recorder).telling(Events::start(client.clone()));
 
     let (offer, offered) = watch::channel(None);
     let (wanted_in, wanted) = watch::channel(None);

@@ -1,14 +1,11 @@
 //! Events on refused and held changes, written after the answer, never for a dry run; the same one within some minutes is counted up.
 
-use std::sync::Arc;
-
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use crate::admission::{Answer, Gate, Request};
-use crate::telemetry::Telemetry;
+use crate::admission::{Answer, Request};
 
 /// Events that wait to be written; more are passed over, since the answer must not wait.
 const WAITING: usize = 256;
@@ -26,7 +23,6 @@ struct Told {
 #[derive(Debug, Clone)]
 pub struct Events {
     queue: Sender<Told>,
-    telemetry: Arc<Telemetry>,
 }
 
 impl std::fmt::Debug for Told {
@@ -38,17 +34,14 @@ impl std::fmt::Debug for Told {
 impl Events {
     /// Writes events until all handles are gone.
     #[must_use]
-    pub fn start(client: Client, telemetry: Arc<Telemetry>) -> Self {
+    pub fn start(client: Client) -> Self {
         let (queue, waiting) = channel(WAITING);
         tokio::spawn(write(client, waiting));
-        Self { queue, telemetry }
+        Self { queue }
     }
 
     /// Tells what an answer means to those who look at the namespace.
-    pub fn answered(&self, gate: Gate, request: &Request, answer: &Answer) {
-        if answer.audit.contains_key("break-glass") {
-            self.telemetry.break_glass(gate);
-        }
+    pub fn answered(&self, request: &Request, answer: &Answer) {
         let Some(event) = event(request, answer) else { return };
         let _ = self.queue.try_send(Told { about: about(request), event });
     }
@@ -61,7 +54,7 @@ fn event(request: &Request, answer: &Answer) -> Option<Event> {
     }
     let (type_, reason, note) = match (&answer.refused, answer.audit.get("break-glass"), answer.audit.get("held")) {
         (Some(message), ..) => (EventType::Warning, "MilvusChangeRefused", message.clone()),
-        (None, Some(who), _) => (EventType::Warning, "MilvusBreakGlass", format!("a refusal was set aside by {who}")),
+        (None, Some(who), _) => (EventType::Warning, "MilvusBreakGlass", format!("a refusal or a hold was set aside by {who}")),
         (None, None, Some(change)) => (EventType::Normal, "MilvusChangeHeld", format!("held as change {change}: {}", answer.warnings.join("; "))),
         (None, None, None) => return None,
     };
@@ -123,7 +116,8 @@ mod tests {
         held.audit.insert("held".into(), "id".into());
         assert_eq!(event(&request(false), &held).unwrap().reason, "MilvusChangeHeld");
         held.audit.insert("break-glass".into(), "alice".into());
-        assert_eq!(event(&request(false), &held).unwrap().reason, "MilvusBreakGlass");
+        let broken = event(&request(false), &held).unwrap();
+        assert_eq!((broken.reason.as_str(), broken.note.as_deref()), ("MilvusBreakGlass", Some("a refusal or a hold was set aside by alice")));
         assert_eq!(about(&request(false)).api_version.as_deref(), Some("apps/v1"));
     }
 }

@@ -15,7 +15,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::events::Events;
 use super::limits::{Limits, Place, Places, nodes_at_most};
 use crate::admission::request::parse;
-use crate::admission::{Answer, Doubt, DoubtPolicy, Gate, Judge, Request};
+use crate::admission::{Answer, Doubt, DoubtPolicy, Gate, Judge, Request, UNDECODABLE};
 use crate::record::Recorder;
 use crate::telemetry::Telemetry;
 
@@ -102,9 +102,15 @@ impl<J: Judge> Gates<J> {
         let answer = self.ask(gate, &request, place).await;
         let took = begin.elapsed();
         self.telemetry.review(gate, &request.kind.kind, request.operation, &answer, took);
+        if answer.audit.contains_key(UNDECODABLE) {
+            self.telemetry.decode_failed(gate);
+        }
+        if answer.audit.contains_key("break-glass") && !request.is_dry_run() {
+            self.telemetry.break_glass(gate);
+        }
         log(gate, &request, &answer, took);
         if let Some(events) = &self.events {
-            events.answered(gate, &request, &answer);
+            events.answered(&request, &answer);
         }
         let review = serde_json::to_vec(&answer.review(&request.uid)).unwrap_or_default();
         ([(header::CONTENT_TYPE, "application/json")], review).into_response()

@@ -5,6 +5,7 @@ use super::super::guard::Configuration;
 use super::super::request::{Kind as ObjectKind, User};
 use super::super::{Gate, Judge as _};
 use super::*;
+use crate::api;
 use crate::cluster::Snapshot;
 use crate::cluster::running::tests::replica_set;
 

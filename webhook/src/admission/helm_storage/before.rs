@@ -18,6 +18,8 @@ pub(super) struct Earlier {
     pub(super) running: Option<usize>,
     /// Why a revision could not be read.
     pub(super) unread: Option<String>,
+    /// The same, where it was there and could not be decoded.
+    pub(super) undecodable: Option<String>,
 }
 
 impl Earlier {
@@ -45,8 +47,8 @@ fn put_in_place(part: &Part, serving: &Serving) -> bool {
     *part.deployment == *serving.deployment && part.image.as_deref() == serving.image() && checksum.is_none_or(|(a, b)| a == b)
 }
 
-/// The states before one Milvus. Revisions that were only held are left out where the change goes back to what runs: they never ran.
-pub(super) fn states_before(after: &StoredMilvus, earlier: &Earlier) -> Vec<Declaration> {
+/// The states before one Milvus. Revisions that were only held are left out where the change goes back to what runs, and where it is a rollback: they never ran.
+pub(super) fn states_before(after: &StoredMilvus, earlier: &Earlier, is_rollback: bool) -> Vec<Declaration> {
     let of = |at: usize| {
         let (release, renderings) = earlier.revisions.get(at)?;
         let older = earlier.revisions.get(at + 1).map(|(release, _)| release);
@@ -63,7 +65,8 @@ pub(super) fn states_before(after: &StoredMilvus, earlier: &Earlier) -> Vec<Decl
         if is_running || (is_oldest && earlier.running.is_none()) {
             states.extend(as_running(&state, &serving));
         }
-        if !is_running && !goes_back {
+        let was_only_held = is_rollback && earlier.running.is_some();
+        if !is_running && !goes_back && !was_only_held {
             states.push(state.declaration);
         }
     }

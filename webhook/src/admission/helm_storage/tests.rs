@@ -183,3 +183,176 @@ async fn no_value_of_a_release_comes_out() {
     let answer = upgraded(&Recipe::new("4.2.20", 1, config("v2.4.16")), Recipe::new("5.0.19", 2, config("v2.6.15"))).await;
     assert!(!answer.is_admitted() && !format!("{answer:?}").contains(secret));
 }
+
+#[tokio::test]
+async fn an_unsupported_jump_is_not_declared_away() {
+    let before = Recipe::new("4.2.20", 1, json!({}));
+    let mut cluster = running(&before);
+    let mut declared = api::guarded_upgrade_acknowledging("db", "m", "2.6.15", &["MV205 ticket-7".into()]);
+    declared["status"] = json!({"conditions": [{"type": "Prepared", "status": "True"}]});
+    cluster.put(declared);
+    let refused = judged(cluster, Recipe::new("5.0.19", 2, json!({})).status("pending-upgrade").secret()).await;
+    assert!(rules(&refused).contains(&"MV205"), "{refused:?}");
+    let message = refused.refused.unwrap();
+    assert!(message.starts_with("MV205: ") && message.contains("Go to Milvus 2.5.16") && !message.contains("kubectl apply"), "{message}");
+    // Nor is metadata of 2.1 brought beyond what the tool migrates to.
+    let refused = upgraded(&Recipe::new("3.2.18", 1, json!({})), Recipe::new("4.1.36", 2, json!({}))).await;
+    assert!(rules(&refused).contains(&"MV201") && !refused.refused.as_ref().unwrap().contains("kubectl apply"), "{refused:?}");
+}
+
+/// The object that a refusal asks for.
+fn asked_for(answer: &Answer) -> Value {
+    let message = answer.refused.as_deref().unwrap();
+    serde_json::from_str(message.split("<<< '").nth(1).unwrap_or_else(|| panic!("{message}")).split('\'').next().unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_door_that_asks_for_a_proof_is_opened_by_the_object_that_the_refusal_shows_once_it_is_filled_in() {
+    let standalone = json!({"minio": {"mode": "standalone"}, "image": {"all": {"tag": "v2.2.16"}}});
+    let before = Recipe::new("4.0.5", 1, standalone.clone());
+    let after = || Recipe::new("4.0.34", 2, standalone.clone()).status("pending-upgrade").secret();
+    let refused = judged(running(&before), after()).await;
+    assert!(rules(&refused).contains(&"MV503"), "{refused:?}");
+    let mut object = asked_for(&refused);
+    let acknowledged = object["metadata"]["annotations"]["guard.milvus-guard.dev/ack"].as_str().unwrap().to_owned();
+    assert_eq!((acknowledged.as_str(), &object["spec"]["to"]), ("MV503 <reference>", &json!("2.2.16")));
+    // Left as it is, it proves nothing.
+    let mut cluster = running(&before);
+    cluster.put(object.clone());
+    assert!(rules(&judged(cluster.clone(), after()).await).contains(&"MV503"));
+    object["metadata"]["annotations"]["guard.milvus-guard.dev/ack"] = json!("MV503 copied-with-mc-on-friday");
+    cluster.put(object.clone());
+    let passed = judged(cluster.clone(), after()).await;
+    assert!(!rules(&passed).contains(&"MV503"), "{passed:?}");
+    // What was acknowledged for another step does not answer for this one.
+    object["spec"]["to"] = json!("2.2.9");
+    cluster.put(object);
+    assert!(rules(&judged(cluster, after()).await).contains(&"MV503"));
+}
+
+/// A Deployment's status; `available` of two replicas.
+fn rolled(mut deployment: Value, available: u64) -> Value {
+    deployment["spec"]["replicas"] = json!(2);
+    deployment["metadata"]["generation"] = json!(3);
+    deployment["status"] = json!({"observedGeneration": 3, "replicas": 2, "updatedReplicas": 2, "availableReplicas": available});
+    deployment
+}
+
+#[tokio::test]
+async fn a_step_to_another_line_begins_with_all_workloads_ready() {
+    let keep = json!({"pulsar": {"enabled": true}, "pulsarv3": {"enabled": false}});
+    let before = Recipe::new("4.2.20", 1, keep.clone());
+    let to = |chart, config: Value| Recipe::new(chart, 2, config).status("pending-upgrade").secret();
+    let with = |available| {
+        let mut cluster = running(&before);
+        cluster.put(rolled(before.deployment("proxy"), available));
+        cluster
+    };
+    assert!(!rules(&judged(with(2), to("4.2.58", keep.clone())).await).contains(&"MV710"));
+    let refused = judged(with(1), to("4.2.58", keep.clone())).await;
+    assert!(
+        rules(&refused).contains(&"MV710") && refused.refused.as_ref().unwrap().contains("kubectl rollout status -n db deployment/m-milvus-proxy"),
+        "{refused:?}"
+    );
+    // A patch, or a change without another image, may be what mends it; so may anything once a second version is there.
+    let patch = judged(with(1), to("4.2.21", json!({"pulsar": {"enabled": true}, "image": {"all": {"tag": "v2.4.17"}}}))).await;
+    assert!(!rules(&patch).contains(&"MV710") && patch.warnings.iter().any(|text| text.starts_with("MV710")), "{patch:?}");
+    let same = judged(
+        with(1),
+        Recipe::new("4.2.20", 2, json!({"pulsar": {"enabled": true}, "pulsarv3": {"enabled": false}, "log": {"level": "debug"}}))
+            .status("pending-upgrade")
+            .secret(),
+    )
+    .await;
+    assert!(!format!("{same:?}").contains("MV710"), "{same:?}");
+    let mut half = with(1);
+    half.put(replica_set(&Recipe::new("4.2.58", 2, keep.clone()).deployment("querynode"), 2, 1));
+    assert!(!rules(&judged(half, to("4.2.58", keep.clone())).await).contains(&"MV710"));
+    // What is held or stopped by the guard waits on purpose, and a rollback is the way out.
+    let mut held = rolled(before.deployment("proxy"), 1);
+    held["metadata"]["annotations"]["guard.milvus-guard.dev/hold"] = json!("x");
+    let mut cluster = running(&before);
+    cluster.put(held);
+    assert!(!format!("{:?}", judged(cluster, to("4.2.58", keep.clone())).await).contains("MV710"));
+    let back = judged(with(1), Recipe::new("4.2.58", 2, keep).status("pending-rollback").secret()).await;
+    assert!(!format!("{back:?}").contains("MV710"), "{back:?}");
+}
+
+#[tokio::test]
+async fn an_operation_that_did_not_end_is_told_and_a_rollback_is_the_way_out() {
+    let before = Recipe::new("4.2.20", 1, json!({}));
+    let mut cluster = running(&before);
+    cluster.put(Recipe::new("4.2.20", 2, json!({})).status("pending-upgrade").secret());
+    let upgrade = judged(cluster.clone(), Recipe::new("4.2.20", 3, json!({"log": {"level": "debug"}})).status("pending-upgrade").secret()).await;
+    assert_eq!(rules(&upgrade), ["MV709"]);
+    assert!(upgrade.refused.unwrap().contains("helm rollback m -n db"));
+    assert!(judged(cluster, Recipe::new("4.2.20", 3, json!({})).status("pending-rollback").secret()).await.is_admitted());
+}
+
+#[tokio::test]
+async fn a_declaration_as_it_is_shown_asks_for_nothing_that_the_release_does_not_have() {
+    // A mix coordinator without a standby, as the chart has it; a rolling upgrade of it would be refused (MV302).
+    let keep = |chart, revision| Recipe::new(chart, revision, json!({"pulsar": {"enabled": true}, "pulsarv3": {"enabled": false}}));
+    for strategy in [None, Some("Recreate"), Some("Rolling")] {
+        let mut upgrade = api::guarded_upgrade("db", "m", "2.5.16");
+        upgrade["spec"]["strategy"] = json!(strategy);
+        let mut cluster = running(&keep("4.2.20", 1));
+        cluster.put(upgrade);
+        let receipt = json!({"apiVersion": api::API_VERSION, "kind": "UpgradeReceipt", "metadata": {"name": "r", "namespace": "db"}, "spec": {"release": "m", "kind": "Upgrade", "to": "2.4.16"}});
+        cluster.put(receipt);
+        let answer = judged(cluster, keep("4.2.58", 2).status("pending-upgrade").secret()).await;
+        assert_eq!(rules(&answer).contains(&"MV302"), strategy == Some("Rolling"), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_second_upgrade_waits_for_the_first() {
+    let keep = json!({"pulsar": {"enabled": true}, "pulsarv3": {"enabled": false}});
+    let before = Recipe::new("4.2.20", 1, keep.clone());
+    let mut upgrade = api::guarded_upgrade("db", "m", "2.5.22");
+    upgrade["status"] = json!({"phase": "Running", "to": "2.5.16"});
+    let mut cluster = running(&before);
+    cluster.put(upgrade.clone());
+    let to = |tag: &str, status| {
+        let mut config = keep.clone();
+        config["image"] = json!({"all": {"tag": tag}});
+        Recipe::new("4.2.58", 2, config).status(status).secret()
+    };
+    let refused = judged(cluster.clone(), to("v2.5.22", "pending-upgrade")).await;
+    assert_eq!(rules(&refused), ["MV712"], "{refused:?}");
+    assert!(!rules(&judged(cluster.clone(), to("v2.5.16", "pending-upgrade")).await).contains(&"MV712"));
+    let back = judged(cluster.clone(), to("v2.5.22", "pending-rollback")).await;
+    assert!(!rules(&back).contains(&"MV712") && back.warnings.iter().any(|text| text.starts_with("MV712")), "{back:?}");
+    upgrade["status"]["phase"] = json!("Paused");
+    cluster.put(upgrade);
+    assert!(!rules(&judged(cluster, to("v2.5.22", "pending-upgrade")).await).contains(&"MV712"));
+}
+
+#[tokio::test]
+async fn a_rollback_among_revisions_that_were_only_held_is_judged_from_what_runs() {
+    let keep = |tag: &str| json!({"pulsar": {"enabled": true}, "pulsarv3": {"enabled": false}, "image": {"all": {"tag": tag}}});
+    let mut cluster = running(&Recipe::new("4.2.20", 1, keep("v2.4.16")));
+    cluster.put(Recipe::new("4.2.57", 2, keep("v2.5.15")).status("superseded").secret());
+    cluster.put(Recipe::new("4.2.58", 3, keep("v2.5.16")).status("deployed").secret());
+    let to = |status| Recipe::new("4.2.57", 4, keep("v2.5.15")).status(status).secret();
+    let back = judged(cluster.clone(), to("pending-rollback")).await;
+    assert!(!rules(&back).contains(&"MV110"), "{back:?}");
+    // As an upgrade it would take the chart back.
+    assert!(rules(&judged(cluster, to("pending-upgrade")).await).contains(&"MV110"));
+}
+
+#[tokio::test]
+async fn a_release_that_cannot_be_decoded_is_marked_for_the_metric() {
+    let mut broken = Recipe::new("4.2.20", 2, json!({})).status("pending-upgrade").secret();
+    broken["data"]["release"] = json!("bm90IGEgcmVsZWFzZQ==");
+    assert!(judged(Snapshot::default(), broken.clone()).await.audit.contains_key(UNDECODABLE));
+    // An earlier revision, too.
+    let before = Recipe::new("4.2.20", 1, json!({}));
+    let mut cluster = running(&before);
+    let mut earlier = before.secret();
+    earlier["data"]["release"] = broken["data"]["release"].clone();
+    cluster.put(earlier);
+    let answer = judged(cluster, Recipe::new("4.2.20", 2, json!({})).status("pending-upgrade").secret()).await;
+    assert!(answer.audit[UNDECODABLE].starts_with("revision 1: "), "{answer:?}");
+    assert!(!upgraded(&before, Recipe::new("4.2.20", 2, json!({}))).await.audit.contains_key(UNDECODABLE));
+}

@@ -7,6 +7,7 @@ use milvus_guard::source::memory::MemoryTree;
 use milvus_guard::source::{Context, SourceFile, manifest};
 use serde_json::{Value, json};
 
+use super::super::declared;
 use super::super::exceptions::Exceptions;
 use super::super::guard::Guard;
 use super::super::hold::{Identity, Reason, Surroundings};
@@ -14,7 +15,7 @@ use super::super::request::Request;
 use super::super::verdict::{findings, points};
 use crate::api;
 use crate::cluster::running::Serving;
-use crate::cluster::{Cluster, Kind};
+use crate::cluster::{Cluster, Kind, label};
 
 /// The longest that is written into an annotation, in bytes.
 const MAX_BYTES: usize = 400;
@@ -32,7 +33,10 @@ pub(super) fn blocked<C: Cluster>(
     if *why == Reason::OldData {
         return Some(why.sentence());
     }
-    let mut after = declaration(&request.object)?;
+    let Some(mut after) = declaration(&request.object) else {
+        let waived = exceptions.waivers.contains_key("MV902");
+        return (!waived).then(|| "MV902: It cannot be read which Milvus this is, so its path was not judged. Wait for a person: waive MV902 on it once the step is known to be right.".to_owned());
+    };
     let serving = around.own.iter().chain(around.release).filter(|serving| serving.pods > 0);
     let befores: Vec<Declaration> = serving.filter_map(|serving| declaration(&as_deployment(&request.object, serving))).collect();
     let mut befores: Vec<Declaration> = befores.into_iter().fold(Vec::new(), |mut distinct, before| {
@@ -54,7 +58,7 @@ pub(super) fn blocked<C: Cluster>(
         return None;
     }
     let upgrade = guard.cluster.object(Kind::GuardedUpgrade, &request.namespace, identity.release);
-    after.evidence = upgrade.as_deref().map(api::evidence_of_upgrade).unwrap_or_default();
+    after.evidence = upgrade.as_deref().map(|upgrade| declared::evidence_of(upgrade, &after)).unwrap_or_default();
     let receipts = guard.cluster.objects(Kind::UpgradeReceipt, &request.namespace);
     after.evidence.extend(receipts.iter().flat_map(|receipt| api::evidence_of_receipt(receipt, identity.release)));
     let all = points(&findings(&befores, &after, guard.cluster.kubernetes()), &|_| None);
@@ -68,8 +72,17 @@ pub(super) fn blocked<C: Cluster>(
     Some(text.get(..text.floor_char_boundary(MAX_BYTES)).unwrap_or(&text).trim_end().to_owned())
 }
 
-/// A Deployment as the linter reads rendered manifests.
+/// A Deployment as the linter reads rendered manifests. It is Milvus by what selects its pods, so the name of its chart (an alias) and of its image's repository (a mirror) do not matter.
 fn declaration(object: &Value) -> Option<Declaration> {
+    let mut object = object.clone();
+    let version = label(&object, "helm.sh/chart").and_then(|chart| {
+        let at =
+            chart.match_indices('-').map(|(at, _)| at).find(|at| chart.get(at + 1..).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit())))?;
+        chart.get(at + 1..).map(|version| json!(format!("milvus-{version}")))
+    });
+    if let (Some(chart), Some(labels)) = (version, object.pointer_mut("/metadata/labels").and_then(Value::as_object_mut)) {
+        labels.insert("helm.sh/chart".into(), chart);
+    }
     let text = object.to_string();
     let tree = MemoryTree::new([("deployment.yaml", text.as_str())]);
     let files = [SourceFile::new("deployment.yaml".into(), text.as_str().into())];

@@ -175,6 +175,26 @@ fn an_illegal_path_is_held_with_its_rule() {
 }
 
 #[test]
+fn an_alias_and_a_mirror_do_not_hide_an_illegal_path_and_what_cannot_be_read_waits_for_a_person() {
+    let (before, after) = (recipe("4.2.20"), recipe("5.0.19"));
+    let of = |recipe: &Recipe| {
+        let mut object = recipe.deployment("proxy");
+        object["metadata"]["labels"]["helm.sh/chart"] = json!(format!("vectors-{}", recipe.chart));
+        let tag = recipe.image().rsplit(':').next().unwrap().to_owned();
+        object["spec"]["template"]["spec"]["containers"][0]["image"] = json!(format!("mirror.corp/db/vectordb:{tag}"));
+        object
+    };
+    let cluster = Snapshot::new([ready(replica_set(&of(&before), 1, 1)), of(&before)]);
+    let held = admitted(&cluster, &of(&after), &of(&before));
+    assert!(annotation(&held, BLOCKED_ANNOTATION).unwrap().starts_with("MV205"), "{held}");
+    let mut bare = of(&after);
+    bare["metadata"]["labels"].as_object_mut().unwrap().remove("helm.sh/chart");
+    assert!(annotation(&admitted(&cluster, &bare, &of(&before)), BLOCKED_ANNOTATION).unwrap().starts_with("MV902"));
+    bare["metadata"]["annotations"]["guard.milvus-guard.dev/allow"] = json!("MV902 reason=\"looked at it\"");
+    assert!(annotation(&admitted(&cluster, &bare, &of(&before)), BLOCKED_ANNOTATION).is_none());
+}
+
+#[test]
 fn a_missing_declaration_is_a_hold_with_that_reason() {
     let (before, mut after) = (Recipe::new("3.2.18", 1, json!({})), Recipe::new("4.0.34", 1, json!({"image": {"all": {"tag": "v2.2.16"}}})));
     after.revision = 2;

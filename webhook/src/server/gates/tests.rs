@@ -1,6 +1,8 @@
 //! The router without sockets.
 
 use super::*;
+use crate::admission::guard::{Configuration, Guard};
+use crate::cluster::Snapshot;
 use axum::http::Request as Http;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
@@ -25,6 +27,57 @@ impl Judge for Fickle {
 
 fn router(limits: Limits) -> Router {
     Gates::new(Arc::new(Fickle), Arc::new(Telemetry::default()), limits, DoubtPolicy::Admit).router()
+}
+
+/// A router over the real gates of an empty cluster, and what it counts.
+fn real() -> (Router, Arc<Telemetry>) {
+    let guard = Guard::new(Arc::new(Snapshot::default()), Configuration::default());
+    let telemetry = Arc::new(Telemetry::default());
+    (Gates::new(Arc::new(guard), Arc::clone(&telemetry), Limits::default(), DoubtPolicy::Admit).router(), telemetry)
+}
+
+fn body(request: Value) -> Vec<u8> {
+    serde_json::to_vec(&json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request})).unwrap()
+}
+
+#[tokio::test]
+async fn releases_that_cannot_be_decoded_are_counted() {
+    let (router, telemetry) = real();
+    let labels = json!({"owner": "helm", "name": "m", "status": "pending-upgrade"});
+    let secret =
+        |release: &str| json!({"type": "helm.sh/release.v1", "metadata": {"name": "sh.helm.release.v1.m.v2", "labels": labels}, "data": {"release": release}});
+    let request = |release: &str| json!({"uid": "u", "kind": {"group": "", "version": "v1", "kind": "Secret"}, "name": "s", "namespace": "n", "operation": "CREATE", "object": secret(release)});
+    assert_eq!(send(router.clone(), Gate::HelmStorage.path(), body(request("!"))).await.0, StatusCode::OK);
+    assert_eq!(send(router.clone(), Gate::HelmStorage.path(), body(request("bm90IGEgcmVsZWFzZQ=="))).await.0, StatusCode::OK);
+    // Another chart's release is none.
+    assert_eq!(send(router, Gate::HelmStorage.path(), body(request("ZTMwPQ=="))).await.0, StatusCode::OK);
+    assert!(telemetry.text().contains("milvus_guard_decode_failures_total{gate=\"helm-storage\"} 2"), "{}", telemetry.text());
+}
+
+#[tokio::test]
+async fn break_glass_is_counted_and_written_to_the_audit_log_but_not_for_a_dry_run() {
+    let (router, telemetry) = real();
+    let until = jiff::Timestamp::now().checked_add(jiff::SignedDuration::from_hours(1)).unwrap();
+    let source = json!({"chart": {"spec": {"chart": "milvus", "version": "4.2.50", "sourceRef": {"kind": "HelmRepository", "name": "z"}}}});
+    let values = json!({"image": {"all": {"tag": "v2.5"}}, "pulsar": {"enabled": true}, "kafka": {"enabled": true}});
+    let mut release =
+        json!({"apiVersion": "helm.toolkit.fluxcd.io/v2", "kind": "HelmRelease", "metadata": {"name": "milvus", "namespace": "n"}, "spec": source});
+    release["spec"]["values"] = values;
+    let request = |object: &Value, dry_run: bool| {
+        let kind = json!({"group": "helm.toolkit.fluxcd.io", "version": "v2", "kind": "HelmRelease"});
+        body(
+            json!({"uid": "u", "kind": kind, "name": "milvus", "namespace": "n", "operation": "CREATE", "userInfo": {"username": "ada"}, "object": object, "dryRun": dry_run}),
+        )
+    };
+    let refused = send(router.clone(), Gate::GitOps.path(), request(&release, false)).await.1;
+    assert_eq!(refused["response"]["allowed"], json!(false), "{refused}");
+    release["metadata"]["annotations"] = json!({"guard.milvus-guard.dev/break-glass": format!("reason=\"INC-7\" until={until}")});
+    for dry_run in [true, false] {
+        let passed = send(router.clone(), Gate::GitOps.path(), request(&release, dry_run)).await.1;
+        assert_eq!(passed["response"]["allowed"], json!(true), "{passed}");
+        assert!(passed["response"]["auditAnnotations"]["break-glass"].as_str().unwrap().starts_with("ada: INC-7"), "{passed}");
+    }
+    assert!(telemetry.text().contains("milvus_guard_break_glass_total{gate=\"gitops\"} 1"), "{}", telemetry.text());
 }
 
 fn review(name: &str) -> Vec<u8> {

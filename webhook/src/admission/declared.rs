@@ -1,0 +1,114 @@
+//! What a declaration lets pass: a change is judged with the evidence that is there, and where a refusal could be opened by a declaration, the exact object is named.
+//!
+//! A stop that the version graph requires (MV205, MV208) and what is simply wrong are opened by nothing; a door is opened by a `GuardedUpgrade` that leads to the version after, by a receipt, or
+//! by what is acknowledged on the `GuardedUpgrade` of this very change. Whether an object would open a door is tried, not guessed.
+
+use std::collections::BTreeSet;
+
+use milvus_guard::model::catalogue::Catalogue;
+use milvus_guard::model::declaration::{Declaration, Evidence};
+use milvus_guard::model::finding::{Finding, Severity};
+use milvus_guard::model::release::Release;
+use milvus_guard::model::version::MilvusVersion;
+use milvus_guard::policy::Policies;
+use milvus_guard::policy::condition::EvidenceWord;
+use serde_json::Value;
+
+use super::guard::Guard;
+use super::verdict::{Point, findings};
+use crate::api;
+use crate::cluster::{Cluster, Kind};
+
+/// What stands for the reference when it is tried whether an acknowledgement would open a door.
+const TRIAL: &str = "trial";
+
+/// A change judged.
+pub(super) struct Judged {
+    /// What is to be said.
+    pub(super) points: Vec<Point>,
+    /// The findings behind it.
+    pub(super) findings: Vec<Finding>,
+    /// The release's `GuardedUpgrade`.
+    pub(super) upgrade: Option<Value>,
+}
+
+/// Judges a change of a release of this cluster. `after` keeps the evidence that was found. Before a refusal that a declaration would open, the API server is asked once more: the cache may lag
+/// behind a person who has just declared it. In a dry run nobody waits for that.
+pub(super) async fn judge<C: Cluster>(
+    guard: &Guard<C>,
+    (namespace, release): (&str, &str),
+    befores: &[Declaration],
+    after: &mut Declaration,
+    dry_run: bool,
+    told: &(dyn Fn(&[Finding]) -> Vec<Point> + Sync),
+) -> Judged {
+    let own = after.evidence.clone();
+    let kubernetes = guard.cluster.kubernetes();
+    let receipts: Vec<Evidence> =
+        guard.cluster.objects(Kind::UpgradeReceipt, namespace).iter().flat_map(|receipt| api::evidence_of_receipt(receipt, release)).collect();
+    let with = |upgrade: Option<&Value>, after: &mut Declaration| {
+        let mut evidence = own.clone();
+        evidence.extend(upgrade.map(|upgrade| evidence_of(upgrade, after)).unwrap_or_default());
+        evidence.extend(receipts.iter().cloned());
+        after.evidence = evidence;
+        findings(befores, after, kubernetes)
+    };
+    let mut upgrade = guard.cluster.object(Kind::GuardedUpgrade, namespace, release).map(|object| Value::clone(&object));
+    let mut found = with(upgrade.as_ref(), after);
+    if !dry_run
+        && to_declare(&found, namespace, release).is_some()
+        && let Ok(fresh) = guard.cluster.guarded_upgrade(namespace, release).await
+        && fresh != upgrade
+    {
+        upgrade = fresh;
+        found = with(upgrade.as_ref(), after);
+    }
+    let mut points = told(&found);
+    if let Some((object, trial)) = to_declare(&found, namespace, release) {
+        let still = with(Some(&trial), &mut after.clone());
+        let opens = |rule: &str| is_door(rule) && !still.iter().any(|finding| *finding.rule == *rule && finding.severity == Severity::Error);
+        points.iter_mut().filter(|point| point.refuses() && opens(&point.rule)).for_each(|point| point.missing = Some(object.clone()));
+    }
+    Judged { points, findings: found, upgrade }
+}
+
+/// What a `GuardedUpgrade` proves of a change. What is acknowledged on it is of the change that it leads to, and opens no door of a later one.
+pub(super) fn evidence_of(upgrade: &Value, after: &Declaration) -> Vec<Evidence> {
+    let mut all = api::evidence_of_upgrade(upgrade);
+    if !leads_to(upgrade, after) {
+        all.truncate(usize::from(api::upgrade_to(upgrade).is_some()));
+    }
+    all
+}
+
+/// Whether a `GuardedUpgrade` leads to what is declared; where that is unknown, it may.
+fn leads_to(upgrade: &Value, after: &Declaration) -> bool {
+    let to = api::upgrade_to(upgrade).and_then(|to| to.trim().parse::<MilvusVersion>().ok());
+    to.is_none_or(|to| !milvus_of(after).is_some_and(|milvus| milvus != to))
+}
+
+/// The Milvus version that is declared, if it is one.
+pub(super) fn milvus_of(declaration: &Declaration) -> Option<MilvusVersion> {
+    Release::resolve(declaration.clone().into(), None, &Default::default(), Catalogue::embedded()).milvus.exact()
+}
+
+/// The object that would declare all doors among the findings that refuse, and the same with its references filled in.
+fn to_declare(found: &[Finding], namespace: &str, release: &str) -> Option<(Value, Value)> {
+    let refusing: Vec<&Finding> = found.iter().filter(|finding| finding.severity == Severity::Error && is_door(&finding.rule)).collect();
+    let to = refusing.iter().find_map(|finding| finding.release.milvus.as_deref())?;
+    let acknowledged: BTreeSet<&str> =
+        refusing.iter().filter(|finding| !takes(&finding.rule, EvidenceWord::GuardedUpgrade)).map(|finding| &*finding.rule).collect();
+    let object = |reference: &str| {
+        let all: Vec<String> = acknowledged.iter().map(|rule| format!("{rule} {reference}")).collect();
+        api::guarded_upgrade_acknowledging(namespace, release, to, &all)
+    };
+    Some((object("<reference>"), object(TRIAL)))
+}
+
+fn is_door(rule: &str) -> bool {
+    [EvidenceWord::GuardedUpgrade, EvidenceWord::Acknowledged].into_iter().any(|word| takes(rule, word))
+}
+
+fn takes(rule: &str, word: EvidenceWord) -> bool {
+    Policies::embedded().rule(rule).and_then(|rule| rule.door.as_ref()).is_some_and(|door| door.evidence.contains(&word))
+}

@@ -1,0 +1,117 @@
+//! What only the cluster tells of a release that arrives: old claims, the operator's objects, operations and upgrades under way, workloads that are not rolled out.
+
+use std::collections::BTreeSet;
+
+use milvus_guard::model::declaration::Declaration;
+use milvus_guard::model::finding::Severity;
+use milvus_guard::model::version::{ImageTag, MilvusVersion};
+use serde_json::Value;
+
+use super::super::declared::milvus_of;
+use super::super::guard::Guard;
+use super::super::hold::{Identity, STOPPED_ANNOTATION, is_held};
+use super::super::milvus::{StoredMilvus, tag_of};
+use super::super::verdict::Point;
+use super::super::workload::is_operated;
+use super::Named;
+use super::before::Earlier;
+use crate::api;
+use crate::cluster::{Cluster, Kind, annotation, text};
+
+/// All of it.
+pub(super) fn points<C: Cluster>(
+    guard: &Guard<C>,
+    named: &Named<'_>,
+    namespace: &str,
+    one: &StoredMilvus,
+    earlier: &Earlier,
+    upgrade: Option<&Value>,
+) -> Vec<Point> {
+    let mut all = Vec::new();
+    all.extend(old_claims(guard, named, namespace));
+    if let Some(why) = &earlier.unread {
+        all.push(Point::new("MV902", Severity::Warning, format!("What came before could not be read ({why}); the change is judged by what runs alone."), ""));
+    }
+    all.extend(operated(guard, namespace, one));
+    all.extend(pending(named, namespace, earlier));
+    all.extend(not_rolled_out(guard, named, namespace, one, earlier));
+    all.extend(upgrade.and_then(|upgrade| under_way(upgrade, named, &one.declaration)));
+    all
+}
+
+fn old_claims<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &str) -> Option<Point> {
+    let claims = if named.status == "pending-install" { guard.claims_of(namespace, named.release).len() } else { 0 };
+    let message = format!(
+        "Release {} is installed over {claims} claims that an earlier release of this name left: it is no first install, and starts on old data.",
+        named.release
+    );
+    (claims > 0).then(|| Point::new("MV704", Severity::Warning, message, "It is held until the version that wrote the data is known."))
+}
+
+fn operated<C: Cluster>(guard: &Guard<C>, namespace: &str, one: &StoredMilvus) -> Option<Point> {
+    let is_its = |object: &Value| is_operated(object) && one.parts.iter().any(|part| text(object, "/metadata/name") == Some(&part.deployment));
+    let all = guard.cluster.objects(Kind::Deployment, namespace);
+    let object = all.iter().find(|object| is_its(object))?;
+    let name = text(object, "/metadata/name").unwrap_or_default();
+    let message = format!("Deployment {name} belongs to the Milvus operator, and this release would change it.");
+    Some(Point::new("MV708", Severity::Error, message, "Give the release another name, or change the Milvus object of the operator."))
+}
+
+/// An operation that did not end. Helm itself refuses to upgrade then; a rollback is the way out.
+fn pending(named: &Named<'_>, namespace: &str, earlier: &Earlier) -> Option<Point> {
+    let (last, _) = earlier.revisions.first().filter(|_| named.status == "pending-upgrade")?;
+    let message = format!("Revision {} of release {} is still {}: another Helm is at work, or was interrupted.", last.revision, named.release, last.status);
+    let next = format!("Wait for it, or put the release back first: helm rollback {} -n {namespace}", named.release);
+    last.status.starts_with("pending-").then(|| Point::new("MV709", Severity::Error, message, next))
+}
+
+/// Workloads that are not rolled out while the change goes to another version. It refuses a step to another line from one version that is not healthy; where several versions run already, or
+/// the line stays, the change may be what mends it, so it is told only. A rollback always is.
+fn not_rolled_out<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &str, one: &StoredMilvus, earlier: &Earlier) -> Option<Point> {
+    if named.status != "pending-upgrade" {
+        return None;
+    }
+    let serving = earlier.serving.iter().filter(|serving| serving.label == one.label && serving.pods > 0);
+    let images: BTreeSet<&str> = serving.filter_map(|serving| serving.image()).collect();
+    let wanted: BTreeSet<&str> = one.parts.iter().filter_map(|part| part.image.as_deref()).collect();
+    if images == wanted {
+        return None;
+    }
+    let is_its = |object: &Value| Identity::of(object).is_some_and(|identity| identity.release == named.release && *identity.label == *one.label);
+    let all = guard.cluster.objects(Kind::Deployment, namespace);
+    let mut waiting = all.iter().filter(|object| is_its(object) && is_rolling(object)).filter_map(|object| text(object, "/metadata/name"));
+    let first = waiting.next()?;
+    let others = waiting.count();
+    let more = if others > 0 { format!(" and {others} more") } else { String::new() };
+    let line = |image: &str| ImageTag::parse(tag_of(image)?).version().map(|version| version.line());
+    let is_step = images.len() == 1 && images.iter().zip(&wanted).any(|(before, after)| line(before) != line(after));
+    let message = format!("Deployment {first}{more} is not rolled out yet, and an upgrade begins with all workloads ready.");
+    let next = format!("Wait for it: kubectl rollout status -n {namespace} deployment/{first}");
+    Some(Point::new("MV710", if is_step { Severity::Error } else { Severity::Warning }, message, next))
+}
+
+/// Whether a Deployment is on its way, as `kubectl rollout status` tells it; what the guard holds or stopped waits on purpose, and without a status nobody knows.
+fn is_rolling(object: &Value) -> bool {
+    let number = |pointer: &str| object.pointer(pointer).and_then(Value::as_u64);
+    let Some(status) = object.get("status").filter(|status| status.get("observedGeneration").is_some()) else { return false };
+    if is_held(object) || annotation(object, STOPPED_ANNOTATION).is_some() {
+        return false;
+    }
+    let of = |name: &str| status.get(name).and_then(Value::as_u64).unwrap_or_default();
+    let wanted = number("/spec/replicas").unwrap_or(1);
+    let (updated, available) = (of("updatedReplicas"), of("availableReplicas"));
+    number("/metadata/generation") > number("/status/observedGeneration") || updated < wanted || of("replicas") > updated || available < updated
+}
+
+/// Another upgrade or migration of the release that runs. A rollback is told only: refusing it would leave half of a failed upgrade.
+fn under_way(upgrade: &Value, named: &Named<'_>, after: &Declaration) -> Option<Point> {
+    let target = api::target_under_way(upgrade)?;
+    let leads_there = target.trim().parse::<MilvusVersion>().ok().is_some_and(|to| milvus_of(after).is_some_and(|milvus| milvus == to));
+    if leads_there {
+        return None;
+    }
+    let severity = if named.status == "pending-rollback" { Severity::Warning } else { Severity::Error };
+    let message = format!("An upgrade of {} to {target} is running, and this change leads elsewhere.", named.release);
+    let next = format!("Wait until it is done (kubectl get guardedupgrade {}), or pause or abort it first.", named.release);
+    Some(Point::new("MV712", severity, message, next))
+}
