@@ -257,6 +257,8 @@ pub struct Lock {
 pub struct Rendered {
     /// Components (`component` label) with their replicas, where said.
     pub components: Vec<(Arc<str>, Option<u32>)>,
+    /// Other components may be there that are not in sight: this is one of several workloads of a cluster, seen alone.
+    pub is_part: bool,
     /// The message queue, where the rendered configuration tells it.
     pub message_queue: Option<Arc<str>>,
     /// `apiVersion` and `kind` of each object, with its place.

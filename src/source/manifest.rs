@@ -220,7 +220,8 @@ fn rendered(own: &[&Workload<'_>], group: &Group<'_>, instance: &str) -> Rendere
         }
     }
     apis.sort_by(|a, b| (&a.2.file, a.2.start).cmp(&(&b.2.file, b.2.start)));
-    Rendered { components, message_queue: configured.or_else(|| annotated.map(Into::into)), apis }
+    let is_part = matches!(own, [only] if only.component != "standalone");
+    Rendered { components, is_part, message_queue: configured.or_else(|| annotated.map(Into::into)), apis }
 }
 
 /// The queue that a rendered configuration names; the user's own file wins.
@@ -302,6 +303,13 @@ mod tests {
         assert_eq!(&*all[0].identity.scope, "out/milvus/templates");
         assert_eq!(all[0].rendered.as_ref().unwrap().components.len(), 2);
         assert_eq!(all[0].rendered.as_ref().unwrap().message_queue.as_deref(), Some("kafka"));
+    }
+
+    #[test]
+    fn one_workload_of_a_cluster_alone_does_not_tell_what_else_there_is() {
+        let alone = |component| read_all(&[("a.yaml", &deployment("m", component, "milvusdb/milvus:v2.6.15"))])[0].rendered.clone().unwrap();
+        assert!(alone("querynode").is_part);
+        assert!(!alone("standalone").is_part);
     }
 
     #[test]

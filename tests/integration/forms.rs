@@ -9,6 +9,8 @@ use milvus_guard::policy::{self, Policies};
 use milvus_guard::source::memory::MemoryTree;
 use milvus_guard::source::{self, pair};
 
+pub(crate) use crate::changes::{State, values};
+
 /// A form of a release; the applier follows from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Form {
@@ -27,13 +29,6 @@ pub(crate) enum Form {
 }
 
 pub(crate) const SIX_FORMS: [Form; 6] = [Form::Flux, Form::ArgoCd, Form::Umbrella, Form::Helmfile, Form::Shell, Form::Values];
-
-/// A release at one time: the chart version, and user values as a block of YAML (`{}` for none).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct State {
-    pub(crate) chart: String,
-    pub(crate) values: String,
-}
 
 /// Rule ids with the worst severity of their findings.
 pub(crate) type Verdict = BTreeMap<String, Severity>;
@@ -88,53 +83,6 @@ pub(crate) fn shown(verdict: &Verdict) -> String {
         Severity::Info => 'I',
     };
     verdict.iter().map(|(id, severity)| format!("{id} {}", letter(*severity))).collect::<Vec<_>>().join(", ")
-}
-
-/// Values in short: `pulsar.enabled: false; image.all.tag: v2.5.16`. What follows `config` goes to `extraConfigFiles."user.yaml"`.
-pub(crate) fn values(short: &str) -> String {
-    let mut values = Table::default();
-    let mut config = Table::default();
-    for setting in short.split(';').map(str::trim).filter(|setting| !setting.is_empty()) {
-        let (path, value) = setting.split_once(": ").expect(setting);
-        match path.strip_prefix("config ") {
-            Some(path) => config.set(path, value),
-            None => values.set(path, value),
-        }
-    }
-    let mut text = values.block(0);
-    if !config.0.is_empty() {
-        text.push_str("extraConfigFiles:\n  user.yaml: |+\n");
-        text.push_str(&config.block(4));
-    }
-    if text.is_empty() { "{}\n".to_owned() } else { text }
-}
-
-/// A table in the order in which it was written, with the scalar or the table of each key.
-#[derive(Default)]
-struct Table(Vec<(String, Result<String, Self>)>);
-
-impl Table {
-    fn set(&mut self, path: &str, value: &str) {
-        let (key, rest) = path.split_once('.').map_or((path, None), |(key, rest)| (key, Some(rest)));
-        match (rest, self.0.iter_mut().find(|(name, _)| name == key)) {
-            (Some(rest), Some((_, Err(table)))) => table.set(rest, value),
-            (Some(rest), None) => {
-                let mut table = Self::default();
-                table.set(rest, value);
-                self.0.push((key.to_owned(), Err(table)));
-            }
-            (None, None) => self.0.push((key.to_owned(), Ok(value.to_owned()))),
-            (_, Some(_)) => panic!("`{path}` is set twice"),
-        }
-    }
-
-    fn block(&self, depth: usize) -> String {
-        let line = |(key, value): &(String, Result<String, Self>)| match value {
-            Ok(scalar) => format!("{:depth$}{key}: {scalar}\n", ""),
-            Err(table) => format!("{:depth$}{key}:\n{}", "", table.block(depth + 2)),
-        };
-        self.0.iter().map(line).collect()
-    }
 }
 
 fn indented(text: &str, depth: usize) -> String {

@@ -12,6 +12,7 @@
 
 mod architecture;
 mod catalogue_agrees_with_helm;
+mod changes;
 mod chart_archive;
 mod cli;
 mod controlplane;

@@ -176,12 +176,17 @@ fn active_standby(view: &View<'_>, key: &str, config: &str) -> Option<bool> {
 
 /// Mode and components as rendered objects tell them.
 pub(super) fn rendered(rendered: &Rendered) -> (Option<Mode>, Vec<Component>) {
-    let components: Vec<Component> = rendered.components.iter().filter_map(|(name, replicas)| rendered_component(name, *replicas)).collect();
+    let mut components: Vec<Component> = rendered.components.iter().filter_map(|(name, replicas)| rendered_component(name, *replicas)).collect();
     let mode = match components.as_slice() {
         [] => None,
         all if all.iter().any(|component| component.name == "standalone") => Some(Mode::Standalone),
         _ => Some(Mode::Cluster),
     };
+    if rendered.is_part && mode == Some(Mode::Cluster) {
+        let is_seen = |name: &str| rendered.components.iter().any(|(seen, _)| **seen == *name);
+        let unseen = CLUSTER.iter().filter(|role| role.until.is_none() && !is_seen(role.name));
+        components.extend(unseen.map(|role| Component { name: role.name, values_key: role.key, enabled: Truth::Maybe, replicas: None, active_standby: None }));
+    }
     (mode, components)
 }
 
@@ -300,5 +305,15 @@ mod tests {
         assert_eq!((mode, components.len(), components[1].values_key), (Some(Mode::Cluster), 2, "mixCoordinator"));
         assert_eq!(rendered(&objects(&["standalone"])).0, Some(Mode::Standalone));
         assert_eq!(rendered(&objects(&[])).0, None);
+    }
+
+    #[test]
+    fn of_a_cluster_of_which_one_workload_is_in_sight_all_others_may_be_there() {
+        let one = Rendered { components: vec![("querynode".into(), Some(2))], is_part: true, ..Rendered::default() };
+        let (mode, components) = rendered(&one);
+        assert_eq!(mode, Some(Mode::Cluster));
+        let is = |name: &str| components.iter().find(|component| component.name == name).map(|component| component.enabled);
+        assert_eq!((is("querynode"), is("streamingnode"), is("rootcoord")), (Some(Truth::Yes), Some(Truth::Maybe), Some(Truth::Maybe)));
+        assert_eq!(components.iter().filter(|component| component.enabled == Truth::Yes).count(), 1);
     }
 }

@@ -11,6 +11,8 @@
     reason = "tests may fail loudly"
 )]
 
+#[path = "../../integration/changes.rs"]
+mod changes;
 mod chart_renders_as_the_real_one;
 mod chart_upgrades_as_the_real_one;
 mod flux;
@@ -18,5 +20,6 @@ mod gates;
 mod gitops;
 mod harness;
 mod held;
+mod one_verdict;
 mod operated;
 mod webhook_runs;

@@ -7,10 +7,12 @@ mod fields;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use milvus_guard::model::catalogue::Catalogue;
+use milvus_guard::model::change::Environment;
 use milvus_guard::model::declaration::{Declaration, FlagKind, Form, Lineage, NotChecked};
 use milvus_guard::model::finding::{Finding, Severity};
 use milvus_guard::model::place::{Fact, Origin};
-use milvus_guard::model::release::is_component;
+use milvus_guard::model::release::{Release, is_component};
 use milvus_guard::model::version::VersionSpec;
 use milvus_guard::policy::Policies;
 use milvus_guard::source::memory::MemoryTree;
@@ -20,7 +22,7 @@ use serde_json::{Value, json};
 use self::fields::Fields;
 use super::exceptions::Exceptions;
 use super::guard::Guard;
-use super::milvus::image_layers;
+use super::milvus::{image_layers, repository_of, tag_of};
 use super::patch::Patching;
 use super::request::{Operation, Request};
 use super::verdict::{Point, Terms, answer, findings, points};
@@ -193,12 +195,22 @@ fn befores<C: Cluster>(after: &Declaration, old: &[Declaration], runs: &[Serving
         .iter()
         .map(|image| {
             let mut state = base.clone();
-            state.layers.extend(image_layers(image, &state.place));
+            // A tag that the chart brings is none that the user pinned: `--reuse-values` keeps them for different reasons.
+            if !says(&state, image) {
+                state.layers.extend(image_layers(image, &state.place));
+            }
             state
         })
         .collect();
-    states.extend(declared);
+    states.extend(declared.filter(|declared| !states.contains(declared)));
     states
+}
+
+/// Whether the values of a declaration, with its chart's defaults, name this image.
+fn says(state: &Declaration, image: &str) -> bool {
+    let release = Release::resolve(Arc::new(state.clone()), None, &Environment::default(), Catalogue::embedded());
+    let said = |path: &str| release.effective.lookup(path).found().and_then(|entry| entry.node.value.as_str());
+    said("image.all.tag") == tag_of(image) && said("image.all.repository") == Some(repository_of(image))
 }
 
 /// What becomes of `preserveValues`.

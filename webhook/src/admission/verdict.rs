@@ -87,7 +87,9 @@ pub fn findings(befores: &[Declaration], after: &Declaration, kubernetes: Option
     for before in befores {
         let standing = judge(Some(before.clone()), before.clone(), ChangeKind::Unchanged);
         for mut finding in judge(Some(before.clone()), after.clone(), ChangeKind::Changed) {
-            let is_old = standing.iter().any(|old| old.rule == finding.rule && old.fingerprint == finding.fingerprint && old.severity >= finding.severity);
+            // As the linter does where it has no text to compare: what is said of another version is another finding.
+            let is_it = |old: &&Finding| old.fingerprint == finding.fingerprint && old.message == finding.message;
+            let is_old = standing.iter().any(|old| is_it(&old) && old.severity >= finding.severity);
             finding.baseline = Some(if is_old { Baseline::PreExisting } else { Baseline::New });
             let key = (Arc::clone(&finding.rule), finding.fingerprint.clone());
             let rank = |finding: &Finding| (finding.baseline == Some(Baseline::New), finding.severity);
@@ -224,7 +226,7 @@ fn first_step(remedy: &str) -> String {
 }
 
 /// The head of a text, cut between characters.
-fn cut(text: &str, bytes: usize) -> String {
+pub(super) fn cut(text: &str, bytes: usize) -> String {
     if text.len() <= bytes {
         return text.to_owned();
     }

@@ -10,7 +10,12 @@
     reason = "a test may fail loudly and reads files"
 )]
 
+#[path = "../../../tests/integration/changes.rs"]
+mod changes;
 mod chart;
+#[path = "../../../tests/e2e/tests/one_verdict/declared.rs"]
+mod declared;
 mod fuzz;
 mod judged;
+mod one_engine;
 mod serving;

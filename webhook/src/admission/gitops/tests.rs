@@ -124,3 +124,23 @@ async fn other_objects_and_waived_rules_pass() {
     let passed = ask(running("4.2.20"), waived, helm_release("4.2.20", json!({})), false).await;
     assert!(passed.is_admitted() && passed.audit["waived"].contains("MV110"), "{passed:?}");
 }
+
+#[tokio::test]
+async fn what_was_so_of_another_version_is_said_anew() {
+    let of = |chart: &str| helm_release(chart, json!({}));
+    let warned = async |from: &'static str, to: &str| ask(running(from), of(to), of(from), false).await.warnings.iter().any(|text| text.starts_with("MV216: "));
+    // Both are vulnerable: that of the target is what the linter reports, that of a version which stays was known before.
+    assert!(warned("5.0.3", "5.0.6").await);
+    let mut grown = of("5.0.3");
+    grown["spec"]["values"] = json!({"queryNode": {"replicas": 3}});
+    let same = ask(running("5.0.3"), grown, of("5.0.3"), false).await;
+    assert!(!same.warnings.iter().any(|text| text.starts_with("MV216")), "{same:?}");
+}
+
+#[tokio::test]
+async fn an_image_of_the_chart_is_none_that_the_user_pinned() {
+    let mut after = helm_release("4.2.20", json!({}));
+    after["spec"]["upgrade"] = json!({"preserveValues": true});
+    let answer = ask(running("4.1.24"), after, helm_release("4.1.24", json!({})), false).await;
+    assert!(answer.is_admitted() && answer.warnings.iter().any(|text| text.starts_with("MV108: ")), "{answer:?}");
+}

@@ -1,5 +1,6 @@
 //! Whether a held change may ever be released: its path from what serves, judged by the same rules as everywhere.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use milvus_guard::model::declaration::Declaration;
@@ -12,7 +13,7 @@ use super::super::exceptions::Exceptions;
 use super::super::guard::Guard;
 use super::super::hold::{Identity, Reason, Surroundings};
 use super::super::request::Request;
-use super::super::verdict::{findings, points};
+use super::super::verdict::{cut, findings, points};
 use crate::api;
 use crate::cluster::running::Serving;
 use crate::cluster::{Cluster, Kind, label};
@@ -50,8 +51,13 @@ pub(super) fn blocked<C: Cluster>(
     }
     for before in &mut befores {
         before.rendered.clone_from(&after.rendered);
-        if let (Some((serves, _)), Some(rendered)) = (queues, &mut before.rendered) {
-            rendered.message_queue = Some(Arc::clone(serves));
+        if let Some(rendered) = &mut before.rendered {
+            // All that serves is in sight, while of what comes this is one workload of several.
+            rendered.components = components(around);
+            rendered.is_part = false;
+            if let Some((serves, _)) = queues {
+                rendered.message_queue = Some(Arc::clone(serves));
+            }
         }
     }
     if befores.is_empty() {
@@ -68,8 +74,14 @@ pub(super) fn blocked<C: Cluster>(
     let (point, others) = refusing.split_first()?;
     let others: Vec<&str> = others.iter().map(|point| &*point.rule).collect();
     let also = if others.is_empty() { String::new() } else { format!(" Also: {}.", others.join(", ")) };
-    let text = format!("{}: {} {}{also}", point.rule, point.message, point.next);
-    Some(text.get(..text.floor_char_boundary(MAX_BYTES)).unwrap_or(&text).trim_end().to_owned())
+    let text = cut(format!("{}: {} {}", point.rule, point.message, point.next).trim_end(), MAX_BYTES.saturating_sub(also.len()));
+    Some(format!("{text}{also}"))
+}
+
+/// The components that serve, each once.
+fn components(around: &Surroundings<'_>) -> Vec<(Arc<str>, Option<u32>)> {
+    let names: BTreeSet<Arc<str>> = around.release.iter().filter(|serving| serving.pods > 0).map(|serving| Arc::clone(&serving.component)).collect();
+    names.into_iter().map(|name| (name, None)).collect()
 }
 
 /// A Deployment as the linter reads rendered manifests. It is Milvus by what selects its pods, so the name of its chart (an alias) and of its image's repository (a mirror) do not matter.

@@ -195,6 +195,44 @@ fn an_alias_and_a_mirror_do_not_hide_an_illegal_path_and_what_cannot_be_read_wai
 }
 
 #[test]
+fn one_workload_of_a_cluster_is_not_taken_for_all_of_it() {
+    let tagged = |chart, tag: &str, more: Value| {
+        let mut values = json!({"image": {"all": {"tag": tag}}, "pulsar": {"enabled": false}, "pulsarv3": {"enabled": true}});
+        values.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        Recipe::new(chart, 1, values)
+    };
+    let separate: Value =
+        ["rootCoordinator", "queryCoordinator", "dataCoordinator", "indexCoordinator"].map(|key| (key, json!({"enabled": true}))).into_iter().collect();
+    let mut with_separate = separate.clone();
+    with_separate["mixCoordinator"] = json!({"enabled": false});
+    let (before, after) = (tagged("4.2.58", "v2.5.22", json!({})), tagged("5.0.19", "v2.6.16", json!({})));
+    let cluster = whole(&before);
+    let blocked = |cluster: &Snapshot, object: &Value, old: &Value| annotation(&admitted(cluster, object, old), BLOCKED_ANNOTATION).map(str::to_owned);
+    // Streaming nodes arrive last, and index nodes go last: a legal change waits, and nothing keeps it from being released.
+    for component in after.components() {
+        let old = if before.components().contains(&component) { before.deployment(component) } else { Value::Null };
+        assert_eq!(blocked(&cluster, &after.deployment(component), &old), None, "{component}");
+    }
+    // What runs is in sight as a whole.
+    let separately = whole(&tagged("4.2.58", "v2.5.22", with_separate));
+    assert!(blocked(&separately, &after.deployment("mixcoord"), &Value::Null).unwrap().starts_with("MV206"));
+    assert!(
+        blocked(&cluster, &tagged("4.2.58", "v2.5.22", json!({"cluster": {"enabled": false}})).deployment("standalone"), &Value::Null)
+            .unwrap()
+            .starts_with("MV213")
+    );
+}
+
+#[test]
+fn all_rules_that_block_are_named_however_long_the_first_is() {
+    let (before, after) = (recipe("4.2.20"), recipe("5.0.19"));
+    let (cluster, _) = configured(&whole(&before), &Recipe::new("5.0.19", 1, json!({"kafka": {"enabled": true}})).config_map());
+    let held = admitted(&cluster, &after.deployment("proxy"), &before.deployment("proxy"));
+    let blocked = annotation(&held, BLOCKED_ANNOTATION).unwrap();
+    assert!(blocked.starts_with("MV205") && blocked.ends_with(" Also: MV401.") && blocked.len() <= 400, "{blocked}");
+}
+
+#[test]
 fn a_missing_declaration_is_a_hold_with_that_reason() {
     let (before, mut after) = (Recipe::new("3.2.18", 1, json!({})), Recipe::new("4.0.34", 1, json!({"image": {"all": {"tag": "v2.2.16"}}})));
     after.revision = 2;
