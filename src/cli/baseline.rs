@@ -17,8 +17,11 @@ use super::gaps;
 /// The texts of both states by their lines, each looked through once.
 pub(crate) struct Excerpts<'s> {
     sources: &'s (dyn Sources + Sync),
-    read: Mutex<HashMap<(Arc<str>, State), Option<Arc<Lines>>>>,
+    read: Mutex<Read>,
 }
+
+/// The lines of each file in each state; nothing where there is no text.
+type Read = HashMap<(Arc<str>, State), Option<Arc<Lines>>>;
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum State {

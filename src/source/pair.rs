@@ -24,7 +24,6 @@ pub struct Pair {
 }
 
 /// Without a base: every declaration is only present.
-#[must_use]
 pub fn present(declarations: Vec<Declaration>) -> impl Iterator<Item = Pair> {
     declarations.into_iter().map(|after| Pair { before: None, after: Some(after), kind: ChangeKind::Present })
 }

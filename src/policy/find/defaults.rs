@@ -68,7 +68,7 @@ pub(crate) fn default_flips(facts: &Facts<'_>, find: &FlipsFind) -> Vec<Hit> {
         return Vec::new();
     }
     let is_open = |release: &Release, flip: &Flip| matches!(facts::walk(&release.user, &flip.path.keys), Found::Nothing);
-    let matters = |part: &str| !(switched_off(before, part) && switched_off(after, part)) && !(of_other_mode(before, part) && of_other_mode(after, part));
+    let matters = |part: &str| !(switched_off(before, part) && switched_off(after, part) || of_other_mode(before, part) && of_other_mode(after, part));
     let flips = flips_between(from, to);
     let of_parts = flips.chunk_by(|a, b| a.path.keys.first() == b.path.keys.first());
     let of_parts = of_parts.filter(|flips| flips.first().and_then(|flip| flip.path.keys.first()).is_some_and(|part| matters(part)));
