@@ -46,7 +46,7 @@ pub struct BadVersion {
     /// What is wrong, as a sentence.
     pub text: String,
     /// The version to take instead.
-    pub better: String,
+    pub better: Milvus,
     /// Where it is written.
     #[serde(default, skip_serializing)]
     pub sources: Vec<String>,

@@ -162,6 +162,9 @@ pub fn through_chart(declaration: &Declaration, folder: &str, context: &Context<
 
 /// Leaves out what an umbrella chart says by itself where a GitOps object deploys that chart with the same files.
 pub fn drop_deployed_charts(reading: &mut Reading) {
+    if reading.declarations.iter().all(|d| d.identity.form != Form::Umbrella) {
+        return;
+    }
     let chart_file = |d: &Declaration| d.chart.name.place().map(|place| place.file.clone());
     let mut deployed: HashMap<Arc<str>, Vec<HashSet<Arc<str>>>> = HashMap::new();
     for declaration in reading.declarations.iter().filter(|d| d.identity.form != Form::Umbrella) {

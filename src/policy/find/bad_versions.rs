@@ -24,12 +24,12 @@ pub(crate) fn bad_versions(rule: &Rule, context: &Context<'_>, bundle: &Bundle) 
     rows.sort_by_key(|row| (std::cmp::Reverse(row.severity), row.kind == BadKind::Vulnerability));
     let issues = issues(&rows);
     let from = context.facts.side(Side::Before).and_then(|before| before.milvus.lowest()).unwrap_or(version);
-    let mut later: Vec<MilvusVersion> = holding.iter().filter_map(|row| row.better.parse().ok()).filter(|better| *better > version).collect();
+    let mut later: Vec<MilvusVersion> = holding.iter().map(|row| row.better.0).filter(|better| *better > version).collect();
     later.sort_unstable();
     let instead = Instead { context, rows: &holding, from, version, later: &later };
     let certain = if after.milvus_assumes.is_some() { Answer::Partly } else { Answer::Yes };
     let hit = |row: &&BadVersion| {
-        let (better, advice) = if row.kind == BadKind::EndOfLife { (row.better.clone(), String::new()) } else { instead.of(row) };
+        let (better, advice) = if row.kind == BadKind::EndOfLife { (row.better.0.to_string(), String::new()) } else { instead.of(row) };
         let hit = Hit::new(&*row.name)
             .with("bad", &*row.name)
             .with("text", &*row.text)
@@ -78,7 +78,7 @@ impl Instead<'_> {
             (Some(better), Some(clean)) => (better.to_string(), format!("use Milvus {better} or later instead; {}", way(clean))),
             (Some(better), None) => (better.to_string(), format!("use Milvus {better} or later instead.")),
             (None, Some(clean)) => (clean.to_string(), way(clean)),
-            (None, None) => (row.better.clone(), format!("use Milvus {} or later instead.", row.better)),
+            (None, None) => (row.better.0.to_string(), format!("use Milvus {} or later instead.", row.better.0)),
         }
     }
 
