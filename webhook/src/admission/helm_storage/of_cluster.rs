@@ -50,7 +50,7 @@ fn old_claims<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &str) 
 
 fn operated<C: Cluster>(guard: &Guard<C>, namespace: &str, one: &StoredMilvus) -> Option<Point> {
     let is_its = |object: &Value| is_operated(object) && one.parts.iter().any(|part| text(object, "/metadata/name") == Some(&part.deployment));
-    let all = guard.cluster.objects(Kind::Deployment, namespace);
+    let all = guard.cluster.objects(Kind::Operated, namespace);
     let object = all.iter().find(|object| is_its(object))?;
     let name = text(object, "/metadata/name").unwrap_or_default();
     let message = format!("Deployment {name} belongs to the Milvus operator, and this release would change it.");
