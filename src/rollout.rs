@@ -22,3 +22,6 @@ pub use self::decide::next;
 pub use self::observed::{Moment, Observed};
 pub use self::orders::{Order, Orders, Pair, Refusal};
 pub use self::plan::{Course, Plan};
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,8 @@ use super::observed::{Arrival, Hold, Moment, Observed, Workload};
 use super::orders::{Order, Orders, StepKind};
 use super::plan::{Approval, Course, Plan};
 
-/// What happens next.
+/// What happens next. Workloads, Jobs and dependencies may come from a cache, since writes on them are refused where it is stale; the plan and how far the change has arrived are to be
+/// read anew for each decision (the search finds what goes wrong otherwise: a component is deleted that a rollback has just brought back).
 #[must_use]
 pub fn next(observed: &Observed, plan: &Plan, orders: &Orders, now: Moment) -> Action {
     match orders.find(&plan.pair) {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use milvus_guard::report::schema;
+use milvus_guard::rollout::Component;
 use serde_json::Value;
 
 use crate::json_schema::violations;
@@ -125,5 +126,32 @@ fn every_rule_file_is_valid_and_a_spoilt_one_is_not() {
         let mut rule = rules[0].clone();
         spoil(&mut rule);
         assert!(!violations(&schema, &rule).is_empty());
+    }
+}
+
+#[test]
+fn the_rollout_orders_are_valid_and_a_spoilt_file_is_not() {
+    let schema = parse(schema::ROLLOUT_ORDERS);
+    let mut types = types_of("src/rollout/orders.rs");
+    types.extend(types_of("src/rollout/component.rs"));
+    for (at, name) in [("order", "Order"), ("step", "Step"), ("gate", "Gate"), ("topology", "Topology")] {
+        assert_eq!(admitted(&schema["$defs"][at]), types[name], "{name}");
+    }
+    let components: BTreeSet<String> = Component::ALL.iter().map(|component| component.name().to_owned()).collect();
+    assert_eq!(admitted(&schema["$defs"]["component"]), components);
+    let orders: Value = serde_yaml::from_str(&read("policies/rollout-orders.yaml")).unwrap();
+    assert_eq!(violations(&schema, &orders), Vec::<String>::new());
+    let spoilt: [fn(&mut Value); 6] = [
+        |orders| orders["orders"][0]["steps"][0]["component"] = "attu".into(),
+        |orders| orders["orders"][0]["steps"][0]["gates"] = serde_json::json!(["soon"]),
+        |orders| orders["orders"][0]["sources"] = serde_json::json!([]),
+        |orders| orders["orders"][0]["since"] = "2.6".into(),
+        |orders| orders["refusals"][0]["rule"] = "203".into(),
+        |orders| drop(orders["orders"][0]["back"].as_object_mut().unwrap().remove("reason")),
+    ];
+    for spoil in spoilt {
+        let mut orders = orders.clone();
+        spoil(&mut orders);
+        assert!(!violations(&schema, &orders).is_empty());
     }
 }

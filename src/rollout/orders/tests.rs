@@ -4,7 +4,7 @@ use super::*;
 use crate::model::catalogue::Catalogue;
 
 fn versions() -> Vec<MilvusVersion> {
-    let planned = ["2.2.16", "2.5.22", "2.6.20", "2.6.0-rc1", "2.0.0-rc8"].map(|text| text.parse().unwrap());
+    let planned = ["2.2.16", "2.5.22", "2.6.20", "2.6.0-rc1", "2.0.0-rc8", "3.0.0"].map(|text| text.parse().unwrap());
     let known: BTreeSet<MilvusVersion> = Catalogue::embedded().versions().iter().filter_map(|chart| chart.milvus).chain(planned).collect();
     known.into_iter().collect()
 }

@@ -125,7 +125,7 @@ fn schemas_and_completions_are_printed() {
     for name in ["check", "plan", "rule"] {
         assert!(sandbox.run(&["schema", name]).json()["$schema"].is_string());
     }
-    insta::assert_snapshot!(sandbox.run(&["schema", "x"]).stderr, @"error: there is no schema `x`; there are `check`, `plan`, `rule`");
+    insta::assert_snapshot!(sandbox.run(&["schema", "x"]).stderr, @"error: there is no schema `x`; there are `check`, `plan`, `rule`, `rollout-orders`");
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         assert!(sandbox.run(&["completions", shell]).stdout.contains("milvus-lint"));
     }

@@ -136,11 +136,12 @@ impl<'s> Schedule<'s> {
         }
     }
 
-    /// The controller decides on what it sees; the Helm revision it reads itself.
+    /// The controller decides on what it sees; the upgrade and the Helm revision it reads anew.
     fn decide(&mut self, number: usize) {
         let (decide, now, arrival) = (self.decide, self.world.now, self.world.truth.arrival);
         let controller = &mut self.controllers[number];
         controller.view.arrival = arrival;
+        controller.plan.clone_from(&self.plan);
         if let (None, Action::Do(deed)) = (&controller.pending, decide(&controller.view, &controller.plan, Orders::embedded(), now)) {
             controller.pending = Some((deed, controller.plan.course));
         }
