@@ -23,7 +23,7 @@ use super::judge::Doubt;
 use super::patch::Patching;
 use super::request::{Operation, Request};
 use crate::api;
-use crate::cluster::running::{Serving, serving, serving_of};
+use crate::cluster::running::{Serving, image, serving, serving_of};
 use crate::cluster::{Cluster, Kind, annotation, label, text};
 
 /// What keeps Helm from deleting an object.
@@ -115,12 +115,12 @@ async fn deployment<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
     answer
 }
 
-/// What serves of this Deployment: its ReplicaSets, or where none is known, the template that was there before, if that was not itself held.
+/// What serves of this Deployment: its ReplicaSets, or where none of the template that was there before is known, that template, if it was not itself held.
 fn own_serving<C: Cluster>(guard: &Guard<C>, request: &Request, identity: &Identity<'_>) -> Vec<Serving> {
     let name = text(&request.object, "/metadata/name").unwrap_or(&request.name);
     let own = serving_of(&*guard.cluster, &request.namespace, name);
     match old(request) {
-        Some(before) if own.is_empty() && !is_held(before) => {
+        Some(before) if !is_held(before) && (own.is_empty() || is_unseen(before, &own, identity)) => {
             let pods = before.pointer("/status/replicas").and_then(Value::as_u64).unwrap_or_default();
             vec![Serving {
                 deployment: name.into(),
@@ -132,6 +132,13 @@ fn own_serving<C: Cluster>(guard: &Guard<C>, request: &Request, identity: &Ident
         }
         _ => own,
     }
+}
+
+/// Whether the cache is behind: the template that was there runs, and no ReplicaSet of it was seen yet.
+fn is_unseen(before: &Value, own: &[Serving], identity: &Identity<'_>) -> bool {
+    let is_paused = before.pointer("/spec/paused").and_then(Value::as_bool).unwrap_or_default();
+    let wanted = before.pointer("/spec/template").and_then(|template| image(template, identity.component));
+    !is_paused && !own.iter().any(|serving| serving.image() == wanted)
 }
 
 /// Whether an upgrade of a release is open: declared and begun, or a workload of it is held. `of` narrows that to one Milvus of the release, by its name label, and leaves out

@@ -5,6 +5,7 @@ use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
+use crate::admission::request::Operation;
 use crate::admission::{Answer, Request};
 
 /// Events that wait to be written; more are passed over, since the answer must not wait.
@@ -66,7 +67,9 @@ fn event(request: &Request, answer: &Answer) -> Option<Event> {
 fn about(request: &Request) -> ObjectReference {
     let kind = &request.kind;
     let api_version = if kind.group.is_empty() { kind.version.clone() } else { format!("{}/{}", kind.group, kind.version) };
-    let uid = request.object.pointer("/metadata/uid").and_then(serde_json::Value::as_str).map(str::to_owned);
+    // An object that is being created has a uid that is new each time, and where it is refused nobody will ever see it.
+    let lasting = (request.operation != Operation::Create).then_some(&request.object);
+    let uid = lasting.and_then(|object| object.pointer("/metadata/uid")?.as_str()).map(str::to_owned);
     ObjectReference {
         api_version: Some(api_version),
         kind: Some(kind.kind.clone()),
@@ -119,5 +122,14 @@ mod tests {
         let broken = event(&request(false), &held).unwrap();
         assert_eq!((broken.reason.as_str(), broken.note.as_deref()), ("MilvusBreakGlass", Some("a refusal or a hold was set aside by alice")));
         assert_eq!(about(&request(false)).api_version.as_deref(), Some("apps/v1"));
+    }
+
+    #[test]
+    fn what_is_refused_again_and_again_is_one_event() {
+        let mut again = request(false);
+        again.object = json!({"metadata": {"uid": "1"}});
+        assert_eq!(about(&again).uid.as_deref(), Some("1"));
+        again.operation = Operation::Create;
+        assert_eq!(about(&again).uid, None);
     }
 }

@@ -70,7 +70,8 @@ pub(super) fn states_before(after: &StoredMilvus, earlier: &Earlier, is_rollback
             states.push(state.declaration);
         }
     }
-    if states.is_empty() && !serving.is_empty() && !earlier.revisions.is_empty() {
+    // Nothing of it was stored before, or nothing could be read: what runs speaks alone.
+    if states.is_empty() && !serving.is_empty() && (!earlier.revisions.is_empty() || earlier.unread.is_some()) {
         states.extend(as_running(after, &serving));
     }
     states

@@ -62,6 +62,21 @@ async fn an_unsafe_upgrade_is_refused_and_a_safe_one_passes() {
 }
 
 #[tokio::test]
+async fn where_the_revision_before_cannot_be_read_what_runs_speaks() {
+    let before = Recipe::new("4.2.20", 1, json!({}));
+    let mut cluster = running(&before);
+    let mut unreadable = before.secret();
+    unreadable["data"]["release"] = json!("bm90aGluZw==");
+    cluster.put(unreadable);
+    let unsafe_one = judged(cluster.clone(), Recipe::new("5.0.19", 2, json!({})).status("pending-upgrade").secret()).await;
+    assert!(rules(&unsafe_one).contains(&"MV205"), "{unsafe_one:?}");
+    let safe =
+        judged(cluster, Recipe::new("4.2.58", 2, json!({"pulsar": {"enabled": true}, "pulsarv3": {"enabled": false}})).status("pending-upgrade").secret())
+            .await;
+    assert!(safe.is_admitted(), "{safe:?}");
+}
+
+#[tokio::test]
 async fn wrappers_overrides_and_config_maps_do_not_hide_an_unsafe_upgrade() {
     let umbrella = |chart, revision| Recipe { wrapper: Some(("search", "vec")), ..Recipe::new(chart, revision, json!({})) };
     assert!(rules(&upgraded(&umbrella("4.2.20", 1), umbrella("5.0.19", 2)).await).contains(&"MV205"));

@@ -100,6 +100,20 @@ fn a_new_image_waits_whatever_is_done_to_the_hold() {
 }
 
 #[test]
+fn a_cache_that_is_behind_lets_nothing_through() {
+    let (before, after) = (recipe("4.2.20"), recipe("4.2.58"));
+    // The release was installed a moment ago, and no ReplicaSet of it was seen.
+    assert!(is_waiting(&admitted(&Snapshot::default(), &after.deployment("proxy"), &before.deployment("proxy"))));
+    // The upgrade was let go a moment ago: only the ReplicaSet before it was seen, and going back to its image is a change of what runs.
+    let cluster = whole(&before);
+    assert!(is_waiting(&admitted(&cluster, &before.deployment("proxy"), &after.deployment("proxy"))));
+    // Nothing that stays as it was let go is stopped.
+    let mut scaled = after.deployment("proxy");
+    scaled["spec"]["replicas"] = json!(5);
+    assert!(ask(&cluster, &scaled, &after.deployment("proxy")).patch.0.is_empty());
+}
+
+#[test]
 fn configuration_replicas_and_restarts_run_outside_an_upgrade_only() {
     let before = recipe("4.2.20");
     let mut cluster = whole(&before);
