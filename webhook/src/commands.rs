@@ -45,7 +45,8 @@ pub(crate) fn run() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::from(2)
+            // Trying again helps only in the second case.
+            ExitCode::from(if error.is::<cleanup::Refused>() { 3 } else { 2 })
         }
     }
 }

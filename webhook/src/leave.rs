@@ -4,6 +4,7 @@ use milvus_guard::source::configuration::FILES;
 use serde_json::{Value, json};
 
 use crate::admission::change::same_template;
+use crate::admission::gitops::{carried_values, carried_values_secret, release_name};
 use crate::admission::hold::{
     HELD_LABEL, HOLD_ANNOTATIONS, KEPT_FILES_ANNOTATION, MARKS_ANNOTATION, PARTITION_ANNOTATION, SERVING_CONFIGURATION_ANNOTATION, STOPPED_ANNOTATION,
     WAITING_SUFFIX, is_held,
@@ -94,6 +95,28 @@ pub fn configuration(object: &Value) -> Option<Undo> {
     finish(patching, "the files that wait and the notes of what serves are taken off")
 }
 
+/// Puts a Flux HelmRelease back: `preserveValues` in place of the Secret of carried values, which nobody keeps up any more. Names that Secret, too.
+#[must_use]
+pub fn helm_release(object: &Value) -> Option<(Undo, String)> {
+    let secret = carried_values_secret(&release_name(object)?);
+    let carried = carried_values(&secret);
+    let sources = object.pointer("/spec/valuesFrom")?.as_array()?;
+    let others: Vec<Value> = sources.iter().filter(|source| **source != carried).cloned().collect();
+    if others.len() == sources.len() {
+        return None;
+    }
+    let mut patching = Patching::new(object);
+    if others.is_empty() {
+        patching.remove("/spec/valuesFrom");
+    } else {
+        patching.set("/spec/valuesFrom", Value::Array(others));
+    }
+    if object.pointer("/spec/upgrade/preserveValues") == Some(&json!(false)) {
+        patching.set("/spec/upgrade/preserveValues", json!(true));
+    }
+    Some((finish(patching, "upgrade.preserveValues is back, in place of the Secret of carried values")?, secret))
+}
+
 /// Takes marks of ours off any other object.
 #[must_use]
 pub fn marked(object: &Value) -> Option<Undo> {
@@ -120,6 +143,15 @@ pub fn guarded(object: &Value, undo: &Undo) -> Value {
     let mut operations = vec![json!({"op": "test", "path": "/metadata/resourceVersion", "value": text(object, "/metadata/resourceVersion")})];
     operations.extend(undo.patch.0.iter().filter_map(|operation| serde_json::to_value(operation).ok()));
     Value::Array(operations)
+}
+
+/// Operations that take a manager off the owners of an object's fields, one entry at a time; nothing, where it owns nothing.
+#[must_use]
+pub fn disowning(object: &Value, manager: &str) -> Option<Value> {
+    let entries = object.pointer("/metadata/managedFields")?.as_array()?;
+    let at = entries.iter().position(|entry| text(entry, "/manager") == Some(manager))?;
+    let path = format!("/metadata/managedFields/{at}");
+    Some(json!([{"op": "test", "path": format!("{path}/manager"), "value": manager}, {"op": "remove", "path": path}]))
 }
 
 fn without_hash(template: &Value) -> Value {

@@ -39,6 +39,21 @@ pub fn carried_values_secret(release: &str) -> String {
     format!("milvus-guard-carried-{release}")
 }
 
+/// How a HelmRelease refers to it.
+#[must_use]
+pub fn carried_values(secret: &str) -> Value {
+    json!({"kind": "Secret", "name": secret})
+}
+
+/// The name of the release that a HelmRelease makes.
+#[must_use]
+pub fn release_name(object: &Value) -> Option<String> {
+    text(object, "/spec/releaseName").map(str::to_owned).or_else(|| {
+        let own = text(object, "/metadata/name")?;
+        Some(text(object, "/spec/targetNamespace").map_or_else(|| own.to_owned(), |target| format!("{target}-{own}")))
+    })
+}
+
 /// Judges a request of gate 2.
 pub(super) async fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
     if !matches!(request.operation, Operation::Create | Operation::Update) || request.object.pointer("/metadata/deletionTimestamp").is_some() {
@@ -230,11 +245,7 @@ async fn preserve<C: Cluster>(guard: &Guard<C>, request: &Request, object: &Valu
     if request.kind.kind != "HelmRelease" || object.pointer("/spec/upgrade/preserveValues") != Some(&json!(true)) {
         return (nothing(), Carries::Nothing);
     }
-    let name = text(object, "/spec/releaseName").map(str::to_owned).or_else(|| {
-        let own = text(object, "/metadata/name")?;
-        Some(text(object, "/spec/targetNamespace").map_or_else(|| own.to_owned(), |target| format!("{target}-{own}")))
-    });
-    let (Some(release), namespace) = (name, text(object, "/spec/targetNamespace").unwrap_or(&request.namespace)) else {
+    let (Some(release), namespace) = (release_name(object), text(object, "/spec/targetNamespace").unwrap_or(&request.namespace)) else {
         return (nothing(), Carries::Untouched);
     };
     let secret = carried_values_secret(&release);
@@ -248,7 +259,7 @@ async fn preserve<C: Cluster>(guard: &Guard<C>, request: &Request, object: &Valu
     }
     let mut patching = Patching::new(object);
     patching.set("/spec/upgrade/preserveValues", json!(false));
-    let reference = json!({"kind": "Secret", "name": secret});
+    let reference = carried_values(&secret);
     match object.pointer("/spec/valuesFrom").and_then(Value::as_array) {
         Some(sources) if sources.contains(&reference) => {}
         Some(sources) => patching.set("/spec/valuesFrom", std::iter::once(reference).chain(sources.iter().cloned()).collect()),

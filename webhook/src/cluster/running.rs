@@ -17,7 +17,7 @@ const CONFIGURATION_FOLDER: &str = "/milvus/configs/";
 pub struct Serving {
     /// The Deployment that owns it.
     pub deployment: Arc<str>,
-    /// The `component` label.
+    /// The `component` label; empty where there is none.
     pub component: Arc<str>,
     /// `app.kubernetes.io/name`: tells one Milvus of a release from another.
     pub label: Arc<str>,
@@ -80,16 +80,16 @@ fn list<'v>(value: &'v Value, pointer: &str) -> impl Iterator<Item = &'v Value> 
 pub fn serving(cluster: &dyn Cluster, namespace: &str, release: &str) -> Vec<Serving> {
     let of_release = |object: &&Arc<Value>| pod_label(object, "app.kubernetes.io/instance") == Some(release);
     let all = cluster.objects(Kind::ReplicaSet, namespace);
-    from_sets(all.iter().filter(of_release))
+    from_sets(all.iter().filter(of_release)).into_iter().filter(|serving| is_component(&serving.component)).collect()
 }
 
 /// What serves in a namespace, of all releases.
 #[must_use]
 pub fn serving_in(cluster: &dyn Cluster, namespace: &str) -> Vec<Serving> {
-    from_sets(cluster.objects(Kind::ReplicaSet, namespace).iter())
+    from_sets(cluster.objects(Kind::ReplicaSet, namespace).iter()).into_iter().filter(|serving| is_component(&serving.component)).collect()
 }
 
-/// What serves of one Deployment.
+/// What serves of one Deployment, of Milvus or of what it needs.
 #[must_use]
 pub fn serving_of(cluster: &dyn Cluster, namespace: &str, deployment: &str) -> Vec<Serving> {
     let all = cluster.objects(Kind::ReplicaSet, namespace);
@@ -112,10 +112,9 @@ fn from_sets<'o>(sets: impl Iterator<Item = &'o Arc<Value>>) -> Vec<Serving> {
 }
 
 fn read(object: &Arc<Value>) -> Option<Serving> {
-    let component = pod_label(object, "component").filter(|component| is_component(component))?;
     Some(Serving {
         deployment: owner(object)?.into(),
-        component: component.into(),
+        component: pod_label(object, "component").unwrap_or_default().into(),
         label: pod_label(object, "app.kubernetes.io/name").unwrap_or("milvus").into(),
         pods: object.pointer("/status/replicas").and_then(Value::as_u64).unwrap_or_default(),
         object: Arc::clone(object),

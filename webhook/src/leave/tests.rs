@@ -89,3 +89,28 @@ fn notes_on_a_configuration_and_what_waits_are_taken_off() {
     assert_eq!(after["metadata"]["annotations"], json!({"own": "x"}));
     assert!(configuration(&after).is_none());
 }
+
+#[test]
+fn a_helm_release_gets_preserve_values_back_and_keeps_its_other_sources() {
+    let release = |sources: Value, preserve: bool| json!({"metadata": {"name": "m", "resourceVersion": "7"}, "spec": {"releaseName": "vec", "upgrade": {"preserveValues": preserve}, "valuesFrom": sources}});
+    let (carried, own) = (json!({"kind": "Secret", "name": "milvus-guard-carried-vec"}), json!({"kind": "ConfigMap", "name": "mine"}));
+    for (sources, left) in [(json!([carried, own]), Some(&json!([own]))), (json!([carried]), None)] {
+        let mutated = release(sources, false);
+        let (undo, secret) = helm_release(&mutated).unwrap();
+        let after = applied(&mutated, &undo);
+        assert_eq!((&after["spec"]["upgrade"]["preserveValues"], after["spec"].get("valuesFrom")), (&json!(true), left));
+        assert_eq!((secret.as_str(), helm_release(&after)), ("milvus-guard-carried-vec", None));
+    }
+    assert_eq!(helm_release(&release(json!([own]), false)), None, "what we did not change is not touched");
+}
+
+#[test]
+fn nothing_of_fields_stays_ours() {
+    let entry = |manager: &str| json!({"manager": manager, "operation": "Update"});
+    let object = json!({"metadata": {"resourceVersion": "7", "managedFields": [entry("helm"), entry("milvus-guard")]}});
+    let patch: json_patch::Patch = serde_json::from_value(disowning(&object, "milvus-guard").unwrap()).unwrap();
+    let mut after = object.clone();
+    json_patch::patch(&mut after, &patch).unwrap();
+    assert_eq!(after["metadata"]["managedFields"], json!([entry("helm")]));
+    assert_eq!(disowning(&after, "milvus-guard"), None);
+}

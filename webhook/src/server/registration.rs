@@ -20,9 +20,6 @@ use crate::telemetry::Telemetry;
 /// Our name as the owner of fields.
 pub const FIELD_MANAGER: &str = "milvus-guard";
 
-/// The annotation of a configuration whose guard is leaving: no replica registers any more.
-pub const LEAVING_ANNOTATION: &str = "guard.milvus-guard.dev/leaving";
-
 const GROUP: &str = "admissionregistration.k8s.io";
 
 /// One configuration that is to be registered.
@@ -164,11 +161,8 @@ impl Registration {
         let mut missing = Vec::new();
         for entry in &self.entries {
             let live = entry.api(self.client.clone()).get_opt(&entry.name).await.with_context(|| format!("reading {} {}", entry.kind, entry.name))?;
-            let is_leaving = |live: &DynamicObject| live.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(LEAVING_ANNOTATION));
-            if live.as_ref().is_some_and(is_leaving) {
-                bail!("the guard is leaving: {} {} carries {LEAVING_ANNOTATION}", entry.kind, entry.name);
-            }
-            let live = live.map_or(Value::Null, |live| live.data);
+            let live =
+                live.with_context(|| format!("{} {} is not there: the chart makes it, and milvus-guard cleanup deletes it", entry.kind, entry.name))?.data;
             if applied != Some(trusted) || !entry.is_in_force(&live, trusted) {
                 missing.push(entry);
             }
