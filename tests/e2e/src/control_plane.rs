@@ -146,7 +146,7 @@ impl ControlPlane {
         self.folder.join("admin.kubeconfig")
     }
 
-    /// What the API server noted about every write: one audit event in JSON per line, without bodies.
+    /// What the API server noted about every write, and about whatever service accounts asked for: one audit event in JSON per line, without bodies.
     pub fn audit_log(&self) -> PathBuf {
         self.folder.join("audit.log")
     }
@@ -298,7 +298,11 @@ fn write_credentials(folder: &Path, authority: &Authority, ports: Ports) {
     std::fs::write(folder.join("admission.yaml"), admission.to_string()).unwrap();
     let audit = serde_json::json!({
         "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
-        "rules": [{"level": "Metadata", "verbs": ["create", "update", "patch", "delete", "deletecollection"]}, {"level": "None"}],
+        "rules": [
+            {"level": "Metadata", "verbs": ["create", "update", "patch", "delete", "deletecollection"]},
+            {"level": "Metadata", "userGroups": ["system:serviceaccounts"]},
+            {"level": "None"},
+        ],
     });
     std::fs::write(folder.join("audit-policy.yaml"), audit.to_string()).unwrap();
 }
@@ -355,6 +359,7 @@ fn start_controller_manager(programs: &Path, folder: &Path) -> Process {
         "--secure-port=0".to_owned(),
         "--kube-api-qps=500".to_owned(),
         "--kube-api-burst=1000".to_owned(),
+        "--horizontal-pod-autoscaler-sync-period=1s".to_owned(),
     ];
     Process::part(programs, "kube-controller-manager", arguments, &folder.join("kube-controller-manager.log"))
 }

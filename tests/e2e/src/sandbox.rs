@@ -146,8 +146,14 @@ impl Sandbox {
 
     /// Waits until every Deployment and StatefulSet is rolled out and has all its replicas ready.
     pub async fn wait_until_rolled_out(&self) {
+        self.wait_until_rolled_out_but("").await;
+    }
+
+    /// The same without one Deployment, which is held.
+    pub async fn wait_until_rolled_out_but(&self, held: &str) {
         wait(&format!("everything rolled out in {}", self.namespace), async || {
-            let deployments = self.api::<Deployment>().list(&ListParams::default()).await.unwrap().items;
+            let mut deployments = self.api::<Deployment>().list(&ListParams::default()).await.unwrap().items;
+            deployments.retain(|deployment| deployment.name_any() != held);
             let sets = self.api::<StatefulSet>().list(&ListParams::default()).await.unwrap().items;
             (deployments.iter().all(deployment_is_done) && sets.iter().all(set_is_done)).then_some(())
         })

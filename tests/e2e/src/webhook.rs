@@ -1,6 +1,7 @@
 //! Webhooks under test: runs the real `milvus-guard`, registers configurations at the API server with the URL form swapped in.
 
 mod guard;
+mod hook;
 mod installed;
 mod service;
 

@@ -1,5 +1,7 @@
 //! Gate 2 before a real API server: Argo CD's and k3s's objects, by people who may write them.
 
+use std::path::PathBuf;
+
 use milvus_guard_e2e::commands::{Ended, Program};
 use milvus_guard_e2e::control_plane::ControlPlane;
 use milvus_guard_e2e::planted::PLANTED;
@@ -19,11 +21,11 @@ const DEFINITIONS: &[(&str, &str, &str, &str)] = &[
     ("milvus.io", "v1beta1", "Milvus", "milvuses"),
 ];
 
-/// Makes the API server serve them, once.
+/// Makes an API server serve them, once.
 pub(crate) async fn define(plane: &ControlPlane, sandbox: &milvus_guard_e2e::sandbox::Sandbox) {
-    static DEFINING: Mutex<bool> = Mutex::const_new(false);
-    let mut is_done = DEFINING.lock().await;
-    if *is_done {
+    static DEFINED: Mutex<Vec<PathBuf>> = Mutex::const_new(Vec::new());
+    let mut defined = DEFINED.lock().await;
+    if defined.iter().any(|folder| folder == plane.folder()) {
         return;
     }
     let admin = plane.admin().await;
@@ -32,7 +34,7 @@ pub(crate) async fn define(plane: &ControlPlane, sandbox: &milvus_guard_e2e::san
     let mut wait = vec!["wait".to_owned(), "--for=condition=Established".to_owned()];
     wait.extend(DEFINITIONS.iter().map(|(group, _, _, plural)| format!("crd/{plural}.{group}")));
     sandbox.command_as(&admin, Program::Kubectl, wait).ok().await;
-    *is_done = true;
+    defined.push(plane.folder().to_owned());
 }
 
 fn definition((group, version, kind, plural): &(&str, &str, &str, &str)) -> String {

@@ -15,11 +15,14 @@
 mod changes;
 mod chart_renders_as_the_real_one;
 mod chart_upgrades_as_the_real_one;
+mod faults;
 mod flux;
 mod gates;
 mod gitops;
 mod harness;
 mod held;
+mod leaving;
 mod one_verdict;
 mod operated;
+mod rights;
 mod webhook_runs;

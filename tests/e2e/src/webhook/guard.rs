@@ -41,8 +41,8 @@ pub struct Guard {
     authority: Authority,
     folder: PathBuf,
     programs: PathBuf,
-    kubeconfig: PathBuf,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 impl Guard {
@@ -56,6 +56,11 @@ impl Guard {
 
     /// Starts it, and does not wait.
     pub fn start_only(plane: &ControlPlane, user: &User, name: &str, arguments: &[&str]) -> Self {
+        Self::start_in(plane, user, name, arguments, &[])
+    }
+
+    /// Starts it with more variables in its environment, and does not wait.
+    pub fn start_in(plane: &ControlPlane, user: &User, name: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let folder = plane.folder().join(name);
         std::fs::create_dir_all(&folder).unwrap();
         let authority = Authority::new(name);
@@ -68,14 +73,17 @@ impl Guard {
             all.push(format!("--certificates={}", folder.display()));
         }
         let log = plane.folder().join(format!("{name}.log"));
-        let process = run(plane.programs(), &user.kubeconfig, &all, &log);
-        Self { process, port, side_port, authority, folder, programs: plane.programs().to_owned(), kubeconfig: user.kubeconfig.clone(), arguments: all }
+        let kubeconfig = ("KUBECONFIG".to_owned(), user.kubeconfig.display().to_string());
+        let more = environment.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let environment: Vec<_> = std::iter::once(kubeconfig).chain(more).collect();
+        let process = run(plane.programs(), &environment, &all, &log);
+        Self { process, port, side_port, authority, folder, programs: plane.programs().to_owned(), arguments: all, environment }
     }
 
     /// Starts the program again with the same arguments, on the same ports, after it was killed or ended.
     pub async fn restart(&mut self) {
         self.process.kill();
-        self.process = run(&self.programs, &self.kubeconfig, &self.arguments, self.process.log());
+        self.process = run(&self.programs, &self.environment, &self.arguments, self.process.log());
         self.wait_until_ready().await;
     }
 
@@ -147,7 +155,6 @@ impl Drop for Guard {
     }
 }
 
-fn run(programs: &Path, kubeconfig: &Path, arguments: &[String], log: &Path) -> Process {
-    let environment = [("KUBECONFIG".to_owned(), kubeconfig.display().to_string())];
-    Process::watched(programs, binary(), arguments, environment, log)
+fn run(programs: &Path, environment: &[(String, String)], arguments: &[String], log: &Path) -> Process {
+    Process::watched(programs, binary(), arguments, environment.to_vec(), log)
 }

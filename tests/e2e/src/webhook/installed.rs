@@ -7,10 +7,11 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde::Deserialize;
 use serde_json::json;
+use tempfile::TempDir;
 use tokio::sync::{Mutex, OnceCell};
 
-use super::{Guard, narrowed, service::Service};
-use crate::commands::{Invocation, Program};
+use super::{Guard, hook, narrowed, service::Service};
+use crate::commands::{Ended, Invocation, Program};
 use crate::control_plane::{ControlPlane, background};
 use crate::programs::repository;
 use crate::sandbox::wait;
@@ -29,6 +30,8 @@ pub struct Installed {
     pub replicas: Vec<Guard>,
     /// The address in front of them.
     pub service: Service,
+    arguments: Vec<String>,
+    home: TempDir,
 }
 
 /// The label of namespaces that the shared guard judges.
@@ -71,6 +74,22 @@ impl Installed {
     /// judges only `namespaces`, on top of what the chart says, so that tests on one control plane do not meet. `sets` are values (`gates.gitops.enabled=false`).
     /// Returns once its registration is in force.
     pub async fn new(plane: &'static ControlPlane, release: &str, replicas: usize, namespaces: &[&str], sets: &[&str]) -> Self {
+        let mut installed = Self::not_started(plane, release, namespaces, sets).await;
+        installed.start(replicas);
+        installed.wait_until_in_force().await;
+        installed
+    }
+
+    /// Waits until every replica is ready and the registration is in force.
+    pub async fn wait_until_in_force(&mut self) {
+        for guard in &mut self.replicas {
+            guard.wait_until_ready().await;
+        }
+        self.wait_until_registered().await;
+    }
+
+    /// The same, without any replica.
+    pub async fn not_started(plane: &'static ControlPlane, release: &str, namespaces: &[&str], sets: &[&str]) -> Self {
         let admin = plane.admin().await;
         let namespace = format!("guard-{release}");
         let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
@@ -101,15 +120,38 @@ impl Installed {
         arguments.push(format!("--reached-at=https://127.0.0.1:{}", service.port()));
         arguments.push("--register-url".to_owned());
         arguments.push("--dns-name=127.0.0.1,localhost".to_owned());
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let mut running: Vec<Guard> = (0..replicas).map(|i| Guard::start_only(plane, &account, &format!("{name}-{i}"), &arguments)).collect();
-        service.set_backends(&running.iter().map(Guard::port).collect::<Vec<_>>());
-        for guard in &mut running {
-            guard.wait_until_ready().await;
+        Self { plane, namespace, name, account, replicas: Vec::new(), service, arguments, home }
+    }
+
+    /// Starts more replicas, and does not wait for them.
+    pub fn start(&mut self, replicas: usize) {
+        self.start_in(replicas, &[]);
+    }
+
+    /// The same, with more variables in their environment.
+    pub fn start_in(&mut self, replicas: usize, environment: &[(&str, &str)]) {
+        let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
+        for i in self.replicas.len()..self.replicas.len() + replicas {
+            self.replicas.push(Guard::start_in(self.plane, &self.account, &format!("{}-{i}", self.name), &arguments, environment));
         }
-        let installed = Self { plane, namespace, name, account, replicas: running, service };
-        installed.wait_until_registered().await;
-        installed
+        self.service.set_backends(&self.replicas.iter().map(Guard::port).collect::<Vec<_>>());
+    }
+
+    /// `helm VERB RELEASE MORE` on the guard itself, as an administrator.
+    pub fn helm(&self, helm: Program, verb: &str, more: &[&str]) -> Invocation {
+        let release = self.namespace.trim_start_matches("guard-");
+        let mut arguments: Vec<&str> = verb.split(' ').collect();
+        arguments.push(release);
+        arguments.extend(more);
+        arguments.extend(["--namespace", &self.namespace]);
+        Invocation::new(self.plane.programs(), helm, &self.plane.admin_kubeconfig(), self.home.path(), arguments)
+    }
+
+    /// `helm uninstall`, with the hook's Job run for real; tells how it ended, and what the hook printed.
+    pub async fn uninstall(&self, helm: Program) -> (Ended, String) {
+        let uninstalling = tokio::spawn(self.helm(helm, "uninstall", &["--timeout=60s"]).run());
+        let printed = hook::run(self.plane, &self.namespace, &uninstalling).await;
+        (uninstalling.await.unwrap(), printed)
     }
 
     /// Waits until a replica has put the registration into force.
