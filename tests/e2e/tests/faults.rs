@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use base64::Engine;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -280,17 +281,76 @@ int clock_gettime(clockid_t id, struct timespec *at) {
 }
 "#;
 
-#[tokio::test]
-async fn replicas_whose_clocks_are_ten_minutes_apart_agree() {
-    let Some(sandbox) = Sandbox::new("clocks").await else { return };
+fn clock(sandbox: &Sandbox) -> String {
     let source = sandbox.file("clock.c", CLOCK);
     let library = sandbox.folder().join("clock.so");
     let built = std::process::Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).arg("-ldl").status();
     assert!(built.is_ok_and(|status| status.success()), "a C compiler is needed, as for the guard itself");
+    library.display().to_string()
+}
+
+#[tokio::test]
+async fn an_authority_gives_way_to_the_next_under_load() {
+    let Some(sandbox) = Sandbox::new("authority").await else { return };
+    define(sandbox.plane, &sandbox).await;
+    install(&sandbox).await;
+    let lifetimes = ["certificates.authorityLifetime=4000s", "certificates.lifetime=1900s", "certificates.overlap=3s"];
+    let sets: Vec<&str> = STRICT.iter().chain(&lifetimes).copied().collect();
+    let mut guard = Installed::not_started(sandbox.plane, "authority", &[&sandbox.namespace], &sets).await;
+    // An authority of 45 minutes ago, whose time is over in two thirds of 4,000 s, and a serving certificate of 17 minutes ago.
+    let library = clock(&sandbox);
+    let secrets: Api<Secret> = Api::namespaced(sandbox.admin.clone(), &guard.namespace);
+    let name = format!("{}-tls", guard.name);
+    let stored = async || secrets.get(&name).await.unwrap();
+    let authority = |secret: &Secret| secret.data.as_ref().and_then(|data| Some(String::from_utf8(data.get("ca.crt")?.0.clone()).unwrap())).unwrap_or_default();
+    for ago in ["-2700", "-1000"] {
+        let before = stored().await.resource_version();
+        let mut replica = guard.one_more(&[("LD_PRELOAD", &library), ("CLOCK_OFFSET", ago)]);
+        wait("a certificate of earlier", async || (stored().await.resource_version() != before).then_some(())).await;
+        replica.process().kill();
+    }
+    let first = authority(&stored().await);
+    assert_eq!(first.matches("BEGIN").count(), 1);
+
+    guard.start(2);
+    guard.wait_until_in_force().await;
+    let load = Load::start(&sandbox);
+    let mut handshakes = 0;
+    wait("another authority alone", async || {
+        // As the API server does: with what is registered now, and a new connection.
+        let trusted = guard.registered_authorities().await;
+        for replica in &guard.replicas {
+            answers(replica.port(), &trusted).await;
+            handshakes += 1;
+        }
+        let now = authority(&stored().await);
+        (!now.contains(first.trim()) && now.matches("BEGIN").count() == 1).then_some(())
+    })
+    .await;
+    let tally = load.end().await;
+    assert_eq!(tally.failed, 0, "{tally:?}");
+    assert!(handshakes > 20, "{handshakes} handshakes");
+    println!("authority replaced: {tally:?}, {handshakes} more handshakes, none failed");
+}
+
+/// A new connection to a replica, trusting these authorities (PEM). Anything but an answer ends the test.
+async fn answers(port: u16, trusted: &str) {
+    let mut config = kube::Config::new(format!("https://127.0.0.1:{port}").parse().unwrap());
+    let ders = trusted.split("-----END CERTIFICATE-----").filter_map(|block| block.split("-----BEGIN CERTIFICATE-----").nth(1));
+    let decode = |block: &str| base64::engine::general_purpose::STANDARD.decode(block.split_whitespace().collect::<String>()).unwrap();
+    config.root_cert = Some(ders.map(decode).collect());
+    let request = http::Request::get("/answers").body(Vec::new()).unwrap();
+    Client::try_from(config).unwrap().request_text(request).await.unwrap();
+}
+
+#[tokio::test]
+async fn replicas_whose_clocks_are_ten_minutes_apart_agree() {
+    let Some(sandbox) = Sandbox::new("clocks").await else { return };
+    let library = clock(&sandbox);
     let mut guard = Installed::not_started(sandbox.plane, "clocks", &[&sandbox.namespace], &STRICT).await;
     // The one that is ahead makes the certificates; for the API server they begin in time.
     for offset in ["300", "-300"] {
-        guard.start_in(1, &[("LD_PRELOAD", library.to_str().unwrap()), ("CLOCK_OFFSET", offset)]);
+        guard.start_in(1, &[("LD_PRELOAD", &library), ("CLOCK_OFFSET", offset)]);
         guard.replicas.last_mut().unwrap().wait_until_ready().await;
     }
     guard.wait_until_in_force().await;

@@ -125,7 +125,11 @@ impl Release {
     async fn let_go(&self, what: &str) {
         let gone = ["hold", "change", "template", "blocked", "serving", "partition"].map(|name| (format!("guard.milvus-guard.dev/{name}"), Value::Null));
         let spec = if what.starts_with("stateful") { json!({"updateStrategy": {"rollingUpdate": {"partition": 0}}}) } else { json!({"paused": null}) };
-        self.patch(what, &json!({"metadata": {"annotations": serde_json::Map::from_iter(gone)}, "spec": spec})).await;
+        self.patch(
+            what,
+            &json!({"metadata": {"labels": {"guard.milvus-guard.dev/held": null}, "annotations": serde_json::Map::from_iter(gone)}, "spec": spec}),
+        )
+        .await;
     }
 
     /// Pods by name and uid.

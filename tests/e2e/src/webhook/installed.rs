@@ -130,11 +130,24 @@ impl Installed {
 
     /// The same, with more variables in their environment.
     pub fn start_in(&mut self, replicas: usize, environment: &[(&str, &str)]) {
-        let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
-        for i in self.replicas.len()..self.replicas.len() + replicas {
-            self.replicas.push(Guard::start_in(self.plane, &self.account, &format!("{}-{i}", self.name), &arguments, environment));
+        for _ in 0..replicas {
+            let replica = self.one_more(environment);
+            self.replicas.push(replica);
         }
         self.service.set_backends(&self.replicas.iter().map(Guard::port).collect::<Vec<_>>());
+    }
+
+    /// Starts a replica that is not behind the address yet.
+    pub fn one_more(&self, environment: &[(&str, &str)]) -> Guard {
+        let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
+        Guard::start_in(self.plane, &self.account, &format!("{}-{}", self.name, self.replicas.len()), &arguments, environment)
+    }
+
+    /// The authorities that the API server trusts to speak for the guard, PEM.
+    pub async fn registered_authorities(&self) -> String {
+        let configurations: Api<ValidatingWebhookConfiguration> = Api::all(self.plane.admin().await.client);
+        let webhooks = configurations.get(&self.name).await.unwrap().webhooks.unwrap();
+        String::from_utf8(webhooks[0].client_config.ca_bundle.clone().unwrap().0).unwrap()
     }
 
     /// `helm VERB RELEASE MORE` on the guard itself, as an administrator.
