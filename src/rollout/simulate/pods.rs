@@ -51,7 +51,8 @@ impl World {
         let is_current = |pods: &Pods| pods.running > 0 && pods.template.version >= template.version;
         let mix = || self.truth.workloads.get(&Component::MixCoord).is_some_and(|workload| workload.pods.iter().any(is_current));
         let rival = || component.is_coordinator() && !self.setting.active_standby && self.rivals(component);
-        !fails && !(component == Component::StreamingNode && !mix()) && !rival()
+        let misses_mix = component == Component::StreamingNode && !mix();
+        !(fails || misses_mix || rival())
     }
 
     /// Whether pods of another workload do the same duty.
