@@ -329,7 +329,7 @@ async fn an_authority_gives_way_to_the_next_under_load() {
     .await;
     let tally = load.end().await;
     assert_eq!(tally.failed, 0, "{tally:?}");
-    assert!(handshakes > 20, "{handshakes} handshakes");
+    assert!(handshakes >= 6, "{handshakes} handshakes");
     println!("authority replaced: {tally:?}, {handshakes} more handshakes, none failed");
 }
 
