@@ -2,8 +2,6 @@
 
 use std::sync::{Arc, OnceLock};
 
-use rayon::prelude::*;
-
 use crate::document::yaml::{self, Broken, Document, Limits};
 use crate::model::declaration::{Declaration, Evidence, NotChecked};
 
@@ -16,6 +14,7 @@ pub mod context;
 pub mod convert;
 pub mod declare;
 mod deployers;
+mod each;
 mod elsewhere;
 pub mod environments;
 pub mod evidence;
@@ -43,6 +42,7 @@ pub mod values_file;
 pub mod values_layer;
 
 pub use context::Context;
+use each::each;
 
 /// A tree of files: a folder, a git revision, or a few texts in a test.
 pub trait Tree: Sync {
@@ -216,7 +216,7 @@ fn read_files(context: &Context<'_>) -> Reading {
         }
         reading
     };
-    let readings: Vec<Reading> = context.files.par_iter().map(read).collect();
+    let readings = each(context.files, |_, file| read(file));
     let mut all = Reading { declarations: Vec::with_capacity(readings.iter().map(|reading| reading.declarations.len()).sum()), ..Reading::default() };
     for mut reading in readings {
         all.declarations.append(&mut reading.declarations);

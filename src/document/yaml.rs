@@ -9,6 +9,7 @@ use granit_parser::{Event, Parser, ScalarStyle, Span as ParserSpan};
 use super::scalar;
 use super::template::{Masked, mask};
 
+mod json;
 mod plain;
 
 /// Nesting of block collections that is read. Readers walk trees recursively on threads with 2 MiB of stack, so depth is bounded where trees are made.
@@ -321,7 +322,8 @@ fn parse_document(source: &str, masked: &Masked<'_>, bytes: Range<usize>, first_
     let text = masked.text.get(bytes.clone()).unwrap_or_default();
     if !masked.touches(&bytes) {
         let first = Point { byte: bytes.start, line: first_line, column: column_shift + 1 };
-        if let Some(root) = plain::read(text, first, limits.nodes) {
+        let read = if text.starts_with('{') { json::read } else { plain::read };
+        if let Some(root) = read(text, first, limits.nodes) {
             return Ok(Document { root, bytes });
         }
     }

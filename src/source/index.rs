@@ -4,10 +4,9 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use rayon::prelude::*;
-
 use super::SourceFile;
 use super::context::nearness;
+use super::each::each;
 use crate::document::yaml::Node;
 
 /// A Kubernetes object in a file: a document, or an item of a `List`.
@@ -115,7 +114,7 @@ impl Index {
     /// Looks through these files.
     #[must_use]
     pub fn new(files: &[SourceFile]) -> Self {
-        let entries: Vec<Vec<Named>> = files.par_iter().enumerate().map(|(i, file)| entries(i, file)).collect();
+        let entries: Vec<Vec<Named>> = each(files, entries);
         let mut index = Self::default();
         for (kind, name, entry) in entries.into_iter().flatten() {
             index.by_kind.entry(kind).or_default().entry(name).or_default().push(entry);
