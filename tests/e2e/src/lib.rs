@@ -17,6 +17,7 @@ pub mod commands;
 pub mod control_plane;
 pub mod kubelet;
 pub mod latency;
+pub mod load;
 pub mod planted;
 pub mod process;
 pub mod programs;

@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 use milvus_guard_e2e::chart;
 use milvus_guard_e2e::control_plane::ControlPlane;
 use milvus_guard_e2e::kubelet::{Behaviour, Pods};
+use milvus_guard_e2e::load;
 use milvus_guard_e2e::webhook::Installed;
 
 #[derive(Parser)]
@@ -38,6 +39,8 @@ enum Command {
         #[arg(long)]
         to: Option<PathBuf>,
     },
+    /// Measures the webhook under load: latency, rate, memory. Run it in release: the webhook is built as this program is
+    Load(load::Arguments),
 }
 
 #[tokio::main]
@@ -45,6 +48,10 @@ async fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Up { ready_after, guard } => up(Duration::from_millis(ready_after), guard).await,
         Command::Chart { version, to } => pack(&version, to),
+        Command::Load(arguments) => {
+            load::run(arguments).await;
+            ExitCode::SUCCESS
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::users::User;
 /// The longest that a start may take, on a machine that is busy with other things.
 const START_AT_MOST: Duration = Duration::from_secs(60);
 
-/// The program under test, built where that is needed; or the one that `MILVUS_GUARD_BINARY` names.
+/// The program under test, built where that is needed, in release where this program is; or the one that `MILVUS_GUARD_BINARY` names.
 pub fn binary() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
@@ -26,9 +26,11 @@ pub fn binary() -> &'static Path {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = Command::new(cargo);
         command.args(["build", "--quiet", "--package=milvus-guard-webhook", "--bin=milvus-guard"]).current_dir(repository());
+        let folder = if cfg!(debug_assertions) { "debug" } else { "release" };
+        command.args((folder == "release").then_some("--release"));
         let output = command.output().unwrap();
         assert!(output.status.success(), "milvus-guard cannot be built:\n{}", String::from_utf8_lossy(&output.stderr));
-        target_folder().join("debug/milvus-guard")
+        target_folder().join(folder).join("milvus-guard")
     })
 }
 
