@@ -65,6 +65,12 @@ impl Gate {
         }
     }
 
+    /// Whether the objects of a review have to be decoded: what is not Milvus is admitted unseen where that can be told from the text.
+    #[must_use]
+    pub fn looks_at(self, body: &[u8]) -> bool {
+        self != Self::GitOps || request::mentions_milvus(body)
+    }
+
     /// What happens when a request of this gate cannot be judged, unless configured otherwise. Gate 1 sees every Helm release of the cluster and has
     /// gate 3 behind it; gate 3 must not refuse in the middle of an apply; gates that see nothing but Milvus refuse.
     #[must_use]

@@ -5,5 +5,6 @@ pub mod api;
 pub mod cluster;
 pub mod leave;
 pub mod record;
+mod remote;
 pub mod server;
 pub mod telemetry;

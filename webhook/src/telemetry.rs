@@ -86,7 +86,7 @@ impl fmt::Debug for Telemetry {
 }
 
 fn handler_buckets() -> Histogram {
-    Histogram::new([0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002, 0.005, 0.015, 0.05, 0.25, 1.0, 5.0])
+    Histogram::new([0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002, 0.005, 0.015, 0.05, 0.25, 1.0, 5.0])
 }
 
 impl Default for Telemetry {
@@ -110,7 +110,12 @@ impl Default for Telemetry {
         };
         registry.register("reviews", "Admission reviews answered", this.reviews.clone());
         registry.register("findings", "Findings behind the answers, by rule", this.findings.clone());
-        registry.register_with_unit("handler", "From the whole body to the answer", Unit::Seconds, this.handler_seconds.clone());
+        registry.register_with_unit(
+            "handler",
+            "From the whole body to the answer, without the time of reads of the API server",
+            Unit::Seconds,
+            this.handler_seconds.clone(),
+        );
         registry.register_with_unit("remote_read", "One read of the API server during a review", Unit::Seconds, this.remote_read_seconds.clone());
         registry.register("decode_failures", "Bodies and releases that could not be read", this.decode_failures.clone());
         registry.register("in_doubt", "Reviews answered without a verdict", this.in_doubt.clone());

@@ -24,7 +24,7 @@ use super::exceptions::Exceptions;
 use super::guard::Guard;
 use super::milvus::{image_layers, repository_of, tag_of};
 use super::patch::Patching;
-use super::request::{Operation, Request};
+use super::request::{Operation, Request, mentions_milvus};
 use super::verdict::{Point, Terms, answer, findings, points};
 use super::{Answer, declared};
 use crate::cluster::running::{Serving, serving};
@@ -63,8 +63,7 @@ pub(super) async fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> An
     if request.operation == Operation::Update && is_same("/spec") && is_same("/metadata/annotations") {
         return Answer::admitted();
     }
-    let text = request.object.to_string();
-    if !text.to_ascii_lowercase().contains("milvus") {
+    if !mentions(&request.object) {
         return Answer::admitted();
     }
     let mut object = request.object.clone();
@@ -94,6 +93,16 @@ pub(super) async fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> An
     }
     answer.patch = patch;
     answer
+}
+
+/// Whether the word stands anywhere in an object.
+fn mentions(value: &Value) -> bool {
+    match value {
+        Value::String(text) => mentions_milvus(text.as_bytes()),
+        Value::Array(items) => items.iter().any(mentions),
+        Value::Object(table) => table.iter().any(|(key, value)| mentions_milvus(key.as_bytes()) || mentions(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
 }
 
 /// What an object declares.

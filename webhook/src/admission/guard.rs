@@ -11,8 +11,11 @@ use super::release::{self, DecodeError, Driver, Packed, StoredRelease};
 use super::{Answer, Gate, Request, gitops, helm_storage, own, workload};
 use crate::cluster::{Cluster, Kind, label};
 
-/// Memory that inflated releases may take together, in KiB. One release of the largest size fits.
-const DECODING_KIB: usize = 40 << 10;
+/// Memory that releases which are being read may take together, in KiB. One release of the largest size fits; some of the usual size do.
+const DECODING_KIB: usize = 36 << 10;
+
+/// Releases of this size, packed, are read at once; larger ones on a thread of their own, since they keep it busy.
+const AT_ONCE_BYTES: usize = 16 << 10;
 
 /// What is configured.
 #[derive(Debug, Clone)]
@@ -61,9 +64,12 @@ impl<C: Cluster> Guard<C> {
     /// Decodes the release in an object, off the thread and within the memory that all of them may take; nothing when it cannot be Milvus.
     pub(super) async fn decode(&self, object: &Value, driver: Driver) -> Result<Option<StoredRelease>, DecodeError> {
         let packed = Packed::of(release::encoded(object)?, driver)?;
-        let kib = u32::try_from(packed.inflated_bytes()? / 1024 + 1).unwrap_or(u32::MAX);
+        let kib = u32::try_from(packed.cost_bytes()? / 1024 + 1).unwrap_or(u32::MAX);
         let Ok(_room) = self.decoding.acquire_many(kib).await else { return Ok(None) };
-        tokio::task::spawn_blocking(move || helm_storage::decode(packed)).await.unwrap_or(Err(DecodeError::NotGzip))
+        if packed.bytes() <= AT_ONCE_BYTES {
+            return helm_storage::decode(&packed);
+        }
+        tokio::task::spawn_blocking(move || helm_storage::decode(&packed)).await.unwrap_or(Err(DecodeError::NotGzip))
     }
 }
 

@@ -259,8 +259,8 @@ fn gone<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &str, reques
     finish(guard, named, namespace, request, vec![Point::new("MV902", Severity::Warning, message, "")])
 }
 
-/// Decodes a stored release; nothing when it cannot be one with Milvus in it. Blocks for as long as inflating takes.
-pub(super) fn decode(packed: Packed) -> Result<Option<StoredRelease>, DecodeError> {
+/// Decodes a stored release; nothing when it cannot be one with Milvus in it. Keeps a processor busy for as long as that takes.
+pub(super) fn decode(packed: &Packed) -> Result<Option<StoredRelease>, DecodeError> {
     let json = packed.inflate()?;
     if !release::may_be_milvus(&json) {
         return Ok(None);

@@ -1,5 +1,7 @@
 //! A Helm release as it is stored in a Secret or ConfigMap, decoded within bounds. Errors name the place and never a value.
 
+mod filter;
+
 use std::borrow::Cow;
 use std::io::Read as _;
 use std::sync::Arc;
@@ -15,14 +17,25 @@ use milvus_guard::model::json;
 use milvus_guard::model::place::Origin;
 use milvus_guard::model::value::Node;
 
+use self::filter::Filter;
+
 /// The largest inflated release, in bytes.
 pub const MAX_INFLATED_BYTES: usize = 32 << 20;
 
-/// The largest `data.release` that is taken, in bytes: what fits into a review's body.
-pub const MAX_ENCODED_BYTES: usize = 8 << 20;
+/// The largest `data.release` that is taken, in bytes. The API server stores a mebibyte at most; a Secret's comes in base64.
+pub const MAX_ENCODED_BYTES: usize = 3 << 19;
 
-/// Values (tables, lists and scalars) that `chart.values` or `config` may have.
-const MAX_NODES: usize = 100_000;
+/// The largest release without its templates, files and hooks, in bytes.
+pub const MAX_KEPT_BYTES: usize = 8 << 20;
+
+/// Values (tables, lists and scalars) that `chart.values` or `config` may have. The chart has about 1,500.
+const MAX_NODES: usize = 20_000;
+
+/// Memory that the values of a release may take, in bytes: a value and its key take about 200.
+const MAX_VALUES_BYTES: usize = 2 * 256 * MAX_NODES;
+
+/// How much is inflated at once, in bytes.
+const PIECE_BYTES: usize = 32 << 10;
 
 /// Nesting of `chart.values` or `config`.
 const MAX_DEPTH: usize = 100;
@@ -55,9 +68,9 @@ pub enum DecodeError {
         unit: &'static str,
     },
     /// Not the JSON of a release.
-    #[error("the release is no JSON that Helm writes (at byte {at_byte} of the inflated text)")]
+    #[error("the release is no JSON that Helm writes (at byte {at_byte} of its parts that are read)")]
     NotJson {
-        /// Where reading stopped.
+        /// Where reading stopped; templates, files and hooks are not counted.
         at_byte: usize,
     },
 }
@@ -147,11 +160,16 @@ impl Packed {
         once(&outer).map(Self).map_err(|_| DecodeError::NotBase64("the text in data.release"))
     }
 
-    /// How many bytes it claims to have when inflated; inflating stops there, so that this is what it costs.
+    /// How many bytes it has.
+    pub const fn bytes(&self) -> usize {
+        self.0.len()
+    }
+
+    /// How many bytes it claims to have when inflated; inflating stops there.
     ///
     /// # Errors
     /// When that is beyond the bound.
-    pub fn inflated_bytes(&self) -> Result<usize, DecodeError> {
+    fn inflated_bytes(&self) -> Result<usize, DecodeError> {
         let claimed = match self.0.last_chunk::<4>() {
             Some(size) if self.0.starts_with(&GZIP_MAGIC) => u32::from_le_bytes(*size) as usize,
             _ => self.0.len(),
@@ -162,19 +180,39 @@ impl Packed {
         Ok(claimed)
     }
 
-    /// The JSON text. Helm stored releases uncompressed once, so gzip is optional.
+    /// The most memory that reading it takes, in bytes: the parts that are read, the manifest once more, and values.
     ///
     /// # Errors
-    /// When it is broken, or larger than it claims.
-    pub fn inflate(self) -> Result<Vec<u8>, DecodeError> {
+    /// When it claims to be beyond a bound.
+    pub fn cost_bytes(&self) -> Result<usize, DecodeError> {
+        Ok(self.0.len() + PIECE_BYTES + 3 * self.inflated_bytes()?.min(MAX_KEPT_BYTES) + MAX_VALUES_BYTES)
+    }
+
+    /// The JSON text, without what is not read. Helm stored releases uncompressed once, so gzip is optional.
+    ///
+    /// # Errors
+    /// When it is broken, or larger than it claims or may be.
+    pub fn inflate(&self) -> Result<Vec<u8>, DecodeError> {
         let claimed = self.inflated_bytes()?;
+        let mut filter = Filter::new(MAX_KEPT_BYTES);
+        let too_large = |_| DecodeError::TooLarge { what: "the release without its templates", limit: MAX_KEPT_BYTES, unit: "bytes" };
         if !self.0.starts_with(&GZIP_MAGIC) {
-            return Ok(self.0);
+            filter.push(&self.0).map_err(too_large)?;
+            return Ok(filter.finish());
         }
-        let mut text = Vec::with_capacity(claimed.saturating_add(1));
-        let limit = u64::try_from(claimed).unwrap_or(u64::MAX).saturating_add(1);
-        MultiGzDecoder::new(self.0.as_slice()).take(limit).read_to_end(&mut text).map_err(|_| DecodeError::NotGzip)?;
-        if text.len() == claimed { Ok(text) } else { Err(DecodeError::NotGzip) }
+        let mut inflating = MultiGzDecoder::new(self.0.as_slice());
+        let mut piece = vec![0; PIECE_BYTES];
+        let mut inflated = 0_usize;
+        loop {
+            let count = inflating.read(&mut piece).map_err(|_| DecodeError::NotGzip)?;
+            inflated += count;
+            match piece.get(..count) {
+                Some([]) | None => break,
+                Some(_) if inflated > claimed => return Err(DecodeError::NotGzip),
+                Some(piece) => filter.push(piece).map_err(too_large)?,
+            }
+        }
+        if inflated == claimed { Ok(filter.finish()) } else { Err(DecodeError::NotGzip) }
     }
 }
 
@@ -351,6 +389,17 @@ pub(crate) mod tests {
 
     fn decode(text: &str, driver: Driver) -> Result<StoredRelease, DecodeError> {
         StoredRelease::read(&Packed::of(text, driver)?.inflate()?)
+    }
+
+    #[test]
+    fn reading_costs_what_it_may_at_most() {
+        let cost = |release: &Value| Packed::of(&pack(release, Driver::Secret), Driver::Secret).unwrap().cost_bytes().unwrap();
+        let mut large = example();
+        large["hooks"] = json!("x".repeat(20 << 20));
+        assert!(cost(&example()) > MAX_VALUES_BYTES && cost(&example()) < cost(&large));
+        assert!(cost(&large) < 36 << 20, "templates and hooks are never in memory: {}", cost(&large));
+        let packed = Packed::of(&pack(&large, Driver::Secret), Driver::Secret).unwrap();
+        assert!(packed.inflate().unwrap().len() < 1000);
     }
 
     #[test]

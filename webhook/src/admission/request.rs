@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
 /// What is done to the object.
@@ -42,10 +43,10 @@ pub struct User {
     pub groups: Vec<String>,
 }
 
-/// One admission request.
+/// One admission request. `V` is what its objects are decoded to.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Request {
+#[serde(rename_all = "camelCase", bound(deserialize = "V: Deserialize<'de> + Default"))]
+pub struct Request<V = Value> {
     /// Names the request; the answer repeats it.
     pub uid: String,
     /// What arrives, in the version that the registration asked for.
@@ -66,16 +67,16 @@ pub struct Request {
     pub user_info: User,
     /// The object after; null on DELETE.
     #[serde(default)]
-    pub object: Value,
+    pub object: V,
     /// The object before; null on CREATE.
     #[serde(default)]
-    pub old_object: Value,
+    pub old_object: V,
     /// Whether nothing will be stored.
     #[serde(default)]
     pub dry_run: Option<bool>,
     /// Options of the request (`fieldManager` and such).
     #[serde(default)]
-    pub options: Value,
+    pub options: V,
 }
 
 impl Request {
@@ -103,12 +104,31 @@ fn strings<'v>(object: &'v Value, pointer: &str) -> BTreeMap<&'v str, &'v str> {
     table.into_iter().flatten().filter_map(|(key, value)| Some((key.as_str(), value.as_str()?))).collect()
 }
 
+impl Request<IgnoredAny> {
+    fn without_objects(self) -> Request {
+        Request {
+            uid: self.uid,
+            kind: self.kind,
+            sub_resource: self.sub_resource,
+            name: self.name,
+            namespace: self.namespace,
+            operation: self.operation,
+            user_info: self.user_info,
+            object: Value::Null,
+            old_object: Value::Null,
+            dry_run: self.dry_run,
+            options: Value::Null,
+        }
+    }
+}
+
 #[derive(Deserialize)]
-struct Review {
+#[serde(bound(deserialize = "V: Deserialize<'de> + Default"))]
+struct Review<V> {
     #[serde(rename = "apiVersion")]
     api_version: String,
     kind: String,
-    request: Option<Request>,
+    request: Option<Request<V>>,
 }
 
 /// Why a body is not a review that can be judged.
@@ -135,11 +155,31 @@ pub enum BadReview {
 /// # Errors
 /// When it is not one. The error holds no part of the body's values.
 pub fn parse(body: &[u8]) -> Result<Request, BadReview> {
-    let review: Review = serde_json::from_slice(body)?;
+    read(body)
+}
+
+/// As [`parse`], and the objects are left undecoded, as null.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_without_objects(body: &[u8]) -> Result<Request, BadReview> {
+    read::<IgnoredAny>(body).map(Request::without_objects)
+}
+
+fn read<V: DeserializeOwned + Default>(body: &[u8]) -> Result<Request<V>, BadReview> {
+    let review: Review<V> = serde_json::from_slice(body)?;
     if review.api_version != "admission.k8s.io/v1" || review.kind != "AdmissionReview" {
         return Err(BadReview::Other { api_version: clipped(&review.api_version), kind: clipped(&review.kind) });
     }
     review.request.ok_or(BadReview::Empty)
+}
+
+/// Whether a text has the word in it, in any case. Go, which writes what the API server sends, escapes no letter.
+#[must_use]
+pub fn mentions_milvus(text: &[u8]) -> bool {
+    // `v` is the rarest of its letters.
+    memchr::memchr2_iter(b'v', b'V', text)
+        .any(|at| at.checked_sub(3).and_then(|from| text.get(from..at + 3)).is_some_and(|word| word.eq_ignore_ascii_case(b"milvus")))
 }
 
 /// A stranger's word, short enough for a message.
@@ -159,6 +199,26 @@ mod tests {
         let request = parse(body).unwrap();
         assert_eq!((request.uid.as_str(), request.operation, request.is_dry_run()), ("u", Operation::Create, true));
         assert_eq!(request.labels().get("owner"), Some(&"helm"));
+    }
+
+    #[test]
+    fn without_its_objects_a_review_is_the_same() {
+        let body = br#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u","kind":{"group":"a","version":"v1","kind":"B"},"name":"n",
+            "namespace":"ns","operation":"UPDATE","userInfo":{"username":"a"},"object":{"a":[1]},"oldObject":{},"dryRun":true,"options":{},"subResource":"scale"}}"#;
+        let whole = parse(body).unwrap();
+        let without = Request { object: Value::Null, old_object: Value::Null, options: Value::Null, ..whole.clone() };
+        assert_eq!((parse_without_objects(body).unwrap(), whole.object.is_null()), (without, false));
+        assert!(parse_without_objects(b"{\"apiVersion\":").is_err());
+    }
+
+    #[test]
+    fn the_word_is_found_in_any_case_and_place() {
+        for text in ["milvus", "x MilVus", "vvmilvvmilvus", "MILVUS "] {
+            assert!(mentions_milvus(text.as_bytes()), "{text}");
+        }
+        for text in ["", "v", "milv", "mil vus", "valkey", "vus"] {
+            assert!(!mentions_milvus(text.as_bytes()), "{text}");
+        }
     }
 
     #[test]

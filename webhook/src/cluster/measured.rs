@@ -1,7 +1,7 @@
 //! A cluster whose remote reads are timed, and whose holds are counted.
 
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::{Cluster, Kind, ReadError, text};
 use crate::admission::hold::is_held;
 use crate::admission::release::Driver;
+use crate::remote;
 use crate::telemetry::Telemetry;
 
 /// How often holds are counted.
@@ -31,9 +32,8 @@ impl<C: Cluster> Measured<C> {
 
     fn timed<'a, T: 'a>(&'a self, read: BoxFuture<'a, T>) -> BoxFuture<'a, T> {
         async move {
-            let begin = Instant::now();
-            let result = read.await;
-            self.telemetry.remote_read(begin.elapsed());
+            let (result, took) = remote::timed(read).await;
+            self.telemetry.remote_read(took);
             result
         }
         .boxed()

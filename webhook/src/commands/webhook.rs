@@ -25,6 +25,17 @@ mod arguments;
 
 pub(crate) use arguments::Webhook;
 
+/// Threads that serve, at most: each keeps some memory for itself, and a webhook that needs more of them has other troubles.
+const MOST_THREADS: usize = 4;
+
+/// Threads for what keeps one busy: reading large releases, and files.
+const BLOCKING_THREADS: usize = 4;
+
+/// As many threads as the container may use processors, but not more than are of use.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get).clamp(1, MOST_THREADS)
+}
+
 /// Runs it.
 pub(crate) fn run(arguments: Webhook) -> anyhow::Result<()> {
     logs::start(arguments.log_format.into(), &arguments.log_level);
@@ -32,7 +43,12 @@ pub(crate) fn run(arguments: Webhook) -> anyhow::Result<()> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let lifetimes = arguments.certificates.lifetimes();
     ensure!(lifetimes.are_possible(), "a certificate has to last more than six overlaps, and an authority more than two certificates");
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime does not start")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads())
+        .max_blocking_threads(BLOCKING_THREADS)
+        .enable_all()
+        .build()
+        .context("the runtime does not start")?;
     runtime.block_on(start(arguments))
 }
 

@@ -5,18 +5,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use futures::StreamExt as _;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::events::Events;
-use super::limits::{Limits, Place, Places, nodes_at_most};
-use crate::admission::request::parse;
+use super::limits::{Limits, Place, Places, decoded_bytes_at_most};
+use crate::admission::request::{parse, parse_without_objects};
 use crate::admission::{Answer, Doubt, DoubtPolicy, Gate, Judge, Request, UNDECODABLE};
 use crate::record::Recorder;
+use crate::remote;
 use crate::telemetry::Telemetry;
 
 /// What the router needs to answer.
@@ -67,27 +69,32 @@ impl<J: Judge> Gates<J> {
     async fn handle(self: Arc<Self>, gate: Gate, headers: &HeaderMap, body: Body) -> Response {
         let length = announced(headers).unwrap_or(self.limits.body_bytes);
         if length > self.limits.body_bytes {
-            return too_large();
+            return too_large().into_response();
         }
-        let Some(place) = self.places.enter(length, self.limits.queue).await else {
-            self.telemetry.shed();
-            return (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "1")], "too many reviews in flight").into_response();
-        };
-        let body = match tokio::time::timeout(self.limits.body_time, to_bytes(body, self.limits.body_bytes)).await {
+        let Some(place) = self.places.enter(length, self.limits.queue).await else { return self.shed() };
+        let body = match tokio::time::timeout(self.limits.body_time, whole(body, length, self.limits.body_bytes)).await {
             Ok(Ok(body)) => body,
-            Ok(Err(error)) => return unread(&error),
+            Ok(Err(refusal)) => return refusal.into_response(),
             Err(_) => return (StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time").into_response(),
         };
         self.answer(gate, body, place).await
     }
 
+    fn shed(&self) -> Response {
+        self.telemetry.shed();
+        (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "1")], "too many reviews in flight").into_response()
+    }
+
     async fn answer(&self, gate: Gate, body: Bytes, place: Place) -> Response {
         let begin = Instant::now();
-        if nodes_at_most(&body) > self.limits.nodes {
+        let looks = gate.looks_at(&body);
+        let decoded = if looks { decoded_bytes_at_most(&body) } else { 0 };
+        if decoded > self.limits.decoded_bytes {
             self.telemetry.decode_failed(gate);
-            return too_large();
+            return too_large().into_response();
         }
-        let request = match parse(&body) {
+        let Some(memory) = self.places.decode(decoded, self.limits.queue).await else { return self.shed() };
+        let request = match if looks { parse(&body) } else { parse_without_objects(&body) } {
             Ok(request) => Arc::new(request),
             Err(error) => {
                 self.telemetry.decode_failed(gate);
@@ -99,8 +106,8 @@ impl<J: Judge> Gates<J> {
             recorder.offer(gate, &body);
         }
         drop(body);
-        let answer = self.ask(gate, &request, place).await;
-        let took = begin.elapsed();
+        let (answer, remote) = self.ask(gate, &request, place.decoded(memory)).await;
+        let took = begin.elapsed().saturating_sub(remote);
         self.telemetry.review(gate, &request.kind.kind, request.operation, &answer, took);
         if answer.audit.contains_key(UNDECODABLE) {
             self.telemetry.decode_failed(gate);
@@ -116,12 +123,13 @@ impl<J: Judge> Gates<J> {
         ([(header::CONTENT_TYPE, "application/json")], review).into_response()
     }
 
-    /// The judge's answer, or the doubt policy's when its time ends or it panics. The place is kept until the judge has really ended.
-    async fn ask(&self, gate: Gate, request: &Arc<Request>, place: Place) -> Answer {
+    /// The judge's answer, or the doubt policy's when its time ends or it panics; and how long it waited for the API server. The place is kept until the judge
+    /// has really ended.
+    async fn ask(&self, gate: Gate, request: &Arc<Request>, place: Place) -> (Answer, Duration) {
         let judge = Arc::clone(&self.judge);
         let shared = Arc::clone(request);
         let mut task = tokio::spawn(async move {
-            let answer = judge.judge(gate, shared).await;
+            let answer = remote::counted(judge.judge(gate, shared)).await;
             drop(place);
             answer
         });
@@ -136,12 +144,16 @@ impl<J: Judge> Gates<J> {
         self.telemetry.doubted(gate, doubt);
         tracing::error!(gate = gate.name(), uid = %request.uid, doubt = doubt.name(), "no verdict");
         let policy = if gate == Gate::HelmStorage { self.helm_doubt } else { gate.doubt() };
-        self.judge.in_doubt(gate, request, doubt, policy)
+        (self.judge.in_doubt(gate, request, doubt, policy), Duration::ZERO)
     }
 }
 
-/// One line for each review: who and what, and the verdict; nothing of the object.
+/// One line for each review: who and what, and the verdict; nothing of the object. What passes as it came is worth a line only for those who look for it.
 fn log(gate: Gate, request: &Request, answer: &Answer, took: Duration) {
+    if *answer == Answer::admitted() {
+        tracing::debug!(gate = gate.name(), uid = %request.uid, kind = %request.kind.kind, namespace = %request.namespace, name = %request.name, "admitted");
+        return;
+    }
     let rules: Vec<&str> = answer.causes.iter().map(|cause| cause.rule.as_str()).collect();
     tracing::info!(
         gate = gate.name(),
@@ -164,19 +176,25 @@ fn announced(headers: &HeaderMap) -> Option<usize> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-fn too_large() -> Response {
-    (StatusCode::PAYLOAD_TOO_LARGE, "the review is too large").into_response()
+/// What is said instead of a review.
+type Refusal = (StatusCode, &'static str);
+
+const fn too_large() -> Refusal {
+    (StatusCode::PAYLOAD_TOO_LARGE, "the review is too large")
 }
 
-fn unread(error: &axum::Error) -> Response {
-    let mut source = std::error::Error::source(error);
-    while let Some(inner) = source {
-        if inner.to_string().contains("length limit") {
-            return too_large();
+/// The whole body, in one piece of the size that was announced.
+async fn whole(body: Body, announced: usize, most: usize) -> Result<Bytes, Refusal> {
+    let mut whole = Vec::with_capacity(announced);
+    let mut pieces = body.into_data_stream();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|_| (StatusCode::BAD_REQUEST, "the body could not be read"))?;
+        if whole.len() + piece.len() > most {
+            return Err(too_large());
         }
-        source = inner.source();
+        whole.extend_from_slice(&piece);
     }
-    (StatusCode::BAD_REQUEST, "the body could not be read").into_response()
+    Ok(whole.into())
 }
 
 /// Nothing outside of the judge should panic; if it does, the API server sees a refused call and goes by the registration's failurePolicy.

@@ -1,31 +1,55 @@
 //! An object as a text for readers, and the JSON path of each of its lines.
 
-use serde_json::Value;
+use serde::Serialize as _;
+use serde_json::ser::{PrettyFormatter, Serializer};
+use serde_json::{Map, Value};
 
-/// JSON paths by line.
+/// What readers look at of an object; tells the JSON path of a line of its text.
 #[derive(Debug, Default)]
 pub(super) struct Fields {
-    paths: Vec<String>,
+    object: Value,
 }
 
 impl Fields {
-    /// The object as text, one scalar a line.
+    /// The object as text: one scalar a line, not indented, without what tools note down for themselves.
     pub(super) fn write(object: &Value) -> (String, Self) {
-        let mut paths = vec![String::new()];
-        walk(object, &mut String::new(), &mut paths);
-        (serde_json::to_string_pretty(object).unwrap_or_default(), Self { paths })
+        let object = without_notes(object);
+        let mut text = Vec::with_capacity(8 << 10);
+        let written = object.serialize(&mut Serializer::with_formatter(&mut text, PrettyFormatter::with_indent(b"")));
+        let text = written.ok().and_then(|()| String::from_utf8(text).ok()).unwrap_or_default();
+        (text, Self { object })
     }
 
     /// The path of a line, from 1.
     pub(super) fn path(&self, line: u32) -> Option<String> {
-        let at = usize::try_from(line).ok()?.checked_sub(1)?;
-        self.paths.get(at).filter(|path| !path.is_empty()).cloned()
+        // The first line begins the object itself.
+        let mut lines = usize::try_from(line).ok()?.checked_sub(2)?;
+        let mut path = String::new();
+        (find(&self.object, &mut path, &mut lines) && !path.is_empty()).then_some(path)
     }
 }
 
-/// Adds a path for each line that the pretty form of a value has after its first.
-fn walk(value: &Value, path: &mut String, paths: &mut Vec<String>) {
+/// An object without its status, and without who manages which field: most of it, and not read.
+fn without_notes(object: &Value) -> Value {
+    let without =
+        |table: &Map<String, Value>, name: &str| table.iter().filter(|(key, _)| *key != name).map(|(key, value)| (key.clone(), value.clone())).collect();
+    let Some(table) = object.as_object() else { return object.clone() };
+    let part = |(key, value): (&String, &Value)| match value {
+        _ if key == "status" => None,
+        Value::Object(metadata) if key == "metadata" => Some((key.clone(), Value::Object(without(metadata, "managedFields")))),
+        value => Some((key.clone(), value.clone())),
+    };
+    Value::Object(table.iter().filter_map(part).collect())
+}
+
+/// Goes on by `lines` lines of a value's text after its first; whether the line is in it. `path` is then that line's.
+fn find(value: &Value, path: &mut String, lines: &mut usize) -> bool {
     let length = path.len();
+    let is_it = |path: &mut String, inner: Option<&Value>, lines: &mut usize| {
+        let Some(left) = lines.checked_sub(1) else { return true };
+        *lines = left;
+        inner.is_some_and(|inner| find(inner, path, lines))
+    };
     match value {
         Value::Object(table) if !table.is_empty() => {
             for (key, inner) in table {
@@ -35,22 +59,24 @@ fn walk(value: &Value, path: &mut String, paths: &mut Vec<String>) {
                     path.push_str(if length == 0 { "" } else { "." });
                     path.push_str(key);
                 }
-                paths.push(path.clone());
-                walk(inner, path, paths);
+                if is_it(path, Some(inner), lines) {
+                    return true;
+                }
                 path.truncate(length);
             }
-            paths.push(path.clone());
+            is_it(path, None, lines)
         }
         Value::Array(items) if !items.is_empty() => {
             for (at, inner) in items.iter().enumerate() {
                 path.push_str(&format!("[{at}]"));
-                paths.push(path.clone());
-                walk(inner, path, paths);
+                if is_it(path, Some(inner), lines) {
+                    return true;
+                }
                 path.truncate(length);
             }
-            paths.push(path.clone());
+            is_it(path, None, lines)
         }
-        _ => {}
+        _ => false,
     }
 }
 
@@ -64,7 +90,6 @@ mod tests {
     fn every_line_has_its_path() {
         let object = json!({"a": {"b": [1, {"c": "x"}], "e": {}, "d.e/f": []}, "z": null});
         let (text, fields) = Fields::write(&object);
-        assert_eq!(text.lines().count(), fields.paths.len());
         let line = |needle: &str| u32::try_from(text.lines().position(|line| line.contains(needle)).unwrap() + 1).unwrap();
         assert_eq!(fields.path(line("\"c\"")).as_deref(), Some("a.b[1].c"));
         assert_eq!(fields.path(line("d.e/f")).as_deref(), Some("a[d.e/f]"));

@@ -22,13 +22,7 @@ pub(crate) struct Webhook {
     /// Where /healthz, /readyz and /metrics are answered, in plain HTTP
     #[arg(long, default_value = "[::]:9444", value_name = "ADDRESS")]
     pub health_listen: SocketAddr,
-    #[command(flatten)]
-    pub certificates: Certificates,
-    #[command(flatten)]
-    pub registration: Registration,
-    #[command(flatten)]
-    pub bounds: Bounds,
-    /// The mode of namespaces that name none with a label
+    /// The mode of namespaces without the label guard.milvus-guard.dev/mode
     #[arg(long, default_value = "enforce", value_name = "MODE")]
     pub mode: DefaultMode,
     /// The user that our own controller acts as
@@ -46,12 +40,19 @@ pub(crate) struct Webhook {
     /// How a log line looks
     #[arg(long, default_value = "json", value_name = "FORMAT")]
     pub log_format: LogFormat,
-    /// What is logged
+    /// What is logged: reviews that are refused, held, changed or warned about from info on, all others from debug on
     #[arg(long, default_value = "info", value_name = "LEVEL", value_parser = ["error", "warn", "info", "debug", "trace"])]
     pub log_level: String,
     /// Store every review here, with secret values replaced by hashes that keep equality
     #[arg(long, value_name = "DIR")]
     pub record: Option<PathBuf>,
+    // A heading holds for all that comes after it.
+    #[command(flatten)]
+    pub certificates: Certificates,
+    #[command(flatten)]
+    pub registration: Registration,
+    #[command(flatten)]
+    pub bounds: Bounds,
 }
 
 impl Webhook {
@@ -65,7 +66,7 @@ impl Webhook {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Certificates")]
 pub(crate) struct Certificates {
-    /// Serve the certificate in this folder (tls.crt, tls.key, ca.crt), and follow its changes
+    /// Serve the certificate in this folder (tls.crt, tls.key, ca.crt), and follow its changes; this or --certificate-secret is needed
     #[arg(long = "certificates", value_name = "DIR", required_unless_present = "certificate_secret", conflicts_with = "certificate_secret")]
     pub folder: Option<PathBuf>,
     /// Make certificates, and share them with the other replicas in this Secret

@@ -3,6 +3,7 @@
 use super::*;
 use crate::admission::guard::{Configuration, Guard};
 use crate::cluster::Snapshot;
+use axum::body::to_bytes;
 use axum::http::Request as Http;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
@@ -120,7 +121,7 @@ async fn bodies_that_are_too_long_or_no_review_are_client_errors() {
     let limits = Limits { body_bytes: 1000, ..Limits::default() };
     assert_eq!(send(router(limits), Gate::Own.path(), vec![b' '; 1001]).await.0, StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(send(router(limits), Gate::Own.path(), vec![b'['; 900]).await.0, StatusCode::BAD_REQUEST);
-    let limits = Limits { nodes: 100, ..Limits::default() };
+    let limits = Limits { decoded_bytes: 100_000, ..Limits::default() };
     assert_eq!(send(router(limits), Gate::Own.path(), vec![b'['; 900]).await.0, StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(send(router(limits), "/elsewhere", "").await.0, StatusCode::NOT_FOUND);
 }
