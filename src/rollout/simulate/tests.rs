@@ -220,8 +220,7 @@ fn go_on(world: &mut World, plan: &Plan, until: impl Fn(&Deed) -> bool) -> Optio
 fn what_a_frozen_controller_decided_is_refused_after_an_abort() {
     let release = |deed: &Deed| matches!(deed, Deed::Release(Component::QueryNode, _));
     let migrate = |deed: &Deed| matches!(deed, Deed::Run(JobKind::Migrate));
-    let cases: [(&str, fn(&Deed) -> bool); 2] = [("mix coordinator, aborted", release), ("migration of a standalone", migrate)];
-    for (name, until) in cases {
+    for (name, until) in [("mix coordinator, aborted", release as fn(&Deed) -> bool), ("migration of a standalone", migrate)] {
         let scenario = named(name);
         let mut world = World::new(scenario.setting.clone(), &scenario.order);
         world.begin();

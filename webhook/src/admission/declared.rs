@@ -84,7 +84,7 @@ pub(super) fn evidence_of(upgrade: &Value, after: &Declaration) -> Vec<Evidence>
 /// Whether a `GuardedUpgrade` leads to what is declared; where that is unknown, it may.
 fn leads_to(upgrade: &Value, after: &Declaration) -> bool {
     let to = api::upgrade_to(upgrade).and_then(|to| to.trim().parse::<MilvusVersion>().ok());
-    to.is_none_or(|to| !milvus_of(after).is_some_and(|milvus| milvus != to))
+    to.is_none_or(|to| milvus_of(after).is_none_or(|milvus| milvus == to))
 }
 
 /// The Milvus version that is declared, if it is one.

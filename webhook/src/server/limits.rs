@@ -176,7 +176,7 @@ mod tests {
         let wide = format!("{{{}\"z\":0}}", (0..1000).map(|n| format!("\"{n}\":[],")).collect::<String>());
         for text in ["{}", "[1,2,3]", r#"{"a":{"b":[[],[{}]]}}"#, &numbers, &tables, &wide, &format!("{}{}", "[".repeat(100), "]".repeat(100))] {
             let decoded = count(&serde_json::from_str(text).unwrap());
-            assert!(decoded_bytes_at_most(text.as_bytes()) >= decoded, "{decoded}: {}", &text[..text.len().min(40)]);
+            assert!(decoded_bytes_at_most(text.as_bytes()) >= decoded, "{decoded}: {}", text.chars().take(40).collect::<String>());
         }
     }
 }
