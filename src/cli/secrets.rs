@@ -60,6 +60,11 @@ impl Secrets {
         }
     }
 
+    /// The text as everybody may see it: without these values, nor what else is a Secret's or a credential. Lines and columns hold.
+    pub(crate) fn shown(&self, file: &str, text: &Arc<str>) -> String {
+        mask::text(&self.mask(file, Arc::clone(text)))
+    }
+
     /// The text with each of these values, and what follows on its line, masked; columns hold.
     fn mask(&self, file: &str, text: Arc<str>) -> Arc<str> {
         let Some(places) = self.0.get(file) else { return text };

@@ -19,7 +19,7 @@ const MAX_UNDERLINE: u32 = 100;
 /// Places further apart than this are separate excerpts.
 const MAX_GAP: u32 = 60;
 
-/// A text that places are shown of.
+/// A text that places are shown of, without what nobody may see.
 pub(super) struct Text(Lines);
 
 /// An excerpt: whole lines, and what is marked in them. Lines between marks that nobody will see are empty.
@@ -47,7 +47,7 @@ pub(super) struct Shown<'a> {
 
 impl Text {
     pub(super) fn new(text: Arc<str>) -> Self {
-        Self(Lines::new(text))
+        Self(Lines::new(mask::text(&text).into()))
     }
 
     /// What of a place can be shown: nothing if it begins beyond the text or far to the right.
@@ -118,10 +118,10 @@ impl Text {
 fn push_line(source: &mut String, line: &str) {
     match line.char_indices().nth(MAX_COLUMN as usize) {
         Some((cut, _)) => {
-            source.push_str(&clean::source_line(&mask::line(line.get(..cut).unwrap_or_default())));
+            source.push_str(&clean::source_line(line.get(..cut).unwrap_or_default()));
             source.push('…');
         }
-        None => source.push_str(&clean::source_line(&mask::line(line))),
+        None => source.push_str(&clean::source_line(line)),
     }
 }
 

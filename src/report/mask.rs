@@ -1,6 +1,10 @@
 //! Hides credentials in lines of sources: what stands beside a finding is shown to everybody who reads the log.
 
+mod whole;
+
 use std::borrow::Cow;
+
+pub use self::whole::text;
 
 use crate::model::credential::is_credential;
 
@@ -13,6 +17,7 @@ pub fn line(text: &str) -> Cow<'_, str> {
     let mut hidden = vec![false; chars.len()];
     hide_values(&chars, &mut hidden);
     hide_user_info(&chars, &mut hidden);
+    hide_arguments(&chars, &mut hidden);
     if !hidden.contains(&true) {
         return Cow::Borrowed(text);
     }
@@ -30,7 +35,7 @@ fn hide_values(chars: &[char], hidden: &mut [bool]) {
     while let Some(c) = chars.get(at) {
         at += 1;
         match c {
-            ':' | '=' if is_credential(&key) => {
+            ':' | '=' if is_credential(&key) || (*c == '=' && is_variable_of_credential(&key)) => {
                 let end = end_of_value(chars, at, *c);
                 hide(hidden, end.0, end.1);
                 at = end.1;
@@ -64,6 +69,48 @@ fn end_of_value(chars: &[char], from: usize, separator: char) -> (usize, usize) 
         is_escaped = c == '\\' && !is_escaped;
     }
     (start, chars.len())
+}
+
+/// A variable of a shell that holds a credential by its last word.
+fn is_variable_of_credential(name: &str) -> bool {
+    ["_KEY", "_PASS", "_PW", "_PWD"].iter().any(|end| name.ends_with(end))
+}
+
+/// What flags of commands hand over: `-u user:password`, `--from-literal=key=value`, `--docker-password value`.
+fn hide_arguments(chars: &[char], hidden: &mut [bool]) {
+    let mut flag = String::new();
+    let mut at = 0;
+    while at < chars.len() {
+        let Some(start) = (at..chars.len()).find(|at| chars.get(*at).is_some_and(|c| !c.is_whitespace())) else { break };
+        let end = end_of_argument(chars, start);
+        let word: String = chars.get(start..end).unwrap_or_default().iter().collect();
+        let is_value = !word.starts_with('-');
+        let name = flag.trim_start_matches('-');
+        match (flag.as_str(), word.split_once('=')) {
+            ("-u" | "-U" | "--user", _) if is_value && word.contains(':') => hide(hidden, start, end),
+            ("--from-literal", _) if is_value => hide(hidden, start, end),
+            _ if is_value && name.len() < flag.len() && is_credential(name) => hide(hidden, start, end),
+            (_, Some((flag @ ("--from-literal" | "--user"), _))) => hide(hidden, start + flag.len() + 1, end),
+            _ => {}
+        }
+        flag = word;
+        at = end;
+    }
+}
+
+/// The first blank behind an argument that stands in no quotes.
+fn end_of_argument(chars: &[char], start: usize) -> usize {
+    let mut quote = None;
+    for (at, c) in chars.iter().enumerate().skip(start) {
+        match quote {
+            Some(open) if *c == open => quote = None,
+            Some(_) => {}
+            None if matches!(c, '"' | '\'') => quote = Some(*c),
+            None if c.is_whitespace() => return at,
+            None => {}
+        }
+    }
+    chars.len()
 }
 
 /// `user:password` in `https://user:password@host`.
@@ -107,8 +154,32 @@ mod tests {
     }
 
     #[test]
+    fn what_flags_and_variables_hand_over_is_hidden() {
+        for (text, shown) in [
+            ("curl -u a:b --user 'c:d e' x", "curl -u *** --user ******* x"),
+            (
+                "kubectl create secret generic s --from-literal=k=v --from-literal 'k=v w'",
+                "kubectl create secret generic s --from-literal=*** --from-literal *******",
+            ),
+            ("x --docker-password abc -n db", "x --docker-password *** -n db"),
+            ("export AWS_KEY=abc DB_PASS=x", "export AWS_KEY=*** DB_PASS=*"),
+        ] {
+            assert_eq!(line(text), shown);
+        }
+    }
+
+    #[test]
     fn other_values_and_names_of_secrets_stay() {
-        for text in ["version: 5.0.19", "existingSecret: minio", "kind: Secret", "secretKeyRef: {name: a}", "a: b@c", "secret:", "key = token"] {
+        for text in [
+            "version: 5.0.19",
+            "existingSecret: minio",
+            "kind: Secret",
+            "secretKeyRef: {name: a}",
+            "a: b@c",
+            "secret:",
+            "key = token",
+            "helm upgrade -u x --wait --set a=b",
+        ] {
             assert_eq!(line(text), text);
         }
     }

@@ -55,8 +55,8 @@ impl Edits {
         self.inserted.is_empty() && self.replaced.is_empty() && self.removed.is_empty()
     }
 
-    /// The text after the edits, and the unified diff that leads to it.
-    pub(super) fn apply(&self, file: &str, text: &str) -> (String, String) {
+    /// The text after the edits, with the steps that lead to it.
+    pub(super) fn apply(&self, text: &str) -> Applied {
         let mut after = String::with_capacity(text.len());
         let mut steps = Vec::new();
         for (number, line) in (1..).zip(text.split_inclusive('\n')) {
@@ -83,8 +83,24 @@ impl Edits {
                 }
             }
         }
-        (after, unified(file, &steps))
+        Applied { after, steps }
     }
+}
+
+/// A text after edits.
+pub(super) struct Applied {
+    pub(super) after: String,
+    steps: Vec<Step>,
+}
+
+/// A unified diff that everybody may see.
+#[derive(Debug, Default)]
+pub(super) struct Diff {
+    pub(super) text: String,
+    /// Whether a changed line is masked.
+    pub(super) is_masked: bool,
+    /// Whether a hunk stands without the lines around it.
+    pub(super) is_bare: bool,
 }
 
 enum Step {
@@ -135,17 +151,59 @@ fn spliced(line: &str, parts: &[(usize, usize, String)]) -> String {
     chars.into_iter().collect()
 }
 
-fn unified(file: &str, steps: &[Step]) -> String {
-    let mut near = vec![false; steps.len()];
-    for at in steps.iter().enumerate().filter(|(_, step)| !matches!(step, Step::Kept(_))).map(|(at, _)| at) {
-        near.iter_mut().take(at + CONTEXT + 1).skip(at.saturating_sub(CONTEXT)).for_each(|shown| *shown = true);
+impl Applied {
+    /// The diff, given both texts as everybody may see them: around a change only lines that hold nothing to hide, so that it still applies; a changed line is shown masked.
+    pub(super) fn diff(&self, file: &str, before: &str, after: &str) -> Diff {
+        let (mut before, mut after) = (before.lines(), after.lines());
+        let mut shown: Vec<&str> = Vec::with_capacity(self.steps.len());
+        for step in &self.steps {
+            let of_before = if matches!(step, Step::Added(_)) { None } else { before.next() };
+            let of_after = if matches!(step, Step::Removed(_)) { None } else { after.next() };
+            shown.push(match step {
+                Step::Kept(line) => [of_before, of_after].into_iter().flatten().find(|shown| shown != line).unwrap_or(line),
+                Step::Removed(_) | Step::Added(_) => of_before.or(of_after).unwrap_or_default(),
+            });
+        }
+        let is_hidden = |at: usize| self.steps.get(at).zip(shown.get(at)).is_some_and(|(step, shown)| step.line() != *shown);
+        let is_change = |at: usize| self.steps.get(at).is_some_and(|step| !matches!(step, Step::Kept(_)));
+        let mut diff = Diff { is_masked: (0..self.steps.len()).any(|at| is_change(at) && is_hidden(at)), ..Diff::default() };
+        let mut near = vec![false; self.steps.len()];
+        let mut at = 0;
+        while at < self.steps.len() {
+            if !is_change(at) {
+                at += 1;
+                continue;
+            }
+            let end = (at..self.steps.len()).find(|at| !is_change(*at)).unwrap_or(self.steps.len());
+            let is_wall = |at: usize| !is_change(at) && is_hidden(at);
+            let leading = (1..=CONTEXT.min(at)).find(|n| is_wall(at - n)).map(|n| n - 1);
+            let trailing = (0..CONTEXT.min(self.steps.len() - end)).find(|n| is_wall(end + n));
+            // Tools take uneven context for the beginning or the end of the file.
+            let context = leading.into_iter().chain(trailing).min().unwrap_or(CONTEXT);
+            diff.is_bare |= context == 0;
+            near.iter_mut().take(end + context).skip(at.saturating_sub(context)).for_each(|shown| *shown = true);
+            at = end;
+        }
+        diff.text = unified(file, &self.steps, &shown, &near);
+        diff
     }
+}
+
+impl Step {
+    fn line(&self) -> &str {
+        match self {
+            Self::Kept(line) | Self::Removed(line) | Self::Added(line) => line,
+        }
+    }
+}
+
+fn unified(file: &str, steps: &[Step], shown: &[&str], near: &[bool]) -> String {
     let mut out = format!("--- a/{file}\n+++ b/{file}\n");
     let (mut before, mut after) = (1, 1);
     let mut hunk = Hunk::default();
-    for (step, shown) in steps.iter().zip(near) {
-        if shown {
-            hunk.push(step, before, after);
+    for ((step, shown), near) in steps.iter().zip(shown).zip(near) {
+        if *near {
+            hunk.push(step, shown, before, after);
         } else {
             hunk.close(&mut out);
         }
@@ -164,12 +222,12 @@ struct Hunk {
 }
 
 impl Hunk {
-    fn push(&mut self, step: &Step, before: usize, after: usize) {
+    fn push(&mut self, step: &Step, line: &str, before: usize, after: usize) {
         self.start.get_or_insert((before, after));
-        let (sign, line, counts) = match step {
-            Step::Kept(line) => (' ', line, (1, 1)),
-            Step::Removed(line) => ('-', line, (1, 0)),
-            Step::Added(line) => ('+', line, (0, 1)),
+        let (sign, counts) = match step {
+            Step::Kept(_) => (' ', (1, 1)),
+            Step::Removed(_) => ('-', (1, 0)),
+            Step::Added(_) => ('+', (0, 1)),
         };
         self.lengths = (self.lengths.0 + counts.0, self.lengths.1 + counts.1);
         self.body.push_str(&format!("{sign}{line}\n"));
@@ -177,6 +235,8 @@ impl Hunk {
 
     fn close(&mut self, out: &mut String) {
         if let Some((before, after)) = self.start {
+            // A side without lines is named by the line before.
+            let (before, after) = (before - usize::from(self.lengths.0 == 0), after - usize::from(self.lengths.1 == 0));
             out.push_str(&format!("@@ -{before},{} +{after},{} @@\n{}", self.lengths.0, self.lengths.1, self.body));
         }
         *self = Self::default();
@@ -199,8 +259,9 @@ mod tests {
         let mut edits = Edits::default();
         assert!(edits.replace(&place(1, 4, 5), "22") && edits.replace(&place(10, 5, 6), "long") && edits.replace(&place(10, 8, 9), "z"));
         edits.insert(2, ["a: 1".to_owned(), "aa: 1".to_owned()]);
-        let (after, diff) = edits.apply("a.yaml", text);
-        assert_eq!(after, "é: 22 # c\r\na: 1\naa: 1\nb: 2\n3\n4\n5\n6\n7\n8\n9\nc: [long, z]");
+        let applied = edits.apply(text);
+        let diff = applied.diff("a.yaml", text, &applied.after).text;
+        assert_eq!(applied.after, "é: 22 # c\r\na: 1\naa: 1\nb: 2\n3\n4\n5\n6\n7\n8\n9\nc: [long, z]");
         insta::assert_snapshot!(diff, @r"
         --- a/a.yaml
         +++ b/a.yaml
@@ -222,6 +283,32 @@ mod tests {
     }
 
     #[test]
+    fn lines_that_nobody_may_see_are_not_around_a_change_and_masked_in_it() {
+        let text = "1\n2\nsecret\n4\n5\n6\n7\nsecret\n9\nx: secret\n";
+        let hide = |text: &str| text.replace("secret", "******");
+        let mut edits = Edits::default();
+        edits.insert(5, ["new".to_owned()]);
+        edits.insert(9, ["bare".to_owned()]);
+        assert!(edits.replace(&place(10, 1, 2), "y"));
+        let applied = edits.apply(text);
+        let diff = applied.diff("a", &hide(text), &hide(&applied.after));
+        insta::assert_snapshot!(diff.text, @r"
+        --- a/a
+        +++ b/a
+        @@ -4,2 +4,3 @@
+         4
+        +new
+         5
+        @@ -9,2 +10,3 @@
+        +bare
+         9
+        -x: ******
+        +y: ******
+        ");
+        assert!(diff.is_masked && diff.is_bare);
+    }
+
+    #[test]
     fn an_entry_goes_with_all_that_is_deeper() {
         let text = "a:\n  b:\n    c: 1\n\n    # of d\n    d: |\n      x\n  # of e\n  e:\n  - 1\n  -\n    f: 2\n  g: {h: 1}\n";
         let lines = |line, column| entry_lines(text, &place(line, column, column + 1));
@@ -230,7 +317,7 @@ mod tests {
         let mut edits = Edits::default();
         edits.remove(2..=7);
         edits.insert(2, ["  z: 0".to_owned()]);
-        assert_eq!(edits.apply("a.yaml", text).0, "a:\n  z: 0\n  # of e\n  e:\n  - 1\n  -\n    f: 2\n  g: {h: 1}\n");
+        assert_eq!(edits.apply(text).after, "a:\n  z: 0\n  # of e\n  e:\n  - 1\n  -\n    f: 2\n  g: {h: 1}\n");
     }
 
     #[test]

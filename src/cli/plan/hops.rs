@@ -11,9 +11,11 @@ use milvus_guard::model::value::Lookup;
 use milvus_guard::source::{self, ReadError, SourceFile, Tree};
 
 use super::draft::{CHART, Draft, flow, wanted};
+use super::edit::Diff;
 use super::tool;
 use crate::cli::emit;
 use crate::cli::inputs::Inputs;
+use crate::cli::secrets::Secrets;
 
 /// Puts the edit of each hop into its upgrade, and what no edit reaches into its words.
 pub(super) fn add_edits(plan: &mut Plan, inputs: &Inputs, declaration: Declaration) {
@@ -24,12 +26,13 @@ pub(super) fn add_edits(plan: &mut Plan, inputs: &Inputs, declaration: Declarati
         draft.hop(&declaration, hop);
         let Draft { files, by_hand, .. } = draft;
         let mut texts = edited.texts.clone();
-        let mut diffs = String::new();
+        let mut applied = Vec::new();
         for (file, edits) in files.iter().filter(|(_, edits)| !edits.is_empty()) {
             let Ok(text) = edited.read(file) else { continue };
-            let (after, diff) = edits.apply(file, &text);
-            diffs.push_str(&diff);
-            texts.insert(Arc::clone(file), after.into());
+            let change = edits.apply(&text);
+            let after: Arc<str> = change.after.as_str().into();
+            texts.insert(Arc::clone(file), Arc::clone(&after));
+            applied.push((file, text, after, change));
         }
         let next = Edited { inputs, texts };
         let Some(after) = next.read_again(&declaration).filter(|after| says(after, hop, &by_hand)) else {
@@ -38,7 +41,23 @@ pub(super) fn add_edits(plan: &mut Plan, inputs: &Inputs, declaration: Declarati
             break;
         };
         if let Some(action) = upgrade(hop) {
-            action.diff = (!diffs.is_empty()).then_some(diffs);
+            let secrets = [&declaration, &after].map(|declaration| Secrets::of(std::iter::once(declaration)));
+            let mut diff = Diff::default();
+            for (file, before, after, change) in &applied {
+                let [of_before, of_after] = &secrets;
+                let next = change.diff(file, &of_before.shown(file, before), &of_after.shown(file, after));
+                diff.text.push_str(&next.text);
+                diff.is_masked |= next.is_masked;
+                diff.is_bare |= next.is_bare;
+            }
+            if diff.is_masked {
+                action.text.push_str("\nA line of the edit holds a credential or what a Secret holds: it is masked (`***`), so make that change by hand.");
+            } else if diff.is_bare {
+                action.text.push_str(
+                    "\nThe lines around the edit are left out, since they hold credentials: apply it with `patch -p1` or `git apply --unidiff-zero`.",
+                );
+            }
+            action.diff = (!diff.text.is_empty()).then_some(diff.text);
             if number > 0 && action.diff.is_some() {
                 action.text.push_str("\nThe edit fits the file as the hop before leaves it; where you wrote more into it, plan again from the file.");
             }

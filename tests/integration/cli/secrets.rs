@@ -134,3 +134,53 @@ fn what_is_encrypted_stays_unknown_and_is_told() {
         assert!(!outcome.stdout.contains("AES256"), "{}", outcome.shown());
     }
 }
+
+#[test]
+fn the_diff_of_a_plan_prints_neither_secrets_nor_credentials() {
+    let chart = "helmCharts:\n- {name: milvus, repo: 'https://zilliztech.github.io/milvus-helm', version: 4.2.58, releaseName: milvus, namespace: db, valuesInline: {image: {all: {tag: v2.5.16}}}}\n";
+    let generator = "secretGenerator:\n- name: s3\n  literals: [key=hunter1, \"dsn=hunter2\"]\n";
+    let flux = |values: &str| format!("{REPOSITORY}---\n{}", release("").replace("  valuesFrom: []\n", &format!("  values:\n{values}")));
+    let table = [
+        ("kustomization.yaml", format!("kind: Kustomization\n{generator}{chart}"), false),
+        ("kustomization.yaml", format!("kind: Kustomization\n{chart}{generator}"), false),
+        (
+            "r.yaml",
+            flux(
+                "    externalS3:\n      secretKey: hunterone\n      rootPassword:\n        hunterfive\n    minio: {enabled: true}\n    image: {all: {tag: v2.5.16}}\n---\nkind: Secret\napiVersion: v1\nmetadata: {name: hunter}\ndata:\n  pw: hunterseven\n",
+            ),
+            false,
+        ),
+        ("r.yaml", flux("    externalS3: {secretKey: hunterone}\n    image: {all: {tag: v2.5.16}, x: {secretKey: hunter}}\n"), true),
+        (
+            "deploy.sh",
+            "export MINIO_PASSWORD=hunterone\nexport AWS_KEY=huntertwo\nhelm upgrade --install milvus zilliztech/milvus -n db --version 4.2.58 --set image.all.tag=v2.5.16 --set minio.rootPassword=hunterfive --set-string externalS3.secretKey=\"hunter six\"\nkubectl create secret generic s --from-literal=key=hunterthree\ncurl -u admin:hunterfour https://x\n".to_owned(),
+            true,
+        ),
+    ];
+    for (file, text, is_masked) in table {
+        for format in ["text", "markdown", "json"] {
+            let sandbox = Sandbox::new();
+            sandbox.write(file, &text);
+            let shown = sandbox.run(&["plan", "--to", "2.6.15", "--for", file, "--format", format]).shown();
+            assert!(shown.contains("+++ b/"), "{file} {format}:\n{shown}");
+            assert!(!shown.contains(PLANTED), "{file} {format}:\n{shown}");
+            assert_eq!(shown.contains("by hand") && shown.contains("(`***`)"), is_masked, "{file} {format}:\n{shown}");
+        }
+    }
+}
+
+#[test]
+fn no_excerpt_shows_a_secret_that_cannot_be_read() {
+    for text in [
+        secret("stringData:\n  values.yaml: |\n    externalS3: {host: h, secret: x}\n    # milvus\n  dsn: @hunter2\n"),
+        secret("stringData:\n  values.yaml: |\n    minio:\n      accessKey: x\n   secret: hunter3\n  dsn: %hunter4\n"),
+        secret("stringData:\n  note: milvus\n  password: \"hunter2\n  values.yaml: |\n    x: 1\n"),
+        secret("stringData:\n  note: milvus\n  values.yaml: *hunter2\n"),
+    ] {
+        let sandbox = Sandbox::new();
+        sandbox.write("milvus.yaml", &text);
+        let shown = sandbox.run(&["check"]).shown();
+        assert!(shown.contains("MV901"), "{text}\n{shown}");
+        assert!(!shown.contains(PLANTED), "{text}\n{shown}");
+    }
+}
