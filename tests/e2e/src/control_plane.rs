@@ -232,11 +232,11 @@ pub fn run_folder() -> &'static Path {
         std::fs::create_dir_all(&all).unwrap();
         let mut runs: Vec<PathBuf> = std::fs::read_dir(&all).unwrap().map(|entry| entry.unwrap().path()).collect();
         runs.sort();
-        // Another process may still be using one of them: it has a newer name than those that go.
-        for outdated in runs.iter().rev().skip(5) {
+        let ended: Vec<PathBuf> = runs.into_iter().filter(|run| has_ended(run)).collect();
+        for outdated in ended.iter().rev().skip(5) {
             let _ = std::fs::remove_dir_all(outdated);
         }
-        runs.iter().filter(|run| has_ended(run)).for_each(|run| drop_data(run));
+        ended.iter().for_each(|run| drop_data(run));
         let seconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
         let folder = all.join(format!("{seconds}-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();

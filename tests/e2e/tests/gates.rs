@@ -152,7 +152,8 @@ async fn other_drivers_wrappers_names_and_reused_values_are_seen_through() {
     };
     map(Program::Helm3, "install", "4.2.20").ok().await;
     // A wrapper with an alias.
-    let below = SMALL.split(',').map(|one| format!("vec.{one}")).collect::<Vec<_>>().join(",");
+    let mirrored = format!("{SMALL},image.all.repository=harbor.corp/mirror/milvus");
+    let below = mirrored.split(',').map(|one| format!("vec.{one}")).collect::<Vec<_>>().join(",");
     let wrapper = |helm: Program, verb: &'static str, version: &'static str, below: &str| {
         let chart = milvus_guard_e2e::chart::umbrella("search", version, Some("vec"), "{}");
         sandbox.helm(helm, [verb, "u", chart.to_str().unwrap(), "--set", below])
@@ -176,6 +177,9 @@ async fn other_drivers_wrappers_names_and_reused_values_are_seen_through() {
         let reused = guarded.helm(helm, "upgrade", "r", "4.2.20", &["--reuse-values"]).await;
         guarded.refuses("MV108", &["--reset-then-reuse-values"], &before, reused).await;
     }
+    // No label and no chart's name says that this is Milvus.
+    let set = sandbox.kubectl(["set", "image", "deployment/u-vec-standalone", "standalone=harbor.corp/mirror/milvus:v2.6.15"]).ok().await;
+    assert!(set.stderr.contains("is held") && guarded.is_held("u-vec-standalone").await, "{set}");
     for (release, name, deployment) in NAMES {
         let held = guarded.helm(Program::Helm4, "upgrade", release, "4.2.58", &["--set", name, "--wait"]).await;
         assert!(held.status.success() && held.stderr.contains("is held"), "{held}");

@@ -24,17 +24,17 @@ use super::patch::Patching;
 use super::request::{Operation, Request};
 use crate::api;
 use crate::cluster::running::{Serving, image, serving, serving_of};
-use crate::cluster::{Cluster, Kind, annotation, label, text};
+use crate::cluster::{Cluster, Kind, annotation, text};
 
 /// What keeps Helm from deleting an object.
 const KEEP: (&str, &str) = ("helm.sh/resource-policy", "keep");
 
-/// Whether the Milvus operator owns or manages an object.
+/// Whether the Milvus operator owns an object. A label that says so is not believed: whoever may edit the object could take a hold off with it.
 #[must_use]
 pub fn is_operated(object: &Value) -> bool {
     let owners = object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
     let is_operators = |owner: &Value| text(owner, "/apiVersion").is_some_and(|version| version.starts_with("milvus.io/"));
-    label(object, "app.kubernetes.io/managed-by") == Some("milvus-operator") || owners.into_iter().flatten().any(is_operators)
+    owners.into_iter().flatten().any(is_operators)
 }
 
 /// Judges a request of gate 3.

@@ -266,6 +266,9 @@ fn the_operators_objects_and_other_charts_are_untouched() {
     owned["metadata"]["ownerReferences"] = json!([{"apiVersion": "milvus.io/v1beta1", "kind": "Milvus", "name": "m", "uid": "1"}]);
     let answer = ask(&cluster, &owned, &before.deployment("proxy"));
     assert!(answer.patch.0.is_empty() && answer.warnings[0].starts_with("MV708"), "{answer:?}");
+    let mut labelled = after.deployment("proxy");
+    labelled["metadata"]["labels"]["app.kubernetes.io/managed-by"] = json!("milvus-operator");
+    assert!(is_waiting(&admitted(&cluster, &labelled, &before.deployment("proxy"))), "a label is no owner");
     let mut attu = after.deployment("proxy");
     attu["spec"]["selector"]["matchLabels"]["component"] = json!("attu");
     attu["spec"]["template"]["metadata"]["labels"]["component"] = json!("attu");
