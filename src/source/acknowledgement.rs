@@ -10,6 +10,7 @@ use super::gitops::Rendering;
 use super::index::Object;
 use super::{Reading, SourceFile};
 use crate::document::yaml::{Kind, Node, Span, Style};
+use crate::document::{script, shell};
 use crate::model::declaration::{Declaration, Evidence, EvidenceKind, Form, Layer, NotChecked, NotCheckedKind};
 use crate::model::place::{Place, Position};
 use crate::model::value::Node as Value;
@@ -25,6 +26,9 @@ const MAX_FILES: usize = 20;
 
 /// Characters of a malformed acknowledgement that are repeated in a message.
 const MAX_SHOWN: usize = 40;
+
+/// References that name nothing, in any case.
+const EMPTY_WORDS: [&str; 14] = ["todo", "tbd", "fixme", "...", "…", "none", "n/a", "na", "no", "nil", "null", "-", "x", "?"];
 
 /// How it is written, for messages.
 const FORM: &str = "`guard.milvus-guard.dev/ack: MV210 <reference>`";
@@ -248,7 +252,12 @@ fn line_of(file: &SourceFile, byte: usize) -> u32 {
 /// The first of the lines of comments that end right above a line; the line itself where there are none.
 fn first_comment_above(file: &SourceFile, line: u32) -> u32 {
     let above: Vec<&str> = file.text.lines().take(line.saturating_sub(1) as usize).collect();
-    let comments = above.iter().rev().take_while(|text| text.trim_start().starts_with(['#']) || text.trim_start().starts_with("//")).count();
+    let comments = above
+        .iter()
+        .rev()
+        .map(|text| text.trim_start_matches('\u{feff}'))
+        .take_while(|text| text.trim_start().starts_with(['#']) || text.trim_start().starts_with("//"))
+        .count();
     line.saturating_sub(u32::try_from(comments).unwrap_or_default())
 }
 
@@ -291,10 +300,16 @@ fn comments_beside(file: &SourceFile, bytes: &Range<usize>, texts: &[(Span, Styl
         return Vec::new();
     }
     let mut found = Vec::new();
-    for (number, line) in (line_of(file, bytes.start)..).zip(text.lines()) {
+    let quoted = quoted_by_shell(file);
+    let mut next = bytes.start;
+    for (number, whole) in (line_of(file, bytes.start)..).zip(text.split_inclusive('\n')) {
+        let start = next;
+        next += whole.len();
+        let line = whole.trim_end_matches(['\r', '\n']);
         let Some((before, rest)) = line.split_once(ACKNOWLEDGEMENT) else {
             continue;
         };
+        let is_quoted = quoted.iter().any(|quoted| quoted.contains(&(start + before.len())));
         let is_quoted_key = ['"', '\''].iter().any(|quote| before.ends_with(*quote) && rest.starts_with(*quote));
         if is_quoted_key || rest.starts_with(|c: char| c.is_alphanumeric() || c == '-' || c == '/') {
             continue;
@@ -306,6 +321,7 @@ fn comments_beside(file: &SourceFile, bytes: &Range<usize>, texts: &[(Span, Styl
         let (stands, block) = match around {
             Some((span, Style::Literal | Style::Folded)) => (stands(before), Some((span.start.line, span.end.line - u32::from(span.end.column == 1)))),
             Some(_) => (Stands::InText, None),
+            None if is_quoted => (Stands::InText, None),
             None => (stands(before), None),
         };
         let rest = rest.trim_start_matches(['"', '\'']).trim_start();
@@ -319,6 +335,30 @@ fn comments_beside(file: &SourceFile, bytes: &Range<usize>, texts: &[(Span, Styl
         }
         if found.len() >= MAX_IN_FILE {
             break;
+        }
+    }
+    found
+}
+
+/// Texts over several lines that a shell script has in quotes, but for those that hold commands themselves.
+fn quoted_by_shell(file: &SourceFile) -> Vec<Range<usize>> {
+    if script::kind(&file.path, &file.text) != Some(script::Kind::Shell) {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    for event in shell::parse(&file.text).events {
+        let shell::Event::Command(command) = event else { continue };
+        let assigned = command.assignments.into_iter().filter_map(|assignment| match assignment.value {
+            shell::Assigned::Scalar(word) => Some(word),
+            shell::Assigned::List(_) => None,
+        });
+        for part in command.words.into_iter().chain(assigned).flat_map(|word| word.parts) {
+            if let shell::Part::Text { text, bytes, quoted: true } = part
+                && text.contains('\n')
+                && !["helm", "kubectl"].iter().any(|program| text.contains(program))
+            {
+                found.push(bytes);
+            }
         }
     }
     found
@@ -343,6 +383,7 @@ enum Stands {
 /// Where it stands, by what is before it on its line: a comment of YAML, a shell, Groovy, or a template.
 fn stands(before: &str) -> Stands {
     const MARKERS: [&str; 4] = ["#", "//", "/*", "*"];
+    let before = before.trim_start_matches('\u{feff}');
     let trimmed = before.trim_end();
     let bare = trimmed.trim_end_matches(['#', '/', '*']);
     let marker = trimmed.get(bare.len()..).unwrap_or_default();
@@ -449,7 +490,7 @@ fn read(part: &str) -> Said {
         return templated();
     }
     let is_to_fill_in = reference.find('<').is_some_and(|at| reference.get(at..).is_some_and(|rest| rest.contains('>')))
-        || ["todo", "tbd", "fixme", "...", "…"].iter().any(|word| reference.eq_ignore_ascii_case(word));
+        || EMPTY_WORDS.iter().any(|word| reference.eq_ignore_ascii_case(word));
     if is_to_fill_in {
         let reference: String = reference.chars().take(MAX_SHOWN).collect();
         return Said::Placeholder(format!(
@@ -503,6 +544,9 @@ mod tests {
         assert_eq!(said(": MV21O backup-1"), "does not count: `MV21O` is no rule id");
         assert_eq!(said(":"), "does not count: nothing follows it");
         assert_eq!(said(" MV210 backup-1"), "does not count: a colon is missing after it");
+        for word in ["none", "N/A", "na", "no", "-", "tbd", "TODO", "x"] {
+            assert!(said(&format!(": MV210 {word}")).ends_with("is a text to fill in"), "{word}");
+        }
         assert_eq!(said(": MV210 <reference>"), "of MV210 does not count: `<reference>` is a text to fill in");
         assert_eq!(said(": MV210 see <TICKET>"), "of MV210 does not count: `see <TICKET>` is a text to fill in");
         assert_eq!(said(": MV210 TODO"), "of MV210 does not count: `TODO` is a text to fill in");
@@ -522,6 +566,17 @@ mod tests {
         let rules = |d: &Declaration| d.evidence.iter().filter_map(|e| e.text.split(' ').next().map(str::to_owned)).collect::<Vec<_>>().join(" ");
         let idle = reading.idle.iter().map(|gap| format!("{}: {}", gap.place.as_ref().unwrap(), gap.reason.split([',', ';']).next().unwrap_or_default()));
         (reading.declarations.iter().map(rules).collect(), idle.collect())
+    }
+
+    #[test]
+    fn a_text_in_quotes_of_a_shell_is_no_comment_and_a_byte_order_mark_is_no_text() {
+        let helm = "helm upgrade m zilliztech/milvus --version 5.0.19\n";
+        let ack = "# guard.milvus-guard.dev/ack: MV210 b";
+        let rules = |text: String| read_all(&[("deploy.sh", &text)]).0;
+        assert_eq!(rules(format!("{ack}\n{helm}")), ["MV210"]);
+        assert_eq!(rules(format!("\u{feff}{ack}\n{helm}")), ["MV210"]);
+        assert_eq!(rules(format!("echo \"\n{ack}\n\" && {helm}")), [""]);
+        assert_eq!(rules(format!("X='\n{ack}\n' {helm}")), [""]);
     }
 
     #[test]

@@ -47,7 +47,9 @@ pub(super) fn resolve(declaration: &Declaration, chart: &ChartResolution, chart_
             Fact::Unknown(reason, origin) => {
                 Image { milvus: EffectiveVersion::Unknown(Arc::clone(&reason)), assumes: None, tag: Fact::Unknown(reason, origin), repository }
             }
-            Fact::Known(text, origin) => Image { milvus: by_tag(&text), assumes: Some(assumes.into()), tag: Fact::Known(text, origin), repository },
+            Fact::Known(text, origin) => {
+                Image { milvus: by_set_tag(&text, &origin), assumes: Some(assumes.into()), tag: Fact::Known(text, origin), repository }
+            }
             Fact::Absent => {
                 let milvus = by_chart();
                 let assumes = milvus.unknown_because().is_none().then(|| assumes.into());
@@ -65,7 +67,7 @@ pub(super) fn resolve(declaration: &Declaration, chart: &ChartResolution, chart_
             let milvus = if values.defaults_of.is_none() { by_chart() } else { EffectiveVersion::Unknown(Arc::clone(&reason)) };
             Image { milvus, assumes: None, tag: Fact::Unknown(reason, origin), repository }
         }
-        Fact::Known(text, origin) => Image { milvus: by_tag(&text), assumes: None, tag: Fact::Known(text, origin), repository },
+        Fact::Known(text, origin) => Image { milvus: by_set_tag(&text, &origin), assumes: None, tag: Fact::Known(text, origin), repository },
         Fact::Absent => Image { milvus: by_chart(), assumes: None, tag: Fact::Absent, repository },
     }
 }
@@ -84,6 +86,16 @@ fn known_text(root: &Node, path: &str) -> Option<Arc<str>> {
 
 fn unknown(reason: &str) -> EffectiveVersion {
     EffectiveVersion::Unknown(reason.into())
+}
+
+/// The version that a tag names. Of one that a Secret holds only where it is kept is told.
+fn by_set_tag(text: &str, origin: &Origin) -> EffectiveVersion {
+    match (by_tag(text), origin.secret()) {
+        (EffectiveVersion::Unknown(_), Some(secret)) => {
+            unknown(&format!("image tag: it is kept in {secret}, and names no Milvus version that can be compared"))
+        }
+        (version, _) => version,
+    }
 }
 
 fn by_tag(text: &str) -> EffectiveVersion {

@@ -26,6 +26,7 @@ pub(super) fn repository() -> String {
 /// Lists the release's pods with their images. Where the name that the chart gives them is not known, it is taken for the default.
 pub(super) fn pods(request: &Request, release: &Release) -> String {
     let name = names::label(release).unwrap_or_else(|| "milvus".to_owned());
+    let name = shown(&name, release, &NAME);
     format!(
         "kubectl get pods --namespace {} --selector {} \\\n  -o custom-columns='POD:.metadata.name,READY:.status.containerStatuses[*].ready,IMAGE:.spec.containers[*].image'",
         word(&request.namespace),
@@ -33,6 +34,8 @@ pub(super) fn pods(request: &Request, release: &Release) -> String {
     )
 }
 
+/// Where the chart's name is said.
+const NAME: [(ValueTree, &str); 1] = [(ValueTree::Effective, "nameOverride")];
 /// Where the endpoints of an external etcd are said.
 const ENDPOINTS: [(ValueTree, &str); 2] = [(ValueTree::Config, "etcd.endpoints"), (ValueTree::User, "externalEtcd.endpoints")];
 /// Where etcd's root path is said.

@@ -184,3 +184,17 @@ fn no_excerpt_shows_a_secret_that_cannot_be_read() {
         assert!(!shown.contains(PLANTED), "{text}\n{shown}");
     }
 }
+
+#[test]
+fn a_plan_repeats_no_name_and_no_tag_of_a_secret() {
+    for (tag, arguments) in [("v2.5.16", vec![]), ("acme-hunter", vec![]), ("acme-hunter", vec!["--from", "2.5.16"])] {
+        let sandbox = Sandbox::new();
+        let values =
+            format!("stringData:\n  values.yaml: |\n    nameOverride: acme-hunter\n    fullnameOverride: full-hunter\n    image: {{all: {{tag: {tag}}}}}\n");
+        sandbox.write("repository.yaml", REPOSITORY).write("release.yaml", release("{kind: Secret, name: milvus-values}"));
+        sandbox.write("secret.yaml", &secret(&values));
+        let shown = sandbox.run(&[vec!["plan", "--to", "2.6.15", "--for", "release.yaml"], arguments].concat()).shown();
+        assert!(shown.contains("Secret milvus-values, key values.yaml"), "{shown}");
+        assert!(!shown.contains(PLANTED), "{shown}");
+    }
+}
