@@ -7,7 +7,7 @@ use crate::admission::change::same_template;
 use crate::admission::gitops::{carried_values, carried_values_secret, release_name};
 use crate::admission::hold::{
     HELD_LABEL, HOLD_ANNOTATIONS, KEPT_FILES_ANNOTATION, MARKS_ANNOTATION, PARTITION_ANNOTATION, SERVING_CONFIGURATION_ANNOTATION, STOPPED_ANNOTATION,
-    WAITING_SUFFIX, is_held,
+    WAITING_SUFFIX, is_held, may_join,
 };
 use crate::admission::patch::Patching;
 use crate::cluster::running::Serving;
@@ -15,6 +15,8 @@ use crate::cluster::{annotation, text};
 
 /// The label that Kubernetes puts on the templates of ReplicaSets.
 const HASH_LABEL: &str = "pod-template-hash";
+
+const LEFT_PAUSED: &str = "left paused: it never ran and does not fit what serves; delete it, or apply what belongs to the version that serves";
 
 const PARTITION: &str = "/spec/updateStrategy/rollingUpdate/partition";
 
@@ -29,21 +31,24 @@ pub struct Undo {
 
 /// Puts a Deployment back: the template that serves, running; no annotation or mark of ours. Nothing, where nothing of ours is on it.
 ///
-/// A held component that never ran has nothing to go back to: it stays paused, for a person to decide.
+/// A held component that never ran has nothing to go back to: it runs where it fits what serves of its release, and else stays paused, for a person to decide.
 #[must_use]
-pub fn deployment(object: &Value, serving: &[Serving]) -> Option<Undo> {
+pub fn deployment(object: &Value, serving: &[Serving], release: &[Serving]) -> Option<Undo> {
     let mut patching = Patching::new(object);
     let mut what = "marks taken off";
     if is_held(object) {
         // Where two templates serve, the one with more pods; the newest among equals, as they are sorted.
         let most = serving.iter().map(|set| set.pods).max().unwrap_or_default();
-        let Some(set) = serving.iter().find(|set| set.pods == most) else {
-            return Some(Undo { patch: json_patch::Patch::default(), what: "left paused: it never ran, so there is nothing to go back to" });
-        };
-        what = "the template that serves is back, and not paused";
-        let template = without_hash(set.template());
-        if object.pointer("/spec/template").is_none_or(|current| !same_template(current, &template)) {
-            patching.set("/spec/template", template);
+        match serving.iter().find(|set| set.pods == most) {
+            Some(set) => {
+                what = "the template that serves is back, and not paused";
+                let template = without_hash(set.template());
+                if object.pointer("/spec/template").is_none_or(|current| !same_template(current, &template)) {
+                    patching.set("/spec/template", template);
+                }
+            }
+            None if may_join(object, release) => what = "not paused: it is of the version that serves",
+            None => return Some(Undo { patch: json_patch::Patch::default(), what: LEFT_PAUSED }),
         }
         patching.remove("/spec/paused");
     }

@@ -199,9 +199,9 @@ async fn a_door_opens_for_the_declaration_that_the_refusal_prints() {
     for helm in HELMS {
         let ended = guarded.helm(helm, "upgrade", "m", "4.0.31", &to).await;
         refused = Some(ended.stderr.clone());
-        guarded.refuses("MV201", &["2.1.4", "2.2.16", "kubectl apply -f - <<< '"], &before, ended).await;
+        guarded.refuses("MV201", &["2.1.4", "2.2.16", "| kubectl apply -f -"], &before, ended).await;
     }
-    let object = refused.unwrap().split("<<< '").nth(1).unwrap().split('\'').next().unwrap().to_owned();
+    let object = refused.unwrap().split("echo '").nth(1).unwrap().split('\'').next().unwrap().to_owned();
     let person = guarded.person("person").await;
     let apply = |text: String| sandbox.command_as(&person, Program::Kubectl, ["apply", "-f", "-"]).input(text);
     apply(object).ok().await;
@@ -247,9 +247,9 @@ async fn clusters_do_not_lose_their_coordinators_and_do_not_roll_back_over_a_doo
     sandbox.wait_until_rolled_out().await;
     let before = guarded.objects().await;
     for one in HELMS {
-        let mixed = &["2.6.15 while separate coordinators run", "kubectl apply -f - <<< '"];
+        let mixed = &["2.6.15 while separate coordinators run", "First upgrade on chart 4.2.58"];
         guarded.refuses("MV206", mixed, &before, helm(one, "upgrade", "s", "5.0.19", "").run().await).await;
-        let kept = &["would be deleted", "kubectl apply -f - <<< '"];
+        let kept = &["would be deleted", "allow=MV711 ", "break-glass="];
         guarded.refuses("MV711", kept, &before, helm(one, "upgrade", "s", "4.2.58", "").run().await).await;
     }
     sandbox.helm(Program::Helm3, ["uninstall", "s", "--wait"]).ok().await;

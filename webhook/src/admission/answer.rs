@@ -59,7 +59,7 @@ impl Answer {
             response.insert("status".into(), json!({"code": 403, "reason": "Forbidden", "message": message, "details": {"causes": causes}}));
         }
         if !self.warnings.is_empty() {
-            response.insert("warnings".into(), self.warnings.iter().map(|text| clipped(text)).collect());
+            response.insert("warnings".into(), self.warnings.iter().map(|text| cut(text, MAX_WARNING_BYTES)).collect());
         }
         if self.is_admitted() && !self.patch.0.is_empty() {
             let patch = serde_json::to_vec(&self.patch).unwrap_or_default();
@@ -77,8 +77,16 @@ fn cause(cause: &Cause) -> Value {
     json!({"reason": cause.rule, "message": cause.message, "field": cause.field})
 }
 
-fn clipped(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(MAX_WARNING_BYTES)).unwrap_or(text)
+/// The head of a text, cut at a word's end where there is one near.
+pub(super) fn cut(text: &str, bytes: usize) -> String {
+    if text.len() <= bytes {
+        return text.to_owned();
+    }
+    let head = text.get(..text.floor_char_boundary(bytes.saturating_sub(3))).unwrap_or_default();
+    let is_whole = text.get(head.len()..).is_some_and(|rest| rest.starts_with(char::is_whitespace));
+    let at_word = if is_whole { None } else { head.rfind(char::is_whitespace).filter(|at| at * 2 > head.len()) };
+    let head = at_word.and_then(|at| head.get(..at)).unwrap_or(head);
+    format!("{}...", head.trim_end_matches(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | ':' | '(')))
 }
 
 #[cfg(test)]
@@ -99,6 +107,13 @@ mod tests {
     fn a_warning_is_cut_between_characters() {
         let answer = Answer { warnings: vec!["é".repeat(200)], ..Answer::default() };
         let text = answer.review("u")["response"]["warnings"][0].as_str().unwrap().to_owned();
-        assert_eq!(text.len(), MAX_WARNING_BYTES);
+        assert!(text.len() <= MAX_WARNING_BYTES && text.len() > MAX_WARNING_BYTES - 3 && text.ends_with("é..."), "{text}");
+    }
+
+    #[test]
+    fn a_warning_is_cut_at_the_end_of_a_word_and_says_so() {
+        assert_eq!(cut("rootCoordinator, queryCoordinator are on", 28), "rootCoordinator...");
+        assert_eq!(cut("claims of an earlier release", 15), "claims of an...");
+        assert_eq!(cut("claims of an earlier", 20), "claims of an earlier");
     }
 }

@@ -19,6 +19,9 @@ use super::verdict::{Point, findings};
 use crate::api;
 use crate::cluster::{Cluster, Kind};
 
+/// Doors that a declaration alone does not open: a controller has to keep what is deleted (MV711), and this version has none.
+const NEEDS_CONTROLLER: &[&str] = &["MV206"];
+
 /// What stands for the reference when it is tried whether an acknowledgement would open a door.
 const TRIAL: &str = "trial";
 
@@ -56,7 +59,7 @@ pub(super) async fn judge<C: Cluster>(
     let mut upgrade = guard.cluster.object(Kind::GuardedUpgrade, namespace, release).map(|object| Value::clone(&object));
     let mut found = with(upgrade.as_ref(), after);
     if !dry_run
-        && to_declare(&found, namespace, release).is_some()
+        && to_declare(&found, namespace, release, &|_| true).is_some()
         && let Ok(fresh) = guard.cluster.guarded_upgrade(namespace, release).await
         && fresh != upgrade
     {
@@ -64,7 +67,14 @@ pub(super) async fn judge<C: Cluster>(
         found = with(upgrade.as_ref(), after);
     }
     let mut points = told(&found);
-    if let Some((object, trial)) = to_declare(&found, namespace, release) {
+    let closes_none = |rule: &str| {
+        let alone = api::guarded_upgrade_acknowledging(namespace, release, "", &[format!("{rule} {TRIAL}")]);
+        let still = with(Some(&alone), &mut after.clone());
+        still
+            .iter()
+            .all(|finding| finding.severity != Severity::Error || found.iter().any(|known| known.rule == finding.rule && known.severity == Severity::Error))
+    };
+    if let Some((object, trial)) = to_declare(&found, namespace, release, &closes_none) {
         let still = with(Some(&trial), &mut after.clone());
         let opens = |rule: &str| is_door(rule) && !still.iter().any(|finding| *finding.rule == *rule && finding.severity == Severity::Error);
         points.iter_mut().filter(|point| point.refuses() && opens(&point.rule)).for_each(|point| point.missing = Some(object.clone()));
@@ -92,12 +102,12 @@ pub(super) fn milvus_of(declaration: &Declaration) -> Option<MilvusVersion> {
     Release::resolve(declaration.clone().into(), None, &Default::default(), Catalogue::embedded()).milvus.exact()
 }
 
-/// The object that would declare all doors among the findings that refuse, and the same with its references filled in.
-fn to_declare(found: &[Finding], namespace: &str, release: &str) -> Option<(Value, Value)> {
+/// The object that would declare all doors among the findings that refuse, and the same with its references filled in. What is acknowledged must not be refused by another rule.
+fn to_declare(found: &[Finding], namespace: &str, release: &str, closes_none: &dyn Fn(&str) -> bool) -> Option<(Value, Value)> {
     let refusing: Vec<&Finding> = found.iter().filter(|finding| finding.severity == Severity::Error && is_door(&finding.rule)).collect();
     let to = refusing.iter().find_map(|finding| finding.release.milvus.as_deref())?;
-    let acknowledged: BTreeSet<&str> =
-        refusing.iter().filter(|finding| !takes(&finding.rule, EvidenceWord::GuardedUpgrade)).map(|finding| &*finding.rule).collect();
+    let unanswered = refusing.iter().map(|finding| &*finding.rule).filter(|rule| !takes(rule, EvidenceWord::GuardedUpgrade));
+    let acknowledged: BTreeSet<&str> = unanswered.filter(|rule| closes_none(rule)).collect();
     let object = |reference: &str| {
         let all: Vec<String> = acknowledged.iter().map(|rule| format!("{rule} {reference}")).collect();
         api::guarded_upgrade_acknowledging(namespace, release, to, &all)
@@ -106,7 +116,7 @@ fn to_declare(found: &[Finding], namespace: &str, release: &str) -> Option<(Valu
 }
 
 fn is_door(rule: &str) -> bool {
-    [EvidenceWord::GuardedUpgrade, EvidenceWord::Acknowledged].into_iter().any(|word| takes(rule, word))
+    !NEEDS_CONTROLLER.contains(&rule) && [EvidenceWord::GuardedUpgrade, EvidenceWord::Acknowledged].into_iter().any(|word| takes(rule, word))
 }
 
 fn takes(rule: &str, word: EvidenceWord) -> bool {

@@ -9,15 +9,16 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use milvus_guard::model::catalogue::Catalogue;
-use milvus_guard::model::declaration::{Declaration, EvidenceKind};
+use milvus_guard::model::declaration::Declaration;
 use milvus_guard::model::finding::{Finding, Severity};
 use milvus_guard::model::place::Fact;
 use milvus_guard::model::release::{QueueKind, Release};
 use serde_json::Value;
 
 use self::before::{Earlier, states_before};
-use super::exceptions::Exceptions;
+use super::exceptions::{ALLOW_ANNOTATION, BREAK_GLASS_ANNOTATION, Exceptions};
 use super::guard::Guard;
+use super::hold::{MIXED_COORDINATOR, SEPARATE_COORDINATORS};
 use super::milvus::{self, StoredMilvus};
 use super::release::{self, DecodeError, Driver, Packed, SECRET_TYPE, StoredRelease};
 use super::request::{Operation, Request};
@@ -28,9 +29,6 @@ use crate::cluster::{Cluster, Kind, running, text};
 
 /// Revisions that are read besides the one that arrives.
 const MAX_READS: u32 = 5;
-
-/// Separate coordinators: what the mix coordinator takes over.
-const SEPARATE_COORDINATORS: &[&str] = &["rootcoord", "querycoord", "datacoord", "indexcoord"];
 
 /// The release that an object stores, by its name and labels alone.
 struct Named<'r> {
@@ -191,30 +189,34 @@ fn list<T: std::fmt::Display>(names: &[T]) -> String {
     names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// Coordinators that the change takes away while what replaces them is still held: only a controller that keeps them lets this pass.
+/// Coordinators that the change takes away while what replaces them is still held: only a controller that keeps them lets this pass, or, where the image stays, a waiver by which the
+/// coordinator that replaces them is not held (gate 3 reads the same waiver). With another image it would be held all the same.
 fn must_outlive(after: &Declaration, one: &StoredMilvus, earlier: &Earlier, upgrade: Option<&Value>, found: &[Finding]) -> Option<Point> {
     let stays = |component: &str| one.parts.iter().any(|part: &Part| &*part.component == component);
-    let running = earlier.serving.iter().filter(|serving| serving.label == one.label && serving.pods > 0);
-    let mut gone: Vec<&str> =
-        running.map(|serving| &*serving.component).filter(|component| SEPARATE_COORDINATORS.contains(component) && !stays(component)).collect();
+    let to_separate = SEPARATE_COORDINATORS.iter().any(|component| stays(component));
+    let is_replaced = |component: &str| SEPARATE_COORDINATORS.contains(&component) || (component == MIXED_COORDINATOR && to_separate);
+    let running: Vec<&running::Serving> = earlier.serving.iter().filter(|serving| serving.label == one.label && serving.pods > 0).collect();
+    let mut gone: Vec<&str> = running.iter().map(|serving| &*serving.component).filter(|component| is_replaced(component) && !stays(component)).collect();
     gone.dedup();
     let is_refused_anyway = found.iter().any(|finding| &*finding.rule == "MV206" && finding.severity == Severity::Error);
     if gone.is_empty() || is_refused_anyway || upgrade.is_some_and(api::is_prepared) {
         return None;
     }
-    let (name, namespace) = (after.identity.name.as_deref()?, after.identity.namespace.as_deref()?);
-    let is_declared = after.evidence.iter().any(|evidence| matches!(evidence.kind, EvidenceKind::GuardedUpgrade { .. }));
-    let message = format!("{} would be deleted while the coordinator that replaces them is still held.", list(&gone));
-    if is_declared {
-        let next = format!(
-            "GuardedUpgrade {name} is declared but not prepared yet: kubectl wait -n {namespace} --for=condition=Prepared guardedupgrade/{name}, then try again."
-        );
-        return Some(Point::new("MV711", Severity::Error, message, next));
-    }
-    let to = declared::milvus_of(after)?.to_string();
-    let mut point = Point::new("MV711", Severity::Error, message, "");
-    point.missing = Some(api::guarded_upgrade(namespace, name, &to));
-    Some(point)
+    let namespace = after.identity.namespace.as_deref()?;
+    let message = format!("{} would be deleted while what replaces them is still held.", list(&gone));
+    let is_same_image = one.parts.iter().all(|part| running.iter().all(|serving| part.image.as_deref() == serving.image()));
+    let annotate = format!("kubectl annotate namespace {namespace} --overwrite");
+    let glass = format!("{annotate} '{BREAK_GLASS_ANNOTATION}=until=TIME reason=\"WHY\"'");
+    let next = if is_same_image {
+        format!(
+            "This version keeps none of them. To switch at once, with a short outage: {annotate} '{ALLOW_ANNOTATION}=MV711 until=DATE reason=\"WHY\"'. To pass all gates: {glass}"
+        )
+    } else {
+        format!(
+            "Switch the coordinators first, in an upgrade of its own that keeps the image that serves; a waiver does not help here. To pass all gates: {glass}"
+        )
+    };
+    Some(Point { takes_no_waiver: !is_same_image, ..Point::new("MV711", Severity::Error, message, next) })
 }
 
 /// The state that a receipt proves, for an install over data that an earlier release left.

@@ -47,6 +47,12 @@ pub const HOLD_ANNOTATIONS: [&str; 6] = [HOLD_ANNOTATION, CHANGE_ANNOTATION, TEM
 /// The annotation that lists the marks that we put on an object, parted by commas.
 pub const MARKS_ANNOTATION: &str = "guard.milvus-guard.dev/marks";
 
+/// What takes over from the separate coordinators.
+pub const MIXED_COORDINATOR: &str = "mixcoord";
+
+/// Separate coordinators: what the mix coordinator takes over.
+pub const SEPARATE_COORDINATORS: &[&str] = &["rootcoord", "querycoord", "datacoord", "indexcoord"];
+
 /// Where the message queue of a standalone is told, since chart 5.
 const QUEUE_ANNOTATION: &str = "milvus.io/message-queue";
 
@@ -108,7 +114,7 @@ pub enum Reason {
     },
     /// Another message queue, other metadata, another store or another claim: what differs, in words.
     Identity(String),
-    /// A component that the running release does not have.
+    /// A component that must not run beside those that serve.
     NewComponent,
     /// Some other change while an upgrade is open.
     WhileOpen,
@@ -123,7 +129,7 @@ impl Reason {
         match self {
             Self::Image { serving, wanted } => format!("image {serving} serves, {wanted} waits"),
             Self::Identity(what) => format!("{what} differs from what serves"),
-            Self::NewComponent => "the running release has no such component yet".to_owned(),
+            Self::NewComponent => "it must not run beside the components that serve".to_owned(),
             Self::WhileOpen => "an upgrade of the release is open".to_owned(),
             Self::OldData => "MV704: claims of an earlier release are there, and the version that wrote them is not known".to_owned(),
         }
@@ -183,11 +189,40 @@ fn reason_of_new(identity: &Identity<'_>, wanted: Option<&str>, around: &Surroun
     if let Some(moved) = around.moved {
         return Some(Reason::Identity(moved.to_owned()));
     }
-    let is_known = running.iter().any(|serving| *serving.component == *identity.component);
-    if around.is_open && !is_known {
-        return Some(Reason::NewComponent);
+    let stands_apart = !fits(identity.component, wanted, &running);
+    (stands_apart && (around.is_open || is_complete(&running))).then_some(Reason::NewComponent)
+}
+
+/// Whether a Deployment that is held and never ran may run beside what serves of its release: it has the image that serves, and leaves the coordinators as they are.
+#[must_use]
+pub fn may_join(object: &Value, release: &[Serving]) -> bool {
+    let Some(identity) = Identity::of(object) else { return false };
+    let running: Vec<&Serving> = release.iter().filter(|serving| serving.pods > 0 && *serving.label == *identity.label).collect();
+    let wanted = object.pointer("/spec/template").and_then(|template| image(template, identity.component));
+    !running.is_empty() && running.iter().all(|serving| serving.image() == wanted) && fits(identity.component, wanted, &running)
+}
+
+/// Whether a component of the image that serves may run beside what serves. The kinds of coordinators exclude each other, as do standalone and cluster; a streaming node changes who writes,
+/// and below 2.6 it is no part of a cluster. While two images serve, nothing joins that is not there.
+fn fits(component: &str, wanted: Option<&str>, running: &[&Serving]) -> bool {
+    let has = |name: &str| running.iter().any(|serving| *serving.component == *name);
+    if has(component) {
+        return true;
     }
-    (!is_known && is_complete(&running)).then_some(Reason::NewComponent)
+    let is_alone = has("standalone") || component == "standalone";
+    let is_other_kind = match component {
+        MIXED_COORDINATOR => SEPARATE_COORDINATORS.iter().any(|name| has(name)),
+        name if SEPARATE_COORDINATORS.contains(&name) => has(MIXED_COORDINATOR),
+        "streamingnode" => !streams(wanted),
+        _ => false,
+    };
+    !is_alone && !is_other_kind && running.iter().all(|serving| serving.image() == wanted)
+}
+
+/// Whether a cluster of this image has streaming nodes: from 2.6 on.
+fn streams(image: Option<&str>) -> bool {
+    let tag = image.and_then(super::milvus::tag_of);
+    ImageTag::parse(tag.unwrap_or_default()).version().is_none_or(|version| version.line() >= (2, 6))
 }
 
 /// Whether a release runs: all that Milvus needs is there and something is ready. While the first install arrives, object by object, it is not.
@@ -196,8 +231,7 @@ fn is_complete(running: &[&Serving]) -> bool {
     let is_ready = running.iter().any(|serving| serving.object.pointer("/status/readyReplicas").and_then(Value::as_u64).is_some_and(|ready| ready > 0));
     let coordinated = has("mixcoord") || ["rootcoord", "querycoord", "datacoord"].iter().all(|component| has(component));
     // From 2.6 on a cluster has streaming nodes, and they arrive last.
-    let image = running.first().and_then(|serving| serving.image()).and_then(super::milvus::tag_of);
-    let streams = ImageTag::parse(image.unwrap_or_default()).version().is_none_or(|version| version.line() >= (2, 6));
+    let streams = streams(running.first().and_then(|serving| serving.image()));
     is_ready && (has("standalone") || (coordinated && has("proxy") && has("querynode") && has("datanode") && (has("streamingnode") || !streams)))
 }
 

@@ -10,6 +10,7 @@ use milvus_guard::model::finding::{Baseline, Finding, Severity};
 use milvus_guard::policy::{self, Policies};
 use serde_json::Value;
 
+use super::answer::cut;
 use super::exceptions::{Exceptions, Mode};
 use super::request::User;
 use super::{Answer, Cause};
@@ -23,9 +24,6 @@ const MAX_CAUSES: usize = 32;
 
 /// The longest refusal, in bytes: Helm prints it in one line.
 const MAX_MESSAGE_BYTES: usize = 900;
-
-/// What begins the command that declares an object.
-const APPLY: &str = "kubectl apply -f - <<<";
 
 /// Something to say about a request.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,13 +42,15 @@ pub struct Point {
     pub missing: Option<Value>,
     /// It was so before.
     pub is_old: bool,
+    /// A waiver would leave nothing that serves: none counts.
+    pub takes_no_waiver: bool,
 }
 
 impl Point {
     /// Something that no rule file says.
     #[must_use]
     pub fn new(rule: &str, severity: Severity, message: impl Into<String>, next: impl Into<String>) -> Self {
-        Self { rule: rule.into(), severity, message: message.into(), next: next.into(), field: None, missing: None, is_old: false }
+        Self { rule: rule.into(), severity, message: message.into(), next: next.into(), field: None, missing: None, is_old: false, takes_no_waiver: false }
     }
 
     fn of(finding: &Finding, field: Option<String>) -> Self {
@@ -62,6 +62,7 @@ impl Point {
             field,
             missing: None,
             is_old: finding.baseline == Some(Baseline::PreExisting),
+            takes_no_waiver: false,
         }
     }
 
@@ -131,7 +132,8 @@ pub fn answer(mut points: Vec<Point>, terms: &Terms<'_>) -> Answer {
     points.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.rule.cmp(&b.rule)));
     let mut answer = Answer::admitted();
     let mut said: Vec<String> = terms.exceptions.notes.clone();
-    let (waived, points): (Vec<Point>, Vec<Point>) = points.into_iter().partition(|point| terms.exceptions.waivers.contains_key(&point.rule));
+    let is_waived = |point: &Point| !point.takes_no_waiver && terms.exceptions.waivers.contains_key(&point.rule);
+    let (waived, points): (Vec<Point>, Vec<Point>) = points.into_iter().partition(is_waived);
     if !waived.is_empty() {
         answer.audit.insert("waived".into(), rules(&waived));
         let told = waived.iter().filter(|point| point.refuses()).filter_map(|point| terms.exceptions.waivers.get(&point.rule));
@@ -200,8 +202,8 @@ fn refusal(points: &[Point]) -> String {
     let others: Vec<&str> = points.iter().skip(1).map(|point| &*point.rule).collect();
     let also = if others.is_empty() { String::new() } else { format!(" Also: {}.", others.join(", ")) };
     let (step, declaring) = match &first.missing {
-        Some(object) if object.pointer("/metadata/annotations").is_some() => (first.next.clone(), format!(" When it is done, say where: {APPLY} '{object}'")),
-        Some(object) => (String::new(), format!("Declare it first: {APPLY} '{object}'")),
+        Some(object) if object.pointer("/metadata/annotations").is_some() => (first.next.clone(), format!(" When it is done, say where: {}", apply(object))),
+        Some(object) => (String::new(), format!("Declare it first: {}", apply(object))),
         None => (first.next.clone(), String::new()),
     };
     let explained = Policies::embedded().rule(&first.rule).map_or_else(String::new, |rule| format!(" [milvus-lint explain {}]", rule.id));
@@ -210,6 +212,11 @@ fn refusal(points: &[Point]) -> String {
     let message = cut(&first.message, room.saturating_sub(step.len()).max(200));
     let step = cut(&step, room.saturating_sub(message.len()).max(200));
     format!("{}: {message} {step}{end}", first.rule)
+}
+
+/// The command that declares an object, for any shell.
+fn apply(object: &Value) -> String {
+    format!("echo '{object}' | kubectl apply -f -")
 }
 
 /// The first step of a remedy in one line: its first line, with those below that it announces.
@@ -223,14 +230,6 @@ fn first_step(remedy: &str) -> String {
         step = format!("{step} {}", one_line(line)).trim().to_owned();
     }
     step
-}
-
-/// The head of a text, cut between characters.
-pub(super) fn cut(text: &str, bytes: usize) -> String {
-    if text.len() <= bytes {
-        return text.to_owned();
-    }
-    format!("{}...", text.get(..text.floor_char_boundary(bytes.saturating_sub(3))).unwrap_or_default())
 }
 
 fn one_line(text: &str) -> String {
@@ -279,7 +278,12 @@ mod tests {
         let missing = Point { missing: Some(json!({"kind": "GuardedUpgrade"})), ..point("MV201") };
         assert!(answer_to(vec![missing.clone()], Mode::Enforce, &Exceptions::default(), true).is_admitted());
         assert!(!answer_to(vec![missing.clone(), point("MV205")], Mode::Enforce, &Exceptions::default(), true).is_admitted());
-        assert!(answer_to(vec![missing], Mode::Enforce, &Exceptions::default(), false).refused.unwrap().contains(r#"<<< '{"kind":"GuardedUpgrade"}'"#));
+        assert!(
+            answer_to(vec![missing], Mode::Enforce, &Exceptions::default(), false)
+                .refused
+                .unwrap()
+                .contains(r#"echo '{"kind":"GuardedUpgrade"}' | kubectl apply -f -"#)
+        );
     }
 
     #[test]
@@ -294,9 +298,9 @@ mod tests {
         let object = crate::api::guarded_upgrade_acknowledging("db", "m", "2.3.11", &["MV503 <reference>".into()]);
         let declarable = Point { missing: Some(object.clone()), message: "long ".repeat(400), next: "Copy the data. ".repeat(60), ..point("MV503") };
         let text = answer_to(vec![declarable.clone()], Mode::Enforce, &Exceptions::default(), false).refused.unwrap();
-        let written = text.split("<<< '").nth(1).unwrap().split('\'').next().unwrap();
+        let written = text.split("echo '").nth(1).unwrap().split('\'').next().unwrap();
         assert_eq!(serde_json::from_str::<Value>(written).unwrap(), object);
-        assert!(text.find("Copy the data").unwrap() < text.find("When it is done, say where: kubectl apply").unwrap() && text.len() < 1100, "{text}");
+        assert!(text.find("Copy the data").unwrap() < text.find("When it is done, say where: echo '").unwrap() && text.len() < 1100, "{text}");
         // What nothing opens is told first, since the declaration alone would not help.
         let text = answer_to(vec![declarable.clone(), point("MV999")], Mode::Enforce, &Exceptions::default(), false).refused.unwrap();
         assert!(text.starts_with("MV999: ") && text.contains("Also: MV503"), "{text}");

@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 
 use super::Answer;
 use super::change::{self, digest, same_template};
-use super::exceptions::{Exceptions, Mode};
+use super::exceptions::{Exceptions, Mode, Waiver};
 use super::guard::{Guard, releases_of};
 use super::hold::{
-    BLOCKED_ANNOTATION, CHANGE_ANNOTATION, HELD_LABEL, HOLD_ANNOTATION, HOLD_ANNOTATIONS, Identity, MARKS_ANNOTATION, STOPPED_ANNOTATION, Surroundings,
-    TEMPLATE_ANNOTATION, is_held, is_let_go, reason,
+    BLOCKED_ANNOTATION, CHANGE_ANNOTATION, HELD_LABEL, HOLD_ANNOTATION, HOLD_ANNOTATIONS, Identity, MARKS_ANNOTATION, MIXED_COORDINATOR, Reason,
+    SEPARATE_COORDINATORS, STOPPED_ANNOTATION, Surroundings, TEMPLATE_ANNOTATION, is_held, is_let_go, reason,
 };
 use super::judge::Doubt;
 use super::patch::Patching;
@@ -96,6 +96,11 @@ async fn deployment<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
     let mut answer = Answer::admitted();
     let exceptions = exceptions(guard, request, upgrade.as_deref());
     match &why {
+        Some(Reason::NewComponent) if let Some(waiver) = switching(&identity, &exceptions) => {
+            answer.audit.insert("waived".into(), waiver.rule.to_string());
+            answer.warnings.push(format!("MV711 is waived: {}; {} runs at once", waiver.reason, request.name));
+            release_hold(request, &mut patching);
+        }
         Some(why) if may_stop(guard, request, &exceptions, &mut answer, &why.sentence()) => {
             let blocked = path::blocked(guard, request, &identity, &around, why, moved.queues.as_ref(), &exceptions);
             hold(request, &identity, &why.sentence(), blocked.as_deref(), &mut patching, &mut answer);
@@ -163,6 +168,12 @@ fn has_old_claims<C: Cluster>(guard: &Guard<C>, namespace: &str, release: &str) 
     guard.claims_of(namespace, release).iter().any(is_of_a_set) && !guard.cluster.objects(Kind::UpgradeReceipt, namespace).iter().any(is_known)
 }
 
+/// The waiver that lets a coordinator take over from those of the other kind at once. Gate 1 takes it only where the image stays, since Helm deletes the others as soon as it is written.
+fn switching<'e>(identity: &Identity<'_>, exceptions: &'e Exceptions) -> Option<&'e Waiver> {
+    let is_coordinator = identity.component == MIXED_COORDINATOR || SEPARATE_COORDINATORS.contains(&identity.component);
+    exceptions.waivers.get("MV711").filter(|_| is_coordinator)
+}
+
 fn exceptions<C: Cluster>(guard: &Guard<C>, request: &Request, upgrade: Option<&Value>) -> Exceptions {
     let namespace = guard.namespace(&request.namespace);
     Exceptions::read([Some(&request.object), upgrade, namespace.as_deref()].into_iter().flatten(), Timestamp::now())
@@ -198,14 +209,21 @@ fn hold(request: &Request, identity: &Identity<'_>, why: &str, blocked: Option<&
         None => patching.unannotate(BLOCKED_ANNOTATION),
     }
     answer.audit.insert("held".into(), id.clone());
-    let told = blocked.map_or_else(String::new, |blocked| format!("; not released before it is resolved: {blocked}"));
+    let told = match blocked {
+        None => String::new(),
+        Some(blocked) if blocked == why => "; not released before that is resolved".to_owned(),
+        Some(blocked) => format!("; not released before it is resolved: {blocked}"),
+    };
     answer.warnings.push(format!("{name} is held ({why}); its pods stay as they are until milvus-guard releases change {id}{told}"));
 }
 
 /// Says on an object why it is held, as part of which change, and which template of it waits.
 fn annotate(request: &Request, release: &str, why: &str, id: &str, patching: &mut Patching<'_>) {
     let template = request.object.pointer("/spec/template").unwrap_or(&Value::Null);
-    patching.annotate(HOLD_ANNOTATION, &format!("{why}; to undo without milvus-guard: milvus-guard cleanup -n {} {release}", request.namespace));
+    patching.annotate(
+        HOLD_ANNOTATION,
+        &format!("{why}; to go back to what serves, so that the upgrade is not run: milvus-guard cleanup -n {} {release}", request.namespace),
+    );
     patching.annotate(CHANGE_ANNOTATION, id);
     patching.label(HELD_LABEL, id);
     patching.annotate(TEMPLATE_ANNOTATION, &digest(template));

@@ -7,6 +7,7 @@ use clap::Args;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams};
 use kube::{Api, Client};
 use milvus_guard_webhook::admission::gitops;
+use milvus_guard_webhook::admission::hold::Identity;
 use milvus_guard_webhook::api;
 use milvus_guard_webhook::cluster::{Snapshot, label, running, text};
 use milvus_guard_webhook::leave::{self, Undo};
@@ -191,10 +192,11 @@ async fn restore(cluster: &Cluster, version: &str, object: &Value, dry_run: bool
 async fn put_back(cluster: &Cluster, version: &str, kind: &str, object: &Value, dry_run: bool) -> anyhow::Result<()> {
     let undo = match kind {
         "Deployment" => {
-            if leave::deployment(object, &[]).is_none() {
+            if leave::deployment(object, &[], &[]).is_none() {
                 return Ok(());
             }
-            leave::deployment(object, &serving(cluster, object).await?)
+            let (own, release) = serving(cluster, object).await?;
+            leave::deployment(object, &own, &release)
         }
         "StatefulSet" => {
             if leave::stateful_set(object, None).is_none() {
@@ -251,12 +253,13 @@ fn parameters() -> PatchParams {
     PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() }
 }
 
-/// What serves of a Deployment.
-async fn serving(cluster: &Cluster, object: &Value) -> anyhow::Result<Vec<running::Serving>> {
+/// What serves of a Deployment, and of its release.
+async fn serving(cluster: &Cluster, object: &Value) -> anyhow::Result<(Vec<running::Serving>, Vec<running::Serving>)> {
     let (namespace, name) = (text(object, "/metadata/namespace").unwrap_or_default(), text(object, "/metadata/name").unwrap_or_default());
     let own = Cluster { client: cluster.client.clone(), namespace: Some(namespace.to_owned()) };
-    let sets = own.list("apps/v1", "ReplicaSet").await?;
-    Ok(running::serving_of(&Snapshot::new(sets), namespace, name))
+    let sets = Snapshot::new(own.list("apps/v1", "ReplicaSet").await?);
+    let release = Identity::of(object).map(|identity| running::serving(&sets, namespace, identity.release));
+    Ok((running::serving_of(&sets, namespace, name), release.unwrap_or_default()))
 }
 
 /// The ControllerRevision that a StatefulSet's pods were made from.

@@ -35,7 +35,7 @@ fn applied(object: &Value, undo: &Undo) -> Value {
 
 #[test]
 fn a_held_deployment_goes_back_to_what_serves_and_keeps_what_is_not_ours() {
-    let undo = deployment(&held(), &[serving("v2.4.16", 2)]).unwrap();
+    let undo = deployment(&held(), &[serving("v2.4.16", 2)], &[]).unwrap();
     let after = applied(&held(), &undo);
     assert_eq!(after["spec"]["template"], template("v2.4.16"), "the very template of the ReplicaSet, so that no pod is replaced");
     assert!(after["spec"].get("paused").is_none());
@@ -44,20 +44,35 @@ fn a_held_deployment_goes_back_to_what_serves_and_keeps_what_is_not_ours() {
 
 #[test]
 fn the_template_with_more_pods_wins() {
-    let undo = deployment(&held(), &[serving("v2.5.1", 1), serving("v2.4.16", 2)]).unwrap();
+    let undo = deployment(&held(), &[serving("v2.5.1", 1), serving("v2.4.16", 2)], &[]).unwrap();
     assert_eq!(applied(&held(), &undo)["spec"]["template"], template("v2.4.16"));
 }
 
 #[test]
 fn a_component_that_never_ran_is_left_paused_and_told() {
-    let undo = deployment(&held(), &[]).unwrap();
+    let undo = deployment(&held(), &[], &[]).unwrap();
     assert!(undo.patch.0.is_empty() && undo.what.contains("left paused"));
+}
+
+#[test]
+fn a_component_that_never_ran_and_fits_what_serves_runs() {
+    let labels = |component: &str| json!({"app.kubernetes.io/instance": "m", "component": component});
+    let mut object = held();
+    object["spec"]["selector"] = json!({"matchLabels": labels("indexnode")});
+    object["spec"]["template"] =
+        json!({"metadata": {"labels": labels("indexnode")}, "spec": {"containers": [{"name": "indexnode", "image": "milvusdb/milvus:v2.5.16"}]}});
+    let undo = deployment(&object, &[], &[serving("v2.5.16", 2)]).unwrap();
+    let after = applied(&object, &undo);
+    assert!(after["spec"].get("paused").is_none() && !is_held(&after), "{undo:?}");
+    for others in [vec![serving("v2.4.16", 2)], vec![serving("v2.5.16", 0)], vec![]] {
+        assert!(deployment(&object, &[], &others).unwrap().patch.0.is_empty());
+    }
 }
 
 #[test]
 fn an_object_without_a_trace_of_ours_is_not_touched() {
     let plain = json!({"metadata": {"annotations": {"helm.sh/resource-policy": "keep"}}, "spec": {"paused": true, "template": template("v2.4.16")}});
-    assert_eq!((deployment(&plain, &[serving("v2.3.1", 1)]), stateful_set(&plain, None), marked(&plain)), (None, None, None));
+    assert_eq!((deployment(&plain, &[serving("v2.3.1", 1)], &[]), stateful_set(&plain, None), marked(&plain)), (None, None, None));
 }
 
 #[test]
@@ -65,7 +80,7 @@ fn a_stopped_deployment_gets_its_replicas_back() {
     let mut stopped = held();
     stopped["spec"]["replicas"] = json!(0);
     stopped["metadata"]["annotations"] = json!({STOPPED_ANNOTATION: "3"});
-    let after = applied(&stopped, &deployment(&stopped, &[]).unwrap());
+    let after = applied(&stopped, &deployment(&stopped, &[], &[]).unwrap());
     assert_eq!((&after["spec"]["replicas"], after["metadata"]["annotations"].as_object().unwrap().len()), (&json!(3), 0));
 }
 

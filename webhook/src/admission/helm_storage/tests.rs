@@ -136,7 +136,7 @@ async fn a_door_asks_for_the_exact_declaration_and_takes_it_also_from_the_api_se
     let refused = upgraded(&before, after()).await;
     let message = refused.refused.clone().unwrap();
     assert!(rules(&refused).contains(&"MV201"), "{refused:?}");
-    let object = message.split("<<< '").nth(1).unwrap().split('\'').next().unwrap();
+    let object = message.split("echo '").nth(1).unwrap().split('\'').next().unwrap();
     let mut declared: Value = serde_json::from_str(object).unwrap();
     assert_eq!((&declared["metadata"]["name"], &declared["spec"]["to"]), (&json!("m"), &json!("2.2.16")));
     declared["metadata"]["namespace"] = json!("db");
@@ -156,8 +156,23 @@ async fn separate_coordinators_must_be_kept_before_they_are_replaced() {
     let mut declared = api::guarded_upgrade("db", "m", "2.4.16");
     let mut cluster = running(&before);
     cluster.put(declared.clone());
-    let waiting = judged(cluster.clone(), after()).await;
-    assert!(waiting.refused.as_deref().is_some_and(|text| text.contains("kubectl wait")), "{waiting:?}");
+    for refused in [refused, judged(cluster.clone(), after()).await] {
+        let text = refused.refused.unwrap();
+        for said in ["'guard.milvus-guard.dev/allow=MV711 until=DATE reason=", "'guard.milvus-guard.dev/break-glass=until=TIME reason="] {
+            assert!(text.contains(said) && !text.contains("Prepared"), "{text}");
+        }
+    }
+    // A waiver counts where the image stays, since the coordinator then runs at once; with another image it would be held, and nothing would coordinate.
+    let mut waived = running(&before);
+    waived.put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "db", "annotations": {"guard.milvus-guard.dev/allow": "MV711 reason=x"}}}));
+    assert!(judged(waived.clone(), after()).await.is_admitted());
+    let patched = || Recipe::new("4.2.20", 2, json!({"image": {"all": {"tag": "v2.4.17"}}})).status("pending-upgrade").secret();
+    let refused = judged(waived, patched()).await;
+    assert_eq!(rules(&refused), ["MV711"], "{refused:?}");
+    assert!(refused.refused.as_ref().unwrap().contains("in an upgrade of its own"), "{refused:?}");
+    // The way back takes the mix coordinator away from what replaces it.
+    let to_separate = judged(running(&Recipe::new("4.2.20", 1, json!({}))), Recipe { revision: 2, ..before.clone() }.status("pending-upgrade").secret()).await;
+    assert!(rules(&to_separate).contains(&"MV711"), "{to_separate:?}");
     declared["status"] = json!({"conditions": [{"type": "Prepared", "status": "True"}]});
     cluster.put(declared);
     let passed = judged(cluster, after()).await;
@@ -218,7 +233,7 @@ async fn an_unsupported_jump_is_not_declared_away() {
 /// The object that a refusal asks for.
 fn asked_for(answer: &Answer) -> Value {
     let message = answer.refused.as_deref().unwrap();
-    serde_json::from_str(message.split("<<< '").nth(1).unwrap_or_else(|| panic!("{message}")).split('\'').next().unwrap()).unwrap()
+    serde_json::from_str(message.split("echo '").nth(1).unwrap_or_else(|| panic!("{message}")).split('\'').next().unwrap()).unwrap()
 }
 
 #[tokio::test]

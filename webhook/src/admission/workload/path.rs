@@ -8,12 +8,13 @@ use milvus_guard::source::memory::MemoryTree;
 use milvus_guard::source::{Context, SourceFile, manifest};
 use serde_json::{Value, json};
 
+use super::super::answer::cut;
 use super::super::declared;
 use super::super::exceptions::Exceptions;
 use super::super::guard::Guard;
 use super::super::hold::{Identity, Reason, Surroundings};
 use super::super::request::Request;
-use super::super::verdict::{cut, findings, points};
+use super::super::verdict::{findings, points};
 use crate::api;
 use crate::cluster::running::Serving;
 use crate::cluster::{Cluster, Kind, label};

@@ -163,11 +163,40 @@ fn a_first_install_runs_and_a_component_new_to_a_running_release_waits() {
 }
 
 #[test]
+fn a_waived_switch_of_the_coordinators_runs_at_once_with_the_image_that_serves_only() {
+    let recipe = recipe("4.1.24");
+    let mut cluster = whole(&recipe);
+    cluster
+        .put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "db", "annotations": {"guard.milvus-guard.dev/allow": "MV711 reason=x"}}}));
+    let answer = ask(&cluster, &recipe.deployment("mixcoord"), &Value::Null);
+    assert!(answer.patch.0.is_empty() && answer.warnings[0].starts_with("MV711 is waived: x"), "{answer:?}");
+    assert!(is_waiting(&admitted(&cluster, &super::tests::recipe("4.2.20").deployment("mixcoord"), &Value::Null)));
+}
+
+#[test]
+fn what_helm_deleted_and_a_rollback_brings_back_runs_while_the_rest_is_still_held() {
+    let before = recipe("4.2.58");
+    let running_but = |missing: &str| running(&before, &before.components().into_iter().filter(|component| *component != missing).collect::<Vec<_>>());
+    let mut upgraded = running_but("indexnode");
+    upgraded.put(admitted(&upgraded, &recipe("5.0.19").deployment("querynode"), &before.deployment("querynode")));
+    assert!(ask(&upgraded, &before.deployment("indexnode"), &Value::Null).patch.0.is_empty());
+    let mut held = before.deployment("indexnode");
+    held["metadata"]["annotations"][HOLD_ANNOTATION] = json!("x");
+    held["spec"]["paused"] = json!(true);
+    assert!(!is_held(&admitted(&running_but("indexnode"), &before.deployment("indexnode"), &held)));
+    // Streaming nodes belong to 2.6, and a standalone to no cluster.
+    let mut streaming = before.deployment("querynode");
+    streaming = serde_json::from_str(&streaming.to_string().replace("querynode", "streamingnode")).unwrap();
+    assert!(is_waiting(&admitted(&whole(&before), &streaming, &Value::Null)));
+}
+
+#[test]
 fn an_install_over_old_claims_waits_until_somebody_knows_the_version() {
     let claim =
         |name: &str| json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name, "namespace": "db", "labels": {"release": "m"}}});
     let object = recipe("4.2.58").deployment("datanode");
     let held = admitted(&Snapshot::new([claim("export-m-minio-0")]), &object, &Value::Null);
+    assert_eq!(ask(&Snapshot::new([claim("export-m-minio-0")]), &object, &Value::Null).warnings[0].matches("MV704").count(), 1);
     assert!(is_waiting(&held) && annotation(&held, BLOCKED_ANNOTATION).unwrap().starts_with("MV704"));
     assert!(ask(&Snapshot::new([claim("m-minio")]), &object, &Value::Null).patch.0.is_empty());
     let receipt = json!({"apiVersion": api::API_VERSION, "kind": "UpgradeReceipt", "metadata": {"name": "r", "namespace": "db"}, "spec": {"release": "m", "to": "2.5.16"}});
