@@ -115,6 +115,13 @@ impl Exceptions {
         found
     }
 
+    /// With one more note for the user.
+    #[must_use]
+    pub(super) fn noting(mut self, note: Option<String>) -> Self {
+        self.notes.extend(note);
+        self
+    }
+
     fn add_waivers(&mut self, text: &str, now: Timestamp) {
         for part in text.split(';').map(str::trim).filter(|part| !part.is_empty()).take(MAX_WAIVERS) {
             let (rule, rest) = part.split_once(char::is_whitespace).unwrap_or((part, ""));

@@ -278,8 +278,8 @@ async fn preserve<C: Cluster>(guard: &Guard<C>, request: &Request, object: &Valu
 }
 
 fn exceptions<C: Cluster>(guard: &Guard<C>, request: &Request, namespace: &str) -> Exceptions {
-    let namespace = guard.namespace(namespace);
-    Exceptions::read([Some(&request.object), namespace.as_deref()].into_iter().flatten(), Timestamp::now())
+    let object = guard.namespace(namespace);
+    Exceptions::read([Some(&request.object), object.as_deref()].into_iter().flatten(), Timestamp::now()).noting(guard.unknown_mode(namespace))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
-use super::exceptions::Mode;
+use super::exceptions::{MODE_LABEL, Mode};
 use super::judge::{Doubt, DoubtPolicy, Judge};
 use super::release::{self, DecodeError, Driver, Packed, StoredRelease};
 use super::{Answer, Gate, Request, gitops, helm_storage, own, workload};
@@ -53,6 +53,14 @@ impl<C: Cluster> Guard<C> {
 
     pub(super) fn mode(&self, namespace: &str) -> Mode {
         Mode::of_namespace(self.namespace(namespace).as_deref(), self.configuration.mode)
+    }
+
+    /// That a namespace names a mode that there is not, in words.
+    pub(super) fn unknown_mode(&self, name: &str) -> Option<String> {
+        let namespace = self.namespace(name)?;
+        let said = label(&namespace, MODE_LABEL).filter(|said| Mode::parse(said).is_none())?;
+        let mode = self.configuration.mode.name();
+        Some(format!("namespace {name} is labelled {MODE_LABEL}={said}, which is no mode (enforce, warn, audit): {mode} is in force"))
     }
 
     /// Claims that say they belong to a release, in the words of any chart.

@@ -15,17 +15,20 @@ use milvus_guard::model::place::Fact;
 use milvus_guard::model::release::{QueueKind, Release};
 use serde_json::Value;
 
-use self::before::{Earlier, states_before};
+use self::before::{Earlier, States, states_before};
 use super::exceptions::{ALLOW_ANNOTATION, BREAK_GLASS_ANNOTATION, Exceptions};
 use super::guard::Guard;
 use super::hold::{MIXED_COORDINATOR, SEPARATE_COORDINATORS};
 use super::milvus::{self, StoredMilvus};
 use super::release::{self, DecodeError, Driver, Packed, SECRET_TYPE, StoredRelease};
 use super::request::{Operation, Request};
-use super::verdict::{Point, Terms, answer, points};
+use super::verdict::{Point, Terms, answer, findings, points};
 use super::{Answer, UNDECODABLE, declared, milvus::Part};
 use crate::api;
 use crate::cluster::{Cluster, Kind, running, text};
+
+/// Rules about data that a version wrote: one that was only held wrote none.
+const OF_WRITTEN_DATA: &[&str] = &["MV210", "MV212"];
 
 /// Revisions that are read besides the one that arrives.
 const MAX_READS: u32 = 5;
@@ -115,11 +118,19 @@ async fn earlier<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &st
 async fn judge_one<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &str, one: &StoredMilvus, earlier: &Earlier) -> Vec<Point> {
     let mut after = one.declaration.clone();
     let befores = match named.status {
-        "pending-install" => state_of_receipts(&after, &guard.cluster.objects(Kind::UpgradeReceipt, namespace), named.release),
+        "pending-install" => {
+            States { all: state_of_receipts(&after, &guard.cluster.objects(Kind::UpgradeReceipt, namespace), named.release), ..States::default() }
+        }
         status => states_before(one, earlier, status == "pending-rollback"),
     };
-    let judged = declared::judge(guard, (namespace, named.release), &befores, &mut after, false, &|found| told(found, one)).await;
+    let judged = declared::judge(guard, (namespace, named.release), &befores.all, &mut after, false, &|found| told(found, one)).await;
     let mut all = judged.points;
+    if let Some(running) = befores.that_run()
+        && all.iter().any(|point| OF_WRITTEN_DATA.contains(&&*point.rule))
+    {
+        let found = findings(running, &after, guard.cluster.kubernetes());
+        all.retain(|point| !OF_WRITTEN_DATA.contains(&&*point.rule) || found.iter().any(|finding| finding.rule == point.rule));
+    }
     all.extend(must_outlive(&after, one, earlier, judged.upgrade.as_ref(), &judged.findings));
     all.extend(of_cluster::points(guard, named, namespace, one, earlier, judged.upgrade.as_ref()));
     all
@@ -233,7 +244,7 @@ fn state_of_receipts(after: &Declaration, receipts: &[Arc<Value>], release: &str
 fn exceptions<C: Cluster>(guard: &Guard<C>, namespace: &str, release: &str, request: &Request) -> Exceptions {
     let mut objects: Vec<Arc<Value>> = guard.cluster.object(Kind::GuardedUpgrade, namespace, release).into_iter().collect();
     objects.extend(guard.namespace(namespace));
-    Exceptions::read(objects.iter().map(|object| &**object).chain([&request.object]), Timestamp::now())
+    Exceptions::read(objects.iter().map(|object| &**object).chain([&request.object]), Timestamp::now()).noting(guard.unknown_mode(namespace))
 }
 
 fn finish<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &str, request: &Request, points: Vec<Point>) -> Answer {

@@ -177,11 +177,15 @@ fn switching<'e>(identity: &Identity<'_>, exceptions: &'e Exceptions) -> Option<
 fn exceptions<C: Cluster>(guard: &Guard<C>, request: &Request, upgrade: Option<&Value>) -> Exceptions {
     let namespace = guard.namespace(&request.namespace);
     Exceptions::read([Some(&request.object), upgrade, namespace.as_deref()].into_iter().flatten(), Timestamp::now())
+        .noting(guard.unknown_mode(&request.namespace))
 }
 
 /// Whether a hold is put on: not in the modes that stop nothing, and not where glass is broken. What would have been held is told.
 fn may_stop<C: Cluster>(guard: &Guard<C>, request: &Request, exceptions: &Exceptions, answer: &mut Answer, why: &str) -> bool {
     let mode = guard.mode(&request.namespace);
+    if mode != Mode::Audit {
+        answer.warnings.extend(exceptions.notes.iter().cloned());
+    }
     if let Some(glass) = &exceptions.break_glass {
         answer.audit.insert("break-glass".into(), format!("{}: {} (until {})", request.user_info.username, glass.reason, glass.until));
         answer.warnings.push(format!("break-glass lets this run at once ({}): {why}", glass.reason));

@@ -41,6 +41,9 @@ pub(crate) struct Refused(String);
 /// API versions of Flux's HelmRelease, the newest first.
 const HELM_RELEASES: [&str; 3] = ["helm.toolkit.fluxcd.io/v2", "helm.toolkit.fluxcd.io/v2beta2", "helm.toolkit.fluxcd.io/v2beta1"];
 
+/// What selects the webhook configurations of a guard, as our chart labels them.
+const OURS: &str = "app.kubernetes.io/name=milvus-guard";
+
 struct Cluster {
     client: Client,
     namespace: Option<String>,
@@ -104,33 +107,39 @@ async fn clean(arguments: Cleanup) -> anyhow::Result<()> {
         unregister(&cluster, name, arguments.dry_run).await?;
     }
     let mut failed = 0;
+    let mut is_touched = false;
+    let mut note = |kind: &str, place: String, done: anyhow::Result<bool>| match done {
+        Ok(touched) => is_touched |= touched,
+        Err(error) => {
+            eprintln!("{kind} {place}: {error:#}");
+            failed += 1;
+        }
+    };
     let mut configurations = BTreeSet::new();
     for (version, object) in helm_releases(&cluster).await? {
         let is_wanted = arguments.release.as_deref().is_none_or(|release| gitops::release_name(&object).as_deref() == Some(release));
-        if is_wanted && let Err(error) = restore(&cluster, version, &object, arguments.dry_run).await {
-            eprintln!("HelmRelease {}: {error:#}", place(&object));
-            failed += 1;
+        if is_wanted {
+            note("HelmRelease", place(&object), restore(&cluster, version, &object, arguments.dry_run).await);
         }
     }
     for (version, kind) in [("apps/v1", "Deployment"), ("apps/v1", "StatefulSet"), ("v1", "PersistentVolumeClaim")] {
         for object in cluster.list(version, kind).await? {
             let is_wanted = arguments.release.as_deref().is_none_or(|release| is_of(&object, release));
-            if is_wanted && let Err(error) = put_back(&cluster, version, kind, &object, arguments.dry_run).await {
-                eprintln!("{kind} {}: {error:#}", place(&object));
-                failed += 1;
+            if is_wanted {
+                note(kind, place(&object), put_back(&cluster, version, kind, &object, arguments.dry_run).await);
             }
             let name = object.pointer("/spec/template").and_then(running::configuration_name).filter(|_| is_wanted && kind == "Deployment");
             configurations.extend(name.map(|name| (text(&object, "/metadata/namespace").unwrap_or_default().to_owned(), name.to_owned())));
         }
     }
     for (namespace, name) in configurations {
-        if let Err(error) = forget(&cluster, &namespace, &name, arguments.dry_run).await {
-            eprintln!("ConfigMap {namespace}/{name}: {error:#}");
-            failed += 1;
-        }
+        note("ConfigMap", format!("{namespace}/{name}"), forget(&cluster, &namespace, &name, arguments.dry_run).await);
     }
     if failed > 0 {
         bail!("{failed} objects could not be put back; run it again");
+    }
+    if !is_touched {
+        println!("{}", nothing(arguments.release.as_deref(), arguments.namespace.as_deref()));
     }
     Ok(())
 }
@@ -145,17 +154,40 @@ async fn open(cluster: &Cluster, release: Option<&str>) -> anyhow::Result<Vec<St
 /// Deletes the configurations: replicas may only change those that are there.
 async fn unregister(cluster: &Cluster, name: &str, dry_run: bool) -> anyhow::Result<()> {
     for kind in ["ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"] {
-        println!("{kind} {name}: deleted");
+        let api = cluster.api("admissionregistration.k8s.io/v1", kind, None);
         if dry_run {
+            let is_there = api.get_opt(name).await.with_context(|| format!("{kind} {name}"))?.is_some();
+            println!("{kind} {name}: {}", if is_there { "would be deleted" } else { "not found" });
             continue;
         }
-        let api = cluster.api("admissionregistration.k8s.io/v1", kind, None);
         match api.delete(name, &DeleteParams::default()).await {
-            Err(kube::Error::Api(status)) if status.code == 404 => {}
-            result => drop(result.with_context(|| format!("{kind} {name}"))?),
+            Err(kube::Error::Api(status)) if status.code == 404 => println!("{kind} {name}: not found{}", others(&api).await),
+            result => {
+                drop(result.with_context(|| format!("{kind} {name}"))?);
+                println!("{kind} {name}: deleted");
+            }
         }
     }
     Ok(())
+}
+
+/// The configurations that a guard registered, for a name that was mistaken; nothing where they may not be listed.
+async fn others(api: &Api<DynamicObject>) -> String {
+    let found = api.list(&ListParams::default().labels(OURS)).await.map(|list| list.items).unwrap_or_default();
+    let names: Vec<String> = found.into_iter().filter_map(|object| object.metadata.name).collect();
+    if names.is_empty() { String::new() } else { format!("; of the guard there is {}", names.join(", ")) }
+}
+
+/// That there was nothing to do, and where.
+fn nothing(release: Option<&str>, namespace: Option<&str>) -> String {
+    let place = namespace.map_or_else(|| "any namespace".to_owned(), |namespace| format!("namespace {namespace}"));
+    let of = release.map_or_else(String::new, |release| format!(" on release {release}"));
+    format!("nothing of the guard found{of} in {place}")
+}
+
+/// What becomes of an object, in words; in a dry run, what would.
+fn told(undo: &Undo, dry_run: bool) -> String {
+    if dry_run && !undo.patch.0.is_empty() { format!("would be written, so that: {}", undo.what) } else { undo.what.to_owned() }
 }
 
 /// Flux's HelmReleases, with the API version that is served.
@@ -170,11 +202,11 @@ async fn helm_releases(cluster: &Cluster) -> anyhow::Result<Vec<(&'static str, V
 
 /// Puts a HelmRelease back, and deletes the Secret that carried its values. That comes first, so that a run after one that was cut short finds what is left; but
 /// only where the HelmRelease can be written.
-async fn restore(cluster: &Cluster, version: &str, object: &Value, dry_run: bool) -> anyhow::Result<()> {
-    let Some((undo, secret)) = leave::helm_release(object) else { return Ok(()) };
-    println!("HelmRelease {}: {}; Secret {secret} deleted", place(object), undo.what);
+async fn restore(cluster: &Cluster, version: &str, object: &Value, dry_run: bool) -> anyhow::Result<bool> {
+    let Some((undo, secret)) = leave::helm_release(object) else { return Ok(false) };
+    println!("HelmRelease {}: {}; Secret {secret} deleted", place(object), told(&undo, dry_run));
     if dry_run {
-        return Ok(());
+        return Ok(true);
     }
     let tried = PatchParams { dry_run: true, ..parameters() };
     let after = send(cluster, version, "HelmRelease", object, &leave::guarded(object, &undo), &tried).await?;
@@ -186,38 +218,45 @@ async fn restore(cluster: &Cluster, version: &str, object: &Value, dry_run: bool
         Err(kube::Error::Api(status)) if status.code == 404 => {}
         result => drop(result.with_context(|| format!("deleting Secret {secret}"))?),
     }
-    write(cluster, version, "HelmRelease", object, &undo).await
+    write(cluster, version, "HelmRelease", object, &undo).await?;
+    Ok(true)
 }
 
-async fn put_back(cluster: &Cluster, version: &str, kind: &str, object: &Value, dry_run: bool) -> anyhow::Result<()> {
+async fn put_back(cluster: &Cluster, version: &str, kind: &str, object: &Value, dry_run: bool) -> anyhow::Result<bool> {
     let undo = match kind {
         "Deployment" => {
             if leave::deployment(object, &[], &[]).is_none() {
-                return Ok(());
+                return Ok(false);
             }
             let (own, release) = serving(cluster, object).await?;
             leave::deployment(object, &own, &release)
         }
         "StatefulSet" => {
             if leave::stateful_set(object, None).is_none() {
-                return Ok(());
+                return Ok(false);
             }
             leave::stateful_set(object, current_revision(cluster, object).await?.as_ref())
         }
         _ => leave::marked(object),
     };
-    let Some(undo) = undo else { return Ok(()) };
-    println!("{kind} {}: {}", place(object), undo.what);
-    if dry_run || undo.patch.0.is_empty() { Ok(()) } else { write(cluster, version, kind, object, &undo).await }
+    let Some(undo) = undo else { return Ok(false) };
+    println!("{kind} {}: {}", place(object), told(&undo, dry_run));
+    if !dry_run && !undo.patch.0.is_empty() {
+        write(cluster, version, kind, object, &undo).await?;
+    }
+    Ok(true)
 }
 
 /// Takes the note of what serves off the ConfigMap of a release.
-async fn forget(cluster: &Cluster, namespace: &str, name: &str, dry_run: bool) -> anyhow::Result<()> {
-    let Some(object) = cluster.api("v1", "ConfigMap", Some(namespace)).get_opt(name).await? else { return Ok(()) };
+async fn forget(cluster: &Cluster, namespace: &str, name: &str, dry_run: bool) -> anyhow::Result<bool> {
+    let Some(object) = cluster.api("v1", "ConfigMap", Some(namespace)).get_opt(name).await? else { return Ok(false) };
     let object = serde_json::to_value(object)?;
-    let Some(undo) = leave::configuration(&object) else { return Ok(()) };
-    println!("ConfigMap {namespace}/{name}: {}", undo.what);
-    if dry_run { Ok(()) } else { write(cluster, "v1", "ConfigMap", &object, &undo).await }
+    let Some(undo) = leave::configuration(&object) else { return Ok(false) };
+    println!("ConfigMap {namespace}/{name}: {}", told(&undo, dry_run));
+    if !dry_run {
+        write(cluster, "v1", "ConfigMap", &object, &undo).await?;
+    }
+    Ok(true)
 }
 
 /// Writes it, and leaves no trace of us as an owner of fields: Helm 4 applies server-side, and would meet a conflict at its next upgrade.
@@ -276,4 +315,18 @@ fn is_of(object: &Value, release: &str) -> bool {
 
 fn place(object: &Value) -> String {
     format!("{}/{}", text(object, "/metadata/namespace").unwrap_or_default(), text(object, "/metadata/name").unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_done_is_not_told_as_done() {
+        let object = json!({"metadata": {"annotations": {"guard.milvus-guard.dev/marks": "helm.sh/resource-policy"}}});
+        let undo = leave::marked(&object).unwrap();
+        assert_eq!((told(&undo, false).as_str(), told(&undo, true).as_str()), ("marks taken off", "would be written, so that: marks taken off"));
+        assert_eq!(nothing(Some("m"), Some("db")), "nothing of the guard found on release m in namespace db");
+        assert_eq!(nothing(None, None), "nothing of the guard found in any namespace");
+    }
 }

@@ -7,6 +7,22 @@ use super::super::milvus::{self, Part, Rendering, StoredMilvus, image_layers};
 use super::super::release::StoredRelease;
 use crate::cluster::running::Serving;
 
+/// The states that a change is judged from.
+#[derive(Debug, Default)]
+pub(super) struct States {
+    /// All of them.
+    pub(super) all: Vec<Declaration>,
+    /// How many of them run, the first ones; the others were stored since and only held. Nothing where that is not known.
+    pub(super) running: Option<usize>,
+}
+
+impl States {
+    /// The states that run, where there are others beside them.
+    pub(super) fn that_run(&self) -> Option<&[Declaration]> {
+        self.all.get(..self.running?).filter(|running| running.len() < self.all.len())
+    }
+}
+
 /// What is known of the time before a release.
 #[derive(Debug)]
 pub(super) struct Earlier {
@@ -47,15 +63,15 @@ fn put_in_place(part: &Part, serving: &Serving) -> bool {
     *part.deployment == *serving.deployment && part.image.as_deref() == serving.image() && checksum.is_none_or(|(a, b)| a == b)
 }
 
-/// The states before one Milvus. Revisions that were only held are left out where the change goes back to what runs, and where it is a rollback: they never ran.
-pub(super) fn states_before(after: &StoredMilvus, earlier: &Earlier, is_rollback: bool) -> Vec<Declaration> {
+/// The states before one Milvus, those that run first: of equal findings theirs is told. Revisions that were only held are left out where the change goes back to what runs, and where it is a rollback: they never ran.
+pub(super) fn states_before(after: &StoredMilvus, earlier: &Earlier, is_rollback: bool) -> States {
     let of = |at: usize| {
         let (release, renderings) = earlier.revisions.get(at)?;
         let older = earlier.revisions.get(at + 1).map(|(release, _)| release);
         counterpart(after, milvus::declare_all(release, renderings.clone(), older, Catalogue::embedded()))
     };
     let serving: Vec<&Serving> = earlier.serving.iter().filter(|serving| serving.label == after.label && serving.pods > 0).collect();
-    let mut states = Vec::new();
+    let (mut states, mut held) = (Vec::new(), Vec::new());
     let goes_back = !serving.is_empty()
         && serving.iter().all(|serving| after.parts.iter().any(|part| *part.deployment == *serving.deployment && part.image.as_deref() == serving.image()));
     for at in 0..earlier.revisions.len() {
@@ -67,14 +83,16 @@ pub(super) fn states_before(after: &StoredMilvus, earlier: &Earlier, is_rollback
         }
         let was_only_held = is_rollback && earlier.running.is_some();
         if !is_running && !goes_back && !was_only_held {
-            states.push(state.declaration);
+            held.push(state.declaration);
         }
     }
     // Nothing of it was stored before, or nothing could be read: what runs speaks alone.
-    if states.is_empty() && !serving.is_empty() && (!earlier.revisions.is_empty() || earlier.unread.is_some()) {
+    if states.is_empty() && held.is_empty() && !serving.is_empty() && (!earlier.revisions.is_empty() || earlier.unread.is_some()) {
         states.extend(as_running(after, &serving));
     }
-    states
+    let running = earlier.running.map(|_| states.len()).filter(|running| *running > 0);
+    states.extend(held);
+    States { all: states, running }
 }
 
 /// A stored state with the images that run: one per image.

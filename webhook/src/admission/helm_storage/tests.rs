@@ -386,3 +386,34 @@ async fn a_release_that_cannot_be_decoded_is_marked_for_the_metric() {
     assert!(answer.audit[UNDECODABLE].starts_with("revision 1: "), "{answer:?}");
     assert!(!upgraded(&before, Recipe::new("4.2.20", 2, json!({}))).await.audit.contains_key(UNDECODABLE));
 }
+
+#[tokio::test]
+async fn an_acknowledged_switch_of_the_queue_that_cannot_be_is_not_asked_for_and_bars_no_way_back() {
+    let before = Recipe::new("4.2.20", 1, json!({}));
+    let kafka = || Recipe::new("4.2.20", 2, json!({"pulsar": {"enabled": false}, "kafka": {"enabled": true}})).status("pending-upgrade").secret();
+    let refused = judged(running(&before), kafka()).await;
+    let text = refused.refused.clone().unwrap();
+    assert!(rules(&refused).contains(&"MV401") && !text.contains("guard.milvus-guard.dev/ack"), "{text}");
+    let mut cluster = running(&before);
+    cluster.put(api::guarded_upgrade_acknowledging("db", "m", "2.4.16", &["MV401 ticket-7".into()]));
+    assert!(rules(&judged(cluster.clone(), kafka()).await).contains(&"MV412"));
+    for status in ["pending-rollback", "pending-upgrade"] {
+        let back = judged(cluster.clone(), Recipe::new("4.2.20", 2, json!({})).status(status).secret()).await;
+        assert!(back.is_admitted(), "{back:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_version_wrote_is_told_of_the_one_that_runs_not_of_one_that_was_held() {
+    let keep = |tag: &str| json!({"pulsar": {"enabled": true}, "pulsarv3": {"enabled": false}, "image": {"all": {"tag": tag}}});
+    let mut cluster = running(&Recipe::new("4.2.58", 1, keep("v2.5.16")));
+    cluster.put(Recipe::new("4.2.58", 2, keep("v2.5.22")).status("deployed").secret());
+    let to = |chart, tag: &str| Recipe::new(chart, 3, keep(tag)).status("pending-upgrade").secret();
+    let up = judged(cluster, to("5.0.19", "v2.6.15")).await;
+    let told = format!("{:?} {:?}", up.warnings, up.causes);
+    assert!(told.contains("cannot be walked back to 2.5.16") && !told.contains("walked back to 2.5.22"), "{told}");
+    let mut cluster = running(&Recipe::new("4.2.20", 1, keep("v2.4.16")));
+    cluster.put(Recipe::new("4.2.58", 2, keep("v2.5.16")).status("deployed").secret());
+    let patch = judged(cluster, to("4.2.58", "v2.4.17")).await;
+    assert!(!format!("{patch:?}").contains("MV212"), "{patch:?}");
+}

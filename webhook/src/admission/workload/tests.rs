@@ -305,6 +305,15 @@ fn the_operators_objects_and_other_charts_are_untouched() {
 }
 
 #[test]
+fn a_mode_that_there_is_not_is_told() {
+    let (before, after) = (recipe("4.2.20"), recipe("4.2.58"));
+    let mut cluster = whole(&before);
+    cluster.put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "db", "labels": {"guard.milvus-guard.dev/mode": "off"}}}));
+    let answer = ask(&cluster, &after.deployment("proxy"), &before.deployment("proxy"));
+    assert!(!answer.patch.0.is_empty() && answer.warnings[0].contains("mode=off, which is no mode (enforce, warn, audit): enforce"), "{answer:?}");
+}
+
+#[test]
 fn modes_break_glass_and_the_controller_let_run() {
     let (before, after) = (recipe("4.2.20"), recipe("4.2.58"));
     let (old, new) = (before.deployment("proxy"), after.deployment("proxy"));
