@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::same::says_the_same;
 use crate::model::change::ChangeKind;
-use crate::model::declaration::{Declaration, Form, Identity, NotChecked, NotCheckedKind, Operation};
+use crate::model::declaration::{Declaration, FlagKind, Form, Identity, NotChecked, NotCheckedKind, Operation};
 
 /// Groups larger than this are not compared one with all: only exact identities pair in them.
 const MAX_COMPARED: usize = 200;
@@ -44,7 +44,7 @@ pub fn pair(before: Vec<Declaration>, after: Vec<Declaration>) -> Vec<Pair> {
     pairing.by(|d| Some((d.identity.form, d.path.clone(), d.operation)), Rest::SamePosition);
     pairing.by(|d| d.identity.name.is_none().then(|| Some((d.umbrella.clone()?, elsewhere(d)))).flatten(), Rest::Moved { is_named: true });
     pairing.by(|d| d.identity.name.is_none().then(|| elsewhere(d)), Rest::Moved { is_named: false });
-    pairing.by(|d| in_any_form(d).map(|name| (d.identity.namespace.clone(), name)), Rest::Moved { is_named: true });
+    pairing.by(|d| in_any_form(d).map(|name| (d.identity.namespace.clone(), name, is_thrown_away(d))), Rest::Moved { is_named: true });
     pairing.by(umbrella_of, Rest::TheOnlyOne);
     pairing.by_name();
     let (partner, doubts) = (pairing.partner, pairing.doubts);
@@ -128,6 +128,13 @@ fn finish(before: Vec<Declaration>, after: Vec<Declaration>, partner: &[Option<u
 /// Whether it says what a release is to be (not a pull, a rollback, a script's call).
 fn is_state(declaration: &Declaration) -> bool {
     matches!(declaration.operation, Operation::Declare | Operation::Install | Operation::Upgrade | Operation::UpgradeInstall | Operation::Template)
+}
+
+/// Whether it is an example or a test: its cluster is made in the same script, or its folder says so.
+fn is_thrown_away(declaration: &Declaration) -> bool {
+    const FOLDERS: [&str; 10] = ["doc", "docs", "example", "examples", "sample", "samples", "demo", "test", "tests", "e2e"];
+    let folders = declaration.path.rsplit_once('/').map_or("", |(folders, _)| folders);
+    declaration.flags.iter().any(|flag| flag.kind == FlagKind::ThrowAwayCluster) || folders.split('/').any(|folder| FOLDERS.contains(&folder))
 }
 
 /// The name of a release that may be kept in another form on the other side.
@@ -232,11 +239,13 @@ impl Pairing<'_> {
             groups.entry(name).or_default().1.push(at);
         }
         let says_namespace = |all: &[Declaration], at: usize| all.get(at).is_some_and(|d| d.identity.namespace.is_some());
+        let thrown_away = |all: &[Declaration], at: usize| all.get(at).is_some_and(is_thrown_away);
+        let is_alike = |b: usize, a: usize| thrown_away(self.before, b) == thrown_away(self.after, a);
         for (before, after) in groups.into_values() {
             let is_in_doubt = |b: usize, a: usize| self.doubts.contains(&(b, a));
             match (before.as_slice(), after.as_slice()) {
                 ([b], [a]) if is_in_doubt(*b, *a) => {}
-                ([b], [a]) if !says_namespace(self.before, *b) || !says_namespace(self.after, *a) => self.join_in_place(*b, *a),
+                ([b], [a]) if (!says_namespace(self.before, *b) || !says_namespace(self.after, *a)) && is_alike(*b, *a) => self.join_in_place(*b, *a),
                 ([first, ..], after) => self.doubts.extend(after.iter().map(|a| (*first, *a))),
                 ([], _) => {}
             }
@@ -307,6 +316,18 @@ mod tests {
     fn shown(before: Vec<Declaration>, after: Vec<Declaration>) -> Vec<String> {
         let path = |d: &Option<Declaration>| d.as_ref().map_or("-".to_owned(), |d| d.path.to_string());
         pair(before, after).iter().map(|p| format!("{}>{}:{:?}", path(&p.before), path(&p.after), p.kind)).collect()
+    }
+
+    #[test]
+    fn a_removed_example_is_not_taken_for_the_release_of_its_name() {
+        let mut example = flux("docs/install.sh", "m", "1");
+        example.identity.form = Form::Command;
+        example.identity.namespace = None;
+        let mut script = example.clone();
+        script.path = "deploy/install.sh".into();
+        assert_eq!(shown(vec![script], vec![flux("a/m.yaml", "m", "2")]), ["deploy/install.sh>a/m.yaml:Changed"]);
+        let pairs = pair(vec![example], vec![flux("a/m.yaml", "m", "2")]);
+        assert!(pairs[0].before.is_none() && pairs[0].after.as_ref().unwrap().gaps.len() == 1, "{pairs:?}");
     }
 
     #[test]
