@@ -192,7 +192,7 @@ fn a_plan_repeats_no_name_and_no_tag_of_a_secret() {
         let values =
             format!("stringData:\n  values.yaml: |\n    nameOverride: acme-hunter\n    fullnameOverride: full-hunter\n    image: {{all: {{tag: {tag}}}}}\n");
         sandbox.write("repository.yaml", REPOSITORY).write("release.yaml", release("{kind: Secret, name: milvus-values}"));
-        sandbox.write("secret.yaml", &secret(&values));
+        sandbox.write("secret.yaml", secret(&values));
         let shown = sandbox.run(&[vec!["plan", "--to", "2.6.15", "--for", "release.yaml"], arguments].concat()).shown();
         assert!(shown.contains("Secret milvus-values, key values.yaml"), "{shown}");
         assert!(!shown.contains(PLANTED), "{shown}");
