@@ -70,7 +70,7 @@ const DIFFERENCES: &[Difference] = &[
     // Gate 1
     differs(
         HELMS,
-        &["2.2.9 to 2.4.24", "2.2.16 to 2.4.24", "the default of coordinators flips", "2.3.10 to 2.5.22"],
+        &["2.2.9 to 2.4.24", "2.2.16 to 2.4.24", "the default of coordinators flips", "2.3.10 to 2.5.22", "separate coordinators are asked for"],
         &[],
         &["MV711 E"],
         "only the cluster tells that coordinators run which Helm deletes while the one that replaces them is still held",
