@@ -159,7 +159,7 @@ fn an_answer_counts_for_the_change_that_brings_it() {
     assert_eq!(door(&run()), ["warning", "MV210 acknowledged: backup-7"], "{}", run().shown());
     sandbox.write("apps/milvus.yaml", with("5.0.19", "MV210 backup-8"));
     assert_eq!(door(&run()), ["info", "MV210 acknowledged: backup-8"]);
-    sandbox.write("apps/milvus.yaml", with("5.0.19", "MV999 backup-8, MV203 x, MV210 <reference>"));
+    sandbox.write("apps/milvus.yaml", with("5.0.19", "MV999 backup-8, MV203 ticket-7, MV210 <reference>"));
     insta::assert_snapshot!(door(&run()).join("\n"), @r"
     warning
     apps/milvus.yaml: MV901: the acknowledgement of MV203 does not count: the rule takes none; `milvus-lint explain MV203` tells what to do
