@@ -161,7 +161,9 @@ async fn unregister(cluster: &Cluster, name: &str, dry_run: bool) -> anyhow::Res
             continue;
         }
         match api.delete(name, &DeleteParams::default()).await {
-            Err(kube::Error::Api(status)) if status.code == 404 => println!("{kind} {name}: not found{}", others(&api).await),
+            Err(kube::Error::Api(status)) if status.code == 404 => {
+                println!("{kind} {name}: not found; `kubectl get {}s -l {OURS}` lists what a guard registered", kind.to_lowercase())
+            }
             result => {
                 drop(result.with_context(|| format!("{kind} {name}"))?);
                 println!("{kind} {name}: deleted");
@@ -169,13 +171,6 @@ async fn unregister(cluster: &Cluster, name: &str, dry_run: bool) -> anyhow::Res
         }
     }
     Ok(())
-}
-
-/// The configurations that a guard registered, for a name that was mistaken; nothing where they may not be listed.
-async fn others(api: &Api<DynamicObject>) -> String {
-    let found = api.list(&ListParams::default().labels(OURS)).await.map(|list| list.items).unwrap_or_default();
-    let names: Vec<String> = found.into_iter().filter_map(|object| object.metadata.name).collect();
-    if names.is_empty() { String::new() } else { format!("; of the guard there is {}", names.join(", ")) }
 }
 
 /// That there was nothing to do, and where.
