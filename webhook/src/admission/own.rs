@@ -105,7 +105,9 @@ mod tests {
             ask("GuardedUpgrade", Operation::Create, None, "ada", object, Value::Null).warnings
         };
         assert_eq!(declaring("MV503 copied").len(), 1, "that nothing runs there");
-        for (wrong, words) in [("MV503 <reference>", "text to fill in"), ("MV205 ticket-7", "takes none"), ("MV999 ticket-7", "no such rule"), ("please", "no rule id")] {
+        for (wrong, words) in
+            [("MV503 <reference>", "text to fill in"), ("MV205 ticket-7", "takes none"), ("MV999 ticket-7", "no such rule"), ("please", "no rule id")]
+        {
             assert!(declaring(wrong)[0].contains(words), "{:?}", declaring(wrong));
         }
     }
