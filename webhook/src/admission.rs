@@ -8,7 +8,7 @@ pub mod exceptions;
 pub(crate) mod fixture;
 pub mod gitops;
 pub mod guard;
-mod helm_storage;
+pub(crate) mod helm_storage;
 pub mod hold;
 pub mod judge;
 pub mod milvus;

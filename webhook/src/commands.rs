@@ -7,6 +7,8 @@ use clap::{Parser, Subcommand};
 use milvus_guard_webhook::api;
 
 mod cleanup;
+mod cluster;
+mod doctor;
 mod judge;
 mod review;
 mod webhook;
@@ -24,6 +26,8 @@ enum Command {
     Webhook(Box<webhook::Webhook>),
     /// Judges a stored AdmissionReview, without a cluster
     Review(review::Review),
+    /// Says what is wrong with the guard and with the Milvus releases of a cluster, and what to do
+    Doctor(doctor::Doctor),
     /// Takes everything of the guard off the objects of a cluster, without a restart of anything
     Cleanup(cleanup::Cleanup),
     /// Prints the definitions of our own kinds (YAML), for `kubectl apply -f -`
@@ -35,6 +39,7 @@ pub(crate) fn run() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Webhook(arguments) => webhook::run(*arguments).map(|()| ExitCode::SUCCESS),
         Command::Review(arguments) => review::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Cleanup(arguments) => cleanup::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Crd => {
             print!("{}", crds());

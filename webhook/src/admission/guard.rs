@@ -82,7 +82,7 @@ impl<C: Cluster> Guard<C> {
 }
 
 /// The releases that an object's labels name: MinIO's and Pulsar's charts have a label of their own for it.
-pub(super) fn releases_of(object: &Value) -> impl Iterator<Item = &str> {
+pub(crate) fn releases_of(object: &Value) -> impl Iterator<Item = &str> {
     ["app.kubernetes.io/instance", "release"].iter().filter_map(|name| label(object, name))
 }
 

@@ -3,7 +3,7 @@
 //! Doubt: a release that cannot be read is refused only where Milvus runs under its name; every other one passes, since this gate sees all releases of the cluster.
 
 mod before;
-mod of_cluster;
+pub(crate) mod of_cluster;
 
 use std::sync::Arc;
 
@@ -273,7 +273,7 @@ fn gone<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &str, reques
 }
 
 /// Decodes a stored release; nothing when it cannot be one with Milvus in it. Keeps a processor busy for as long as that takes.
-pub(super) fn decode(packed: &Packed) -> Result<Option<StoredRelease>, DecodeError> {
+pub(crate) fn decode(packed: &Packed) -> Result<Option<StoredRelease>, DecodeError> {
     let json = packed.inflate()?;
     if !release::may_be_milvus(&json) {
         return Ok(None);

@@ -38,6 +38,12 @@ pub const KEPT_FILES_ANNOTATION: &str = "guard.milvus-guard.dev/kept-files";
 /// What follows a file's name in a ConfigMap while it waits: beside the one that serves, and mounted by nobody.
 pub const WAITING_SUFFIX: &str = ".waiting";
 
+/// The label of a fence, which keeps the pods of a release away during its migration, with the release's name.
+pub const FENCE_LABEL: &str = "guard.milvus-guard.dev/fence";
+
+/// The label of a fence with the release's namespace: admission policies have none of their own.
+pub const FENCE_NAMESPACE_LABEL: &str = "guard.milvus-guard.dev/fence-namespace";
+
 /// The label of a held object, with the change that it is part of: for lists and selectors (`kubectl get deployments,statefulsets -l guard.milvus-guard.dev/held`).
 pub const HELD_LABEL: &str = "guard.milvus-guard.dev/held";
 

@@ -32,6 +32,12 @@ impl Snapshot {
         self.objects.push(Arc::new(object));
     }
 
+    /// All objects of a kind, in every namespace.
+    pub fn of_kind<'s>(&'s self, kind: &str) -> impl Iterator<Item = &'s Arc<Value>> + use<'s> {
+        let kind = kind.to_owned();
+        self.objects.iter().filter(move |object| text(object, "/kind") == Some(&*kind))
+    }
+
     fn find(&self, api: (&str, &str), namespace: &str, name: &str) -> Option<Value> {
         let is_it = |object: &&Arc<Value>| {
             text(object, "/apiVersion") == Some(api.0)

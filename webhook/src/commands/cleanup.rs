@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams};
-use kube::{Api, Client};
+use kube::api::{DeleteParams, Patch, PatchParams};
 use milvus_guard_webhook::admission::gitops;
 use milvus_guard_webhook::admission::hold::Identity;
 use milvus_guard_webhook::api;
@@ -13,6 +12,8 @@ use milvus_guard_webhook::cluster::{Snapshot, label, running, text};
 use milvus_guard_webhook::leave::{self, Undo};
 use milvus_guard_webhook::server::registration::FIELD_MANAGER;
 use serde_json::{Value, json};
+
+use super::cluster::Cluster;
 
 /// Arguments of `cleanup`.
 #[derive(Debug, Args)]
@@ -44,61 +45,13 @@ const HELM_RELEASES: [&str; 3] = ["helm.toolkit.fluxcd.io/v2", "helm.toolkit.flu
 /// What selects the webhook configurations of a guard, as our chart labels them.
 const OURS: &str = "app.kubernetes.io/name=milvus-guard";
 
-struct Cluster {
-    client: Client,
-    namespace: Option<String>,
-}
-
-impl Cluster {
-    fn api(&self, version: &str, kind: &str, namespace: Option<&str>) -> Api<DynamicObject> {
-        let (group, version) = version.split_once('/').unwrap_or(("", version));
-        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
-        match namespace {
-            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
-            None => Api::all_with(self.client.clone(), &resource),
-        }
-    }
-
-    /// All objects of a kind; none where the API server does not know it.
-    async fn list(&self, version: &str, kind: &str) -> anyhow::Result<Vec<Value>> {
-        Ok(self.list_served(version, kind).await?.unwrap_or_default())
-    }
-
-    /// All objects of a kind; nothing where the API server does not know it.
-    async fn list_served(&self, version: &str, kind: &str) -> anyhow::Result<Option<Vec<Value>>> {
-        let api = self.api(version, kind, self.namespace.as_deref());
-        let mut found = Vec::new();
-        let mut parameters = ListParams::default().limit(500);
-        loop {
-            let page = match api.list(&parameters).await {
-                Err(kube::Error::Api(status)) if status.code == 404 => return Ok(None),
-                page => page.with_context(|| format!("listing {kind}"))?,
-            };
-            for object in page.items {
-                let mut object = serde_json::to_value(object)?;
-                if let Some(table) = object.as_object_mut() {
-                    table.insert("apiVersion".into(), json!(version));
-                    table.insert("kind".into(), json!(kind));
-                }
-                found.push(object);
-            }
-            match page.metadata.continue_.filter(|next| !next.is_empty()) {
-                Some(next) => parameters = parameters.continue_token(&next),
-                None => return Ok(Some(found)),
-            }
-        }
-    }
-}
-
 /// Runs it.
 pub(crate) fn run(arguments: Cleanup) -> anyhow::Result<()> {
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(clean(arguments))
 }
 
 async fn clean(arguments: Cleanup) -> anyhow::Result<()> {
-    let client = Client::try_default().await.context("no way to the API server")?;
-    let cluster = Cluster { client, namespace: arguments.namespace.clone() };
+    let cluster = Cluster::of_kubeconfig(arguments.namespace.clone()).await?;
     let open = open(&cluster, arguments.release.as_deref()).await?;
     if !open.is_empty() && !arguments.force {
         return Err(Refused(open.join(", ")).into());

@@ -75,3 +75,19 @@ fn dates(pem: &str, what: &'static str) -> Result<(i64, i64), Unusable> {
     let validity = certificate.validity();
     Ok((validity.not_before.timestamp(), validity.not_after.timestamp()))
 }
+
+/// Begin and end of every certificate of a PEM text, in seconds of Unix time; what cannot be read is left out.
+#[must_use]
+pub fn lives(pem: &str) -> Vec<(i64, i64)> {
+    let all = certificates(pem);
+    let parsed = all.iter().filter_map(|der| X509Certificate::from_der(der).ok());
+    parsed.map(|(_, certificate)| (certificate.validity().not_before.timestamp(), certificate.validity().not_after.timestamp())).collect()
+}
+
+/// Whether a chain of certificates leads to one of some authorities, by their names.
+#[must_use]
+pub fn is_issued_by(chain: &str, authorities: &str) -> bool {
+    let (chain, authorities) = (certificates(chain), certificates(authorities));
+    let subjects: Vec<_> = authorities.iter().filter_map(|der| X509Certificate::from_der(der).ok()).map(|(_, authority)| authority.subject.clone()).collect();
+    chain.iter().filter_map(|der| X509Certificate::from_der(der).ok()).any(|(_, certificate)| subjects.contains(&certificate.issuer))
+}

@@ -32,7 +32,7 @@ pub(super) fn points<C: Cluster>(
     if let Some(why) = &earlier.unread {
         all.push(Point::new("MV902", Severity::Warning, format!("What came before could not be read ({why}); the change is judged by what runs alone."), ""));
     }
-    all.extend(operated(guard, namespace, one));
+    all.extend(operated(&*guard.cluster, namespace, one));
     all.extend(pending(named, namespace, earlier));
     all.extend(not_rolled_out(guard, named, namespace, one, earlier));
     all.extend(upgrade.and_then(|upgrade| under_way(upgrade, named, &one.declaration)));
@@ -48,9 +48,10 @@ fn old_claims<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &str) 
     (claims > 0).then(|| Point::new("MV704", Severity::Warning, message, "It is held until the version that wrote the data is known."))
 }
 
-fn operated<C: Cluster>(guard: &Guard<C>, namespace: &str, one: &StoredMilvus) -> Option<Point> {
+/// A Deployment of the Milvus operator that a release has, too.
+pub(crate) fn operated(cluster: &dyn Cluster, namespace: &str, one: &StoredMilvus) -> Option<Point> {
     let is_its = |object: &Value| is_operated(object) && one.parts.iter().any(|part| text(object, "/metadata/name") == Some(&part.deployment));
-    let all = guard.cluster.objects(Kind::Operated, namespace);
+    let all = cluster.objects(Kind::Operated, namespace);
     let object = all.iter().find(|object| is_its(object))?;
     let name = text(object, "/metadata/name").unwrap_or_default();
     let message = format!("Deployment {name} belongs to the Milvus operator, and this release would change it.");
@@ -60,9 +61,14 @@ fn operated<C: Cluster>(guard: &Guard<C>, namespace: &str, one: &StoredMilvus) -
 /// An operation that did not end. Helm itself refuses to upgrade then; a rollback is the way out.
 fn pending(named: &Named<'_>, namespace: &str, earlier: &Earlier) -> Option<Point> {
     let (last, _) = earlier.revisions.first().filter(|_| named.status == "pending-upgrade")?;
-    let message = format!("Revision {} of release {} is still {}: another Helm is at work, or was interrupted.", last.revision, named.release, last.status);
-    let next = format!("Wait for it, or put the release back first: helm rollback {} -n {namespace}", named.release);
-    last.status.starts_with("pending-").then(|| Point::new("MV709", Severity::Error, message, next))
+    unfinished(namespace, named.release, last.revision, &last.status)
+}
+
+/// A revision whose operation did not end.
+pub(crate) fn unfinished(namespace: &str, release: &str, revision: u32, status: &str) -> Option<Point> {
+    let message = format!("Revision {revision} of release {release} is still {status}: another Helm is at work, or was interrupted.");
+    let next = format!("Wait for it, or put the release back first: helm rollback {release} -n {namespace}");
+    status.starts_with("pending-").then(|| Point::new("MV709", Severity::Error, message, next))
 }
 
 /// Workloads that are not rolled out while the change goes to another version. It refuses a step to another line from one version that is not healthy; where several versions run already, or
@@ -77,17 +83,23 @@ fn not_rolled_out<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &s
     if images == wanted {
         return None;
     }
-    let is_its = |object: &Value| Identity::of(object).is_some_and(|identity| identity.release == named.release && *identity.label == *one.label);
-    let all = guard.cluster.objects(Kind::Deployment, namespace);
+    let point = rolling(&*guard.cluster, namespace, named.release, &one.label)?;
+    let line = |image: &str| ImageTag::parse(tag_of(image)?).version().map(|version| version.line());
+    let is_step = images.len() == 1 && images.iter().zip(&wanted).any(|(before, after)| line(before) != line(after));
+    Some(Point { severity: if is_step { Severity::Error } else { Severity::Warning }, ..point })
+}
+
+/// Deployments of one Milvus of a release that are not rolled out, and that nobody holds back.
+pub(crate) fn rolling(cluster: &dyn Cluster, namespace: &str, release: &str, label: &str) -> Option<Point> {
+    let is_its = |object: &Value| Identity::of(object).is_some_and(|identity| identity.release == release && identity.label == label);
+    let all = cluster.objects(Kind::Deployment, namespace);
     let mut waiting = all.iter().filter(|object| is_its(object) && is_rolling(object)).filter_map(|object| text(object, "/metadata/name"));
     let first = waiting.next()?;
     let others = waiting.count();
     let more = if others > 0 { format!(" and {others} more") } else { String::new() };
-    let line = |image: &str| ImageTag::parse(tag_of(image)?).version().map(|version| version.line());
-    let is_step = images.len() == 1 && images.iter().zip(&wanted).any(|(before, after)| line(before) != line(after));
     let message = format!("Deployment {first}{more} is not rolled out yet, and an upgrade begins with all workloads ready.");
     let next = format!("Wait for it: kubectl rollout status -n {namespace} deployment/{first}");
-    Some(Point::new("MV710", if is_step { Severity::Error } else { Severity::Warning }, message, next))
+    Some(Point::new("MV710", Severity::Warning, message, next))
 }
 
 /// Whether a Deployment is on its way, as `kubectl rollout status` tells it; what the guard holds or stopped waits on purpose, and without a status nobody knows.

@@ -1,0 +1,109 @@
+//! The cluster as commands read it: lists and objects of any kind, and errors that say which right lacks.
+
+use anyhow::Context as _;
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, PartialObjectMeta};
+use kube::{Api, Client};
+use serde_json::{Value, json};
+
+/// A cluster, or one namespace of it.
+#[derive(Clone)]
+pub(super) struct Cluster {
+    pub(super) client: Client,
+    pub(super) namespace: Option<String>,
+}
+
+impl Cluster {
+    /// The cluster of the kubeconfig, or the one that this runs in.
+    pub(super) async fn of_kubeconfig(namespace: Option<String>) -> anyhow::Result<Self> {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let client = Client::try_default().await.context("no way to the API server: no kubeconfig (KUBECONFIG, ~/.kube/config) that can be used")?;
+        Ok(Self { client, namespace })
+    }
+
+    pub(super) fn api(&self, version: &str, kind: &str, namespace: Option<&str>) -> Api<DynamicObject> {
+        let (group, version) = version.split_once('/').unwrap_or(("", version));
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+        match namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
+            None => Api::all_with(self.client.clone(), &resource),
+        }
+    }
+
+    /// All objects of a kind; none where the API server does not know it.
+    pub(super) async fn list(&self, version: &str, kind: &str) -> anyhow::Result<Vec<Value>> {
+        Ok(self.list_served(version, kind).await?.unwrap_or_default())
+    }
+
+    /// All objects of a kind; nothing where the API server does not know it.
+    pub(super) async fn list_served(&self, version: &str, kind: &str) -> anyhow::Result<Option<Vec<Value>>> {
+        self.select(version, kind, "").await.with_context(|| format!("listing {kind}"))
+    }
+
+    /// The objects of a kind with these labels; nothing where the API server does not know the kind.
+    pub(super) async fn select(&self, version: &str, kind: &str, labels: &str) -> Result<Option<Vec<Value>>, kube::Error> {
+        let api = self.api(version, kind, self.namespace.as_deref());
+        let mut found = Vec::new();
+        let mut parameters = ListParams::default().limit(500).labels(labels);
+        loop {
+            let page = match api.list(&parameters).await {
+                Err(kube::Error::Api(status)) if status.code == 404 => return Ok(None),
+                page => page?,
+            };
+            found.extend(page.items.into_iter().map(|object| typed(object, version, kind)));
+            match page.metadata.continue_.filter(|next| !next.is_empty()) {
+                Some(next) => parameters = parameters.continue_token(&next),
+                None => return Ok(Some(found)),
+            }
+        }
+    }
+
+    /// The metadata alone of objects with these labels: nothing of what they hold leaves the API server.
+    pub(super) async fn select_metadata(&self, version: &str, kind: &str, labels: &str) -> Result<Vec<PartialObjectMeta<DynamicObject>>, kube::Error> {
+        let api = self.api(version, kind, self.namespace.as_deref());
+        let mut found = Vec::new();
+        let mut parameters = ListParams::default().limit(500).labels(labels);
+        loop {
+            let page = api.list_metadata(&parameters).await?;
+            found.extend(page.items);
+            match page.metadata.continue_.filter(|next| !next.is_empty()) {
+                Some(next) => parameters = parameters.continue_token(&next),
+                None => return Ok(found),
+            }
+        }
+    }
+
+    /// One object; nothing where there is none.
+    pub(super) async fn get(&self, version: &str, kind: &str, namespace: Option<&str>, name: &str) -> Result<Option<Value>, kube::Error> {
+        Ok(self.api(version, kind, namespace).get_opt(name).await?.map(|object| typed(object, version, kind)))
+    }
+}
+
+/// With API version and kind, which lists leave out.
+pub(super) fn typed(object: DynamicObject, version: &str, kind: &str) -> Value {
+    let mut object = serde_json::to_value(object).unwrap_or_default();
+    if let Some(table) = object.as_object_mut() {
+        table.insert("apiVersion".into(), json!(version));
+        table.insert("kind".into(), json!(kind));
+    }
+    object
+}
+
+/// An error in the words of the API server: of a refusal, they name the user, the verb and the resource.
+pub(super) fn why(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
+        kube::Error::Api(status) => format!("{} ({})", status.reason, status.code),
+        error => {
+            let mut words = error.to_string();
+            let mut source = std::error::Error::source(error);
+            while let Some(cause) = source {
+                let next = cause.to_string();
+                if !words.contains(&next) {
+                    words = format!("{words}: {next}");
+                }
+                source = cause.source();
+            }
+            words
+        }
+    }
+}
