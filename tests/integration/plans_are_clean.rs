@@ -1,4 +1,4 @@
-//! Every plan, between all Milvus versions and in three topologies, replayed: its commands are read as a script, and the rules find nothing left to say.
+//! Every plan, between all Milvus versions and in three topologies, replayed: its commands are read as a script, the rules find nothing left to say, and the rollout comes to its end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -16,6 +16,8 @@ use milvus_guard::model::version::{ChartVersion, MilvusVersion};
 use milvus_guard::model::words::Severity;
 use milvus_guard::policy::plan::{Request, plan};
 use milvus_guard::policy::{GateKind, Policies, check};
+use milvus_guard::rollout::Orders;
+use milvus_guard::rollout::simulate::{self, Setting, timeline};
 use milvus_guard::source::memory::MemoryTree;
 use milvus_guard::source::read_tree;
 
@@ -186,7 +188,27 @@ fn fault(replay: &Replay) -> Option<String> {
         return Some(format!("the command leads to {} instead of {wanted}", json_of(&after.user)));
     }
     let findings: Vec<Finding> = check(&change, Policies::embedded()).into_iter().filter(|finding| finding.severity > Severity::Info).collect();
-    (!findings.is_empty()).then(|| told(&findings))
+    if !findings.is_empty() {
+        return Some(told(&findings));
+    }
+    match setting(&change) {
+        Some(setting) => rolled_out(setting),
+        None => Some("its versions or components are not told".to_owned()),
+    }
+}
+
+/// What a hop changes in the cluster; nothing where the versions or components are not told.
+fn setting(change: &Change) -> Option<Setting> {
+    let (before, after) = (change.before.as_ref()?, change.after.as_ref()?);
+    simulate::between((before, before.milvus.exact()?), (after, after.milvus.exact()?))
+}
+
+/// Why a hop does not come to its end in an imagined cluster in which nothing goes wrong, if it does not.
+fn rolled_out(setting: Setting) -> Option<String> {
+    match timeline::draw(setting, Orders::embedded(), timeline::Pace::default()) {
+        Ok(timeline) => timeline.stuck.map(|stuck| format!("its rollout is stuck: {stuck}")),
+        Err(refusal) => Some(format!("there is no order for it: {} {}", refusal.rule, refusal.reason)),
+    }
 }
 
 /// `MV203` is also said of steps among versions that lie before the closed gate, of which no rule speaks.
@@ -258,7 +280,7 @@ impl Seen {
 }
 
 #[test]
-fn each_hop_of_each_plan_passes_the_rules() {
+fn each_hop_of_each_plan_passes_the_rules_and_rolls_out_to_its_end() {
     let versions = versions();
     let seen = Mutex::new(Seen::default());
     let starts: Vec<(MilvusVersion, Topology)> = versions.iter().flat_map(|from| TOPOLOGIES.map(|topology| (*from, topology))).collect();
