@@ -81,13 +81,13 @@ impl DataIdentity {
     /// Reads the files of a configuration, lowest first. What cannot be read tells nothing.
     #[must_use]
     pub fn read<'t>(texts: impl IntoIterator<Item = &'t str>) -> Self {
-        let roots: Vec<Node> = texts.into_iter().filter_map(root).collect();
+        let rendered = Rendered::read(texts);
         let mut found = BTreeMap::new();
-        if let Some(queue) = queue(&roots) {
+        if let Some(queue) = queue(&rendered.0) {
             found.insert(QUEUE.into(), queue);
         }
         for (path, _) in PATHS {
-            if let Some(value) = roots.iter().rev().find_map(|root| value(at(root, path)?)) {
+            if let Some(value) = rendered.get(path) {
                 // Everything but `local` is a store behind the network; its name changed from `minio` to `remote`.
                 let is_renamed = *path == "common.storageType" && &*value != "local";
                 found.insert((*path).into(), if is_renamed { "remote".into() } else { value });
@@ -114,6 +114,24 @@ impl DataIdentity {
         let is_moved = differs(QUEUE);
         let is_detail = |path: &str| is_moved && path != QUEUE && Part::of(path) == Some(Part::Queue);
         self.0.keys().filter(|path| differs(path) && !is_detail(path)).cloned().collect()
+    }
+}
+
+/// A rendered configuration as Milvus reads it: each file over those before it.
+#[derive(Debug)]
+pub struct Rendered(Vec<Node>);
+
+impl Rendered {
+    /// Reads the files of a configuration, lowest first. What cannot be read tells nothing.
+    #[must_use]
+    pub fn read<'t>(texts: impl IntoIterator<Item = &'t str>) -> Self {
+        Self(texts.into_iter().filter_map(root).collect())
+    }
+
+    /// The value at a dotted path, trimmed: a scalar, or the scalars of a list, sorted, with commas between them. Nothing where it is empty.
+    #[must_use]
+    pub fn get(&self, path: &str) -> Option<Arc<str>> {
+        self.0.iter().rev().find_map(|root| value(at(root, path)?))
     }
 }
 

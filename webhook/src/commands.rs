@@ -10,6 +10,7 @@ mod cleanup;
 mod cluster;
 mod doctor;
 mod judge;
+mod metadata;
 mod review;
 mod webhook;
 
@@ -30,6 +31,8 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Takes everything of the guard off the objects of a cluster, without a restart of anything
     Cleanup(cleanup::Cleanup),
+    /// Looks at metadata in etcd, backs it up, verifies a backup, puts it back
+    Metadata(metadata::Metadata),
     /// Prints the definitions of our own kinds (YAML), for `kubectl apply -f -`
     Crd,
 }
@@ -41,6 +44,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Review(arguments) => review::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Cleanup(arguments) => cleanup::run(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Metadata(arguments) => metadata::run(&arguments),
         Command::Crd => {
             print!("{}", crds());
             Ok(ExitCode::SUCCESS)

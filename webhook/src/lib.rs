@@ -5,6 +5,7 @@ pub mod api;
 pub mod cluster;
 pub mod doctor;
 pub mod leave;
+pub mod metadata;
 pub mod record;
 mod remote;
 pub mod server;

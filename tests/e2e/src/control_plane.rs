@@ -121,6 +121,11 @@ impl ControlPlane {
         &self.folder
     }
 
+    /// etcd's port: it speaks plain HTTP, and has room for metadata of Milvus beside the API server's.
+    pub fn etcd_port(&self) -> u16 {
+        self.ports.etcd
+    }
+
     /// The stand-in for all kubelets.
     pub fn kubelet(&self) -> &Kubelet {
         &self.kubelet

@@ -22,6 +22,7 @@ mod gitops;
 mod harness;
 mod held;
 mod leaving;
+mod metadata;
 mod one_verdict;
 mod operated;
 mod rights;

@@ -59,12 +59,12 @@ impl Material {
 }
 
 /// All certificates of a PEM text.
-pub(super) fn certificates(pem: &str) -> Vec<CertificateDer<'static>> {
+pub(crate) fn certificates(pem: &str) -> Vec<CertificateDer<'static>> {
     CertificateDer::pem_slice_iter(pem.as_bytes()).filter_map(Result::ok).collect()
 }
 
 /// The private key of a PEM text.
-pub(super) fn private_key(pem: &str) -> Result<PrivateKeyDer<'static>, Unusable> {
+pub(crate) fn private_key(pem: &str) -> Result<PrivateKeyDer<'static>, Unusable> {
     PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| Unusable::Pem("tls.key", "private key"))
 }
 
