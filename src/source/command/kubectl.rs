@@ -24,12 +24,7 @@ pub(super) struct Direct {
 
 /// `kubectl set image|patch|edit|scale` on a Deployment or StatefulSet of Milvus. A restart (`rollout restart`) changes nothing that Helm manages.
 pub(super) fn direct_change(command: &Resolved, file: &ScriptFile<'_>) -> Option<Direct> {
-    let words = &command.words;
-    let at = words.iter().take(8).position(|word| word.text().is_some_and(|text| matches!(program(&text).as_str(), "kubectl" | "oc")))?;
-    if words.first().and_then(Word::text).is_some_and(|text| matches!(text.as_str(), "echo" | "printf" | "alias" | "which" | "command")) {
-        return None;
-    }
-    let arguments = Arguments::read(words.get(at + 1..)?);
+    let Call { start, arguments } = Call::find(command)?;
     let texts: Vec<String> = arguments.positional.iter().map(|word| word.known_start()).collect();
     let verb = texts.first()?.as_str();
     let targets = match verb {
@@ -45,7 +40,7 @@ pub(super) fn direct_change(command: &Resolved, file: &ScriptFile<'_>) -> Option
     let names_milvus =
         targets.iter().any(|text| is_milvus_workload(text)) || arguments.selector.as_ref().is_some_and(|selector| selector.known_start().contains("milvus"));
     (is_workload && (names_milvus || image.is_some())).then(|| Direct {
-        start: words.get(at).map(|word| word.bytes.clone()).unwrap_or_default(),
+        start: start.bytes.clone(),
         namespace: arguments.namespace.as_ref().map_or(Fact::Absent, |word| file.fact(word)),
         image: image.unwrap_or(Fact::Absent),
     })
@@ -69,12 +64,8 @@ pub(super) enum Deletion {
 
 /// `kubectl delete namespace|pvc`.
 pub(super) fn deletion(command: &Resolved, file: &ScriptFile<'_>) -> Option<Deletion> {
+    let Call { arguments, .. } = Call::find(command)?;
     let words = &command.words;
-    let at = words.iter().take(8).position(|word| word.text().is_some_and(|text| matches!(program(&text).as_str(), "kubectl" | "oc")))?;
-    if words.first().and_then(Word::text).is_some_and(|text| matches!(text.as_str(), "echo" | "printf" | "alias" | "which" | "command")) {
-        return None;
-    }
-    let arguments = Arguments::read(words.get(at + 1..)?);
     let shown = |word: &Word| word.text().unwrap_or_else(|| file.written(&word.bytes).trim_matches('"').to_owned());
     let positional: Vec<String> = arguments.positional.iter().map(|word| shown(word)).collect();
     let [verb, kind, names @ ..] = positional.as_slice() else { return None };
@@ -121,6 +112,23 @@ fn image(arguments: &Arguments<'_>, file: &ScriptFile<'_>) -> Option<Fact<Arc<st
     let word = patch.without_start(start);
     let origin = Origin::At(file.place(&word.map_or_else(|| patch.value_bytes(), |word| word.value_bytes().start..word.value_bytes().start + image.len())));
     Some(Fact::Known(Arc::from(image), origin))
+}
+
+/// A call of kubectl, or of oc, which takes the same arguments.
+struct Call<'w> {
+    /// The word that names the program.
+    start: &'w Word,
+    arguments: Arguments<'w>,
+}
+
+impl<'w> Call<'w> {
+    fn find(command: &'w Resolved) -> Option<Self> {
+        let words = &command.words;
+        let at = words.iter().take(8).position(|word| word.text().is_some_and(|text| matches!(program(&text).as_str(), "kubectl" | "oc")))?;
+        let is_said = words.first().and_then(Word::text).is_some_and(|text| matches!(text.as_str(), "echo" | "printf" | "alias" | "which" | "command"));
+        let (start, rest) = words.get(at..)?.split_first().filter(|_| !is_said)?;
+        Some(Self { start, arguments: Arguments::read(rest) })
+    }
 }
 
 /// The arguments of kubectl, as far as they matter.
