@@ -413,7 +413,7 @@ impl<'d> JobDeclarer<'d, '_> {
 
     fn release(&self, name: Option<&Word>, call: &HelmCall, command: &Resolved) -> Release {
         let file = self.file.file;
-        let written_of = |word: Option<&Word>| word.map(|word| file.written(&word.bytes).trim_matches('"').to_owned()).unwrap_or_default();
+        let written_of = |word: Option<&Word>| word.map(|word| file.word_written(word)).unwrap_or_default();
         Release {
             name: name.and_then(Word::text).map(Arc::from),
             written: written_of(name),

@@ -66,7 +66,7 @@ pub(super) enum Deletion {
 pub(super) fn deletion(command: &Resolved, file: &ScriptFile<'_>) -> Option<Deletion> {
     let Call { arguments, .. } = Call::find(command)?;
     let words = &command.words;
-    let shown = |word: &Word| word.text().unwrap_or_else(|| file.written(&word.bytes).trim_matches('"').to_owned());
+    let shown = |word: &Word| word.text().unwrap_or_else(|| file.word_written(word));
     let positional: Vec<String> = arguments.positional.iter().map(|word| shown(word)).collect();
     let [verb, kind, names @ ..] = positional.as_slice() else { return None };
     let is_dry = words.iter().any(|word| word.known_start().starts_with("--dry-run"));

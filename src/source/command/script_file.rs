@@ -33,6 +33,11 @@ impl<'a> ScriptFile<'a> {
         self.lines.source().get(bytes.clone()).unwrap_or_default()
     }
 
+    /// A word as it is written, without its quotes.
+    pub(super) fn word_written(&self, word: &Word) -> String {
+        self.written(&word.bytes).trim_matches('"').to_owned()
+    }
+
     /// The first expression in a word that is not known, as it is written; never more than a few words of it, and nothing around it.
     pub(super) fn expression(&self, word: &Word) -> String {
         let unknown = word.pieces.iter().find(|piece| matches!(piece, Piece::Unknown { .. }));

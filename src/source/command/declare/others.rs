@@ -101,8 +101,8 @@ impl JobDeclarer<'_, '_> {
             let target = to.as_deref().map(|to: &str| format!(" to {to}")).unwrap_or_default();
             let text = format!("the metadata is migrated{target} before, in the same script");
             let proof = Evidence { kind: EvidenceKind::MigrateCall { to }, text: text.into(), place: Some(declaration.place.clone()) };
-            let written = script.option('i').map(|word| file.written(&word.bytes).trim_matches('"').to_owned()).unwrap_or_default();
-            let namespace_written = script.option('n').map(|word| file.written(&word.bytes).trim_matches('"').to_owned()).unwrap_or_default();
+            let written = script.option('i').map(|word| file.word_written(word)).unwrap_or_default();
+            let namespace_written = script.option('n').map(|word| file.word_written(word)).unwrap_or_default();
             let release = Release { name: declaration.identity.name.clone(), written, namespace: declaration.identity.namespace.clone(), namespace_written };
             self.state.remember(Happened::Migration(release, proof), declaration.place.clone(), &command.ways);
         }
