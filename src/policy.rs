@@ -107,7 +107,7 @@ impl Policies {
     pub fn idle_evidence(&self, declaration: &Declaration) -> Vec<NotChecked> {
         let gap = |evidence: &Evidence| {
             let (reason, place) = (self.why_idle(evidence)?, evidence.place.clone()?);
-            Some(NotChecked { file: place.file.clone(), place: Some(place), reason: reason.into(), kind: NotCheckedKind::NotRead, mentions_milvus: true })
+            Some(NotChecked::at(place, NotCheckedKind::NotRead, &reason))
         };
         declaration.evidence.iter().filter_map(gap).collect()
     }

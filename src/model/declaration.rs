@@ -145,6 +145,14 @@ pub struct NotChecked {
     pub mentions_milvus: bool,
 }
 
+impl NotChecked {
+    /// A gap at a place that is about Milvus.
+    #[must_use]
+    pub fn at(place: Place, kind: NotCheckedKind, reason: &str) -> Self {
+        Self { file: Arc::clone(&place.file), place: Some(place), reason: reason.into(), kind, mentions_milvus: true }
+    }
+}
+
 /// What a file or object says about one release.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Declaration {

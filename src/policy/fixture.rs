@@ -169,8 +169,7 @@ impl State<'_> {
     }
 
     fn gap(&self, kind: crate::model::words::NotCheckedKind) -> NotChecked {
-        let place = self.place("gap", 2);
-        NotChecked { file: place.file.clone(), place: Some(place), reason: "a part lies elsewhere".into(), kind, mentions_milvus: true }
+        NotChecked::at(self.place("gap", 2), kind, "a part lies elsewhere")
     }
 
     fn lock(&self, text: &str) -> Result<Lock, String> {

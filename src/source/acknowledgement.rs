@@ -69,7 +69,7 @@ impl Written {
 
 /// Something that was written to be evidence and is none.
 fn not_read(place: &Place, reason: &str) -> NotChecked {
-    NotChecked { file: place.file.clone(), place: Some(place.clone()), reason: reason.into(), kind: NotCheckedKind::NotRead, mentions_milvus: true }
+    NotChecked::at(place.clone(), NotCheckedKind::NotRead, reason)
 }
 
 /// The acknowledgements in the comments of a part of a text.

@@ -12,7 +12,7 @@ use super::acknowledgement::of_rendering;
 use super::context::{Context, join};
 use super::gitops::{Rendering, chart, prove_lineage, renderings, through_chart, version};
 use super::index::objects;
-use super::item::{Expander, Item, gap_at, no_expansion};
+use super::item::{Expander, Item, no_expansion};
 use super::kustomize::patch::merge;
 use super::lineage::{is_milvus_chart, is_operator_chart};
 use super::{Reading, SourceFile};
@@ -82,7 +82,7 @@ fn read_set(rendering: &Rendering<'_>, context: &Context<'_>, skipped: &mut Vec<
     }
     if is_too_long && !found.is_empty() {
         let reason = "the ApplicationSet makes more applications than are checked: the rest is not read; split it";
-        skipped.push(gap_at(spec.place(), NotCheckedKind::LimitsExceeded, reason));
+        skipped.push(NotChecked::at(spec.place(), NotCheckedKind::LimitsExceeded, reason));
     }
     distinct(found)
 }

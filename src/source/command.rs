@@ -19,7 +19,6 @@ use std::sync::Arc;
 use self::helm::HelmCall;
 use self::script_file::ScriptFile;
 use super::context::Context;
-use super::item::gap_at;
 use super::{Reading, SourceFile};
 use crate::document::extract::Extract;
 use crate::document::script::{self, Job, Kind, Part, Setting, Step};
@@ -60,7 +59,7 @@ fn broken_gap(at: usize, reason: &str, script: &Extract, file: &ScriptFile<'_>) 
     let near: String = script.text().get(at..)?.chars().take(NEAR_CHARACTERS).collect();
     near.to_ascii_lowercase().contains("milvus").then(|| {
         let byte = script.source_byte(at);
-        gap_at(file.place(&(byte..byte)), NotCheckedKind::NotRead, &format!("the script is broken: {reason}; what follows may be read wrongly"))
+        NotChecked::at(file.place(&(byte..byte)), NotCheckedKind::NotRead, &format!("the script is broken: {reason}; what follows may be read wrongly"))
     })
 }
 

@@ -4,12 +4,11 @@ use super::context::Context;
 use super::convert::place;
 use super::declare::place_of;
 use super::index::objects;
-use super::item::gap_at;
 use super::lineage::{is_milvus_chart, is_operator_chart};
 use super::{Reading, SourceFile};
 use crate::document::extract::LineIndex;
 use crate::document::yaml::{Kind, Node};
-use crate::model::declaration::NotCheckedKind;
+use crate::model::declaration::{NotChecked, NotCheckedKind};
 use crate::model::place::Place;
 
 /// Nodes of a document that are looked through.
@@ -32,7 +31,7 @@ pub(super) fn read(file: &SourceFile, _: &Context<'_>) -> Reading {
         let reason = format!(
             "{what} deploys Milvus, and this form is not read: check its values with --values FILE, or what `helm template` makes of them on standard input"
         );
-        reading.gaps.push(gap_at(place, NotCheckedKind::NotRead, &reason));
+        reading.gaps.push(NotChecked::at(place, NotCheckedKind::NotRead, &reason));
     }
     reading
 }

@@ -7,7 +7,7 @@ use super::ReadError;
 use super::Reading;
 use super::context::Context;
 use super::index::Object;
-use super::item::{Expander, Item, gap_at};
+use super::item::{Expander, Item};
 use super::kustomize::{Environment, apply};
 use super::lineage::{lineage, values_lineage};
 use super::nested::files_of;
@@ -96,7 +96,7 @@ pub fn table(values: &Item, what: &str) -> Option<Layer> {
 /// A layer of values that cannot be seen, and the gap that says so.
 pub fn unseen(what: &str, reason: &str, place: Place, layers: &mut Vec<Layer>, gaps: &mut Vec<NotChecked>) {
     layers.push(Layer::Unseen { what: what.into(), place: place.clone() });
-    gaps.push(gap_at(place, NotCheckedKind::PartlyChecked, &format!("{what}: {reason}")));
+    gaps.push(NotChecked::at(place, NotCheckedKind::PartlyChecked, &format!("{what}: {reason}")));
 }
 
 /// The values in a file of the tree; `named` is where it is named.
@@ -113,7 +113,7 @@ pub fn values_file(path: &str, named: &Item, expand: &dyn Expander, context: &Co
         Some(Ok(document)) => Ok(Some(Item::of_file(&file, &document.root).expanded(expand))),
         Some(Err(broken)) => {
             let kind = if broken.limit { NotCheckedKind::LimitsExceeded } else { NotCheckedKind::NotRead };
-            Err(gap_at(named.place(), kind, &format!("the values file {path} cannot be read (line {}): {}", broken.at.line, broken.reason)))
+            Err(NotChecked::at(named.place(), kind, &format!("the values file {path} cannot be read (line {}): {}", broken.at.line, broken.reason)))
         }
     }
 }

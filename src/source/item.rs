@@ -256,7 +256,7 @@ impl Item {
                     place.end = place.start;
                 }
                 let kind = if broken.limit { NotCheckedKind::LimitsExceeded } else { NotCheckedKind::NotRead };
-                Err(gap_at(place, kind, &format!("the YAML in this block cannot be read: {}; correct it, or keep the values as a mapping", broken.reason)))
+                Err(NotChecked::at(place, kind, &format!("the YAML in this block cannot be read: {}; correct it, or keep the values as a mapping", broken.reason)))
             }
         }
     }
@@ -338,14 +338,8 @@ impl Item {
     /// A gap at this place.
     #[must_use]
     pub fn partly(&self, reason: &str) -> NotChecked {
-        gap_at(self.place(), NotCheckedKind::PartlyChecked, reason)
+        NotChecked::at(self.place(), NotCheckedKind::PartlyChecked, reason)
     }
-}
-
-/// A gap at a place.
-#[must_use]
-pub fn gap_at(place: Place, kind: NotCheckedKind, reason: &str) -> NotChecked {
-    NotChecked { file: place.file.clone(), place: Some(place), reason: reason.into(), kind, mentions_milvus: true }
 }
 
 /// Leaves templates alone.

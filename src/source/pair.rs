@@ -69,13 +69,7 @@ fn not_compared(before: &Declaration, after: &Declaration) -> NotChecked {
          or move it in a change of its own",
         before.path
     );
-    NotChecked {
-        file: Arc::clone(&after.path),
-        place: Some(after.place.clone()),
-        reason: reason.into(),
-        kind: NotCheckedKind::PartlyChecked,
-        mentions_milvus: true,
-    }
+    NotChecked { file: Arc::clone(&after.path), ..NotChecked::at(after.place.clone(), NotCheckedKind::PartlyChecked, &reason) }
 }
 
 /// A release of a helmfile or an umbrella chart that no environment changes stands once. Where on the other side environments differ, it stands once for

@@ -7,7 +7,7 @@ use super::chart_folder::{ChartFolder, Dependency, told_by};
 use super::context::{Context, join};
 use super::environments::environments;
 use super::gitops::version;
-use super::item::{Item, gap_at};
+use super::item::Item;
 use super::lineage::{is_milvus_chart, lineage};
 use super::misplaced::{keys_read_below, misplaced};
 use super::nested::{Said, said, under, without};
@@ -272,7 +272,7 @@ impl MilvusPart {
             }
             match switch(dependency, &at) {
                 Switch::Off => return None,
-                Switch::Unknown => gaps.push(gap_at(
+                Switch::Unknown => gaps.push(NotChecked::at(
                     dependency.item.place(),
                     NotCheckedKind::PartlyChecked,
                     "whether this dependency is switched on cannot be read: it is checked as if it were",

@@ -24,13 +24,8 @@ pub fn read(file: &SourceFile, context: &Context<'_>) -> Reading {
         }
         let at = Position { line: broken.at.line, column: broken.at.column };
         let (kind, advice) = if broken.limit { (NotCheckedKind::LimitsExceeded, "split the file") } else { (NotCheckedKind::NotRead, "correct the YAML") };
-        reading.gaps.push(NotChecked {
-            file: file.path.clone(),
-            place: Some(Place { file: file.path.clone(), start: at, end: at }),
-            reason: format!("this document cannot be read: {}; {advice}", broken.reason).into(),
-            kind,
-            mentions_milvus: true,
-        });
+        let place = Place { file: file.path.clone(), start: at, end: at };
+        reading.gaps.push(NotChecked::at(place, kind, &format!("this document cannot be read: {}; {advice}", broken.reason)));
     }
     reading
 }

@@ -61,7 +61,7 @@ pub fn of_file(file: &SourceFile) -> Read {
 fn unseen(path: &str, at: &Place, reason: &str, kind: NotCheckedKind) -> Read {
     Read {
         layer: Some(Layer::Unseen { what: format!("values file {path}").into(), place: at.clone() }),
-        gap: Some(NotChecked { file: at.file.clone(), place: Some(at.clone()), reason: reason.into(), kind, mentions_milvus: true }),
+        gap: Some(NotChecked::at(at.clone(), kind, reason)),
     }
 }
 

@@ -42,8 +42,7 @@ pub(super) fn queue_gap(after: &Declaration, chart: &ChartVersion) -> Option<Not
     let reason = format!(
         "`{later}` chooses a queue that chart {chart} does not know: which queue ran before is not known; give the values that run with a second --before"
     );
-    let place = Some(after.place.clone());
-    Some(NotChecked { file: Arc::clone(&after.path), place, reason: reason.into(), kind: NotCheckedKind::PartlyChecked, mentions_milvus: true })
+    Some(NotChecked { file: Arc::clone(&after.path), ..NotChecked::at(after.place.clone(), NotCheckedKind::PartlyChecked, &reason) })
 }
 
 /// The switch of a queue that the values set and a chart does not know.

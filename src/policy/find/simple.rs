@@ -116,7 +116,7 @@ fn queue_by_default(facts: &Facts<'_>) -> Option<(String, String)> {
 }
 
 fn partly(place: &Place, reason: &str) -> NotChecked {
-    NotChecked { file: Arc::clone(&place.file), place: Some(place.clone()), reason: reason.into(), kind: NotCheckedKind::PartlyChecked, mentions_milvus: true }
+    NotChecked::at(place.clone(), NotCheckedKind::PartlyChecked, reason)
 }
 
 /// Parts that could not be seen.

@@ -17,12 +17,11 @@ use super::values::{Sources, Values};
 use super::{Event, Walk, milvus_releases};
 use crate::document::script::Kind;
 use crate::document::shell::{Resolved, ResolvedRedirect, Word};
-use crate::model::declaration::{Applier, ChartSource, Declaration, Flag, FlagKind, Form, Lineage, NotCheckedKind, Operation};
+use crate::model::declaration::{Applier, ChartSource, Declaration, Flag, FlagKind, Form, Lineage, NotChecked, NotCheckedKind, Operation};
 use crate::model::place::{Fact, Origin, Place, Position};
 use crate::source::Reading;
 use crate::source::acknowledgement::in_comments;
 use crate::source::chart_folder::ChartFolder;
-use crate::source::item::gap_at;
 use crate::source::same::deploys_the_same;
 use crate::source::umbrella::{declarations_of_chart, proves_zilliztech};
 
@@ -246,7 +245,7 @@ impl<'d> JobDeclarer<'d, '_> {
             || command.words.iter().any(|word| word.known_start().to_ascii_lowercase().contains("milvus"));
         if speaks {
             let reason = format!("{what} is not known here: the command is not checked; write it out, or give it a default");
-            let gap = gap_at(file.place(&command.bytes), NotCheckedKind::PartlyChecked, &reason);
+            let gap = NotChecked::at(file.place(&command.bytes), NotCheckedKind::PartlyChecked, &reason);
             if self.file.reading.gaps.last() != Some(&gap) {
                 self.file.reading.gaps.push(gap);
             }
@@ -361,7 +360,7 @@ impl<'d> JobDeclarer<'d, '_> {
             } else {
                 format!("whether `{written}` is given depends on a condition of the script: what it sets is not checked")
             };
-            declaration.gaps.push(gap_at(file.place(&word.bytes), NotCheckedKind::PartlyChecked, &reason));
+            declaration.gaps.push(NotChecked::at(file.place(&word.bytes), NotCheckedKind::PartlyChecked, &reason));
         }
         if !extra.is_empty() {
             declaration.flags.retain(|flag| flag.kind != FlagKind::Set);

@@ -13,7 +13,6 @@ use crate::model::declaration::{Layer, NotChecked, NotCheckedKind, SetKind};
 use crate::model::place::{Origin, Place};
 use crate::model::value::{Entry, Node, Table, Value, split_path};
 use crate::source::convert::to_values_table;
-use crate::source::item::gap_at;
 use crate::source::templated::set_elsewhere;
 use crate::source::values_layer;
 
@@ -107,7 +106,7 @@ impl Sources<'_> {
                 Ok(None) => {}
                 Err((at, reason)) => {
                     values.layers.push(Layer::Unseen { what: what.into(), place: at.clone() });
-                    values.gaps.push(gap_at(at, NotCheckedKind::NotRead, &format!("{what} cannot be read: {reason}; correct the YAML")));
+                    values.gaps.push(NotChecked::at(at, NotCheckedKind::NotRead, &format!("{what} cannot be read: {reason}; correct the YAML")));
                 }
             },
             Written::Copy(source) => match self.whereabouts.file(source, self.file.context) {
@@ -215,7 +214,7 @@ impl Values {
 
     fn unseen(&mut self, what: &str, place: &Place, reason: &str) {
         self.layers.push(Layer::Unseen { what: what.into(), place: place.clone() });
-        self.gaps.push(gap_at(place.clone(), NotCheckedKind::PartlyChecked, reason));
+        self.gaps.push(NotChecked::at(place.clone(), NotCheckedKind::PartlyChecked, reason));
     }
 }
 

@@ -13,7 +13,7 @@ use crate::source::SourceFile;
 use crate::source::context::Context;
 use crate::source::gitops::{ENCRYPTED, add_values_file, in_secret, prove_lineage, table, unknown_at, unseen, values_file};
 use crate::source::index::Key;
-use crate::source::item::{Item, gap_at, no_expansion};
+use crate::source::item::{Item, no_expansion};
 use crate::source::kustomize::generate::{Generated, Generator, generated};
 use crate::source::kustomize::{Environment, apply};
 
@@ -249,7 +249,7 @@ fn place_of_file(file: &SourceFile, reference: &Reference<'_>) -> Place {
 }
 
 fn not_read(reference: &Reference<'_>) -> NotChecked {
-    gap_at(reference.item.place(), NotCheckedKind::PartlyChecked, &format!("{}: its values cannot be read", reference.what))
+    NotChecked::at(reference.item.place(), NotCheckedKind::PartlyChecked, &format!("{}: its values cannot be read", reference.what))
 }
 
 /// Base64 with the standard alphabet; blanks and padding are passed over.

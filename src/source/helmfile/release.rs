@@ -10,7 +10,7 @@ use crate::model::version::VersionSpec;
 use crate::source::context::{Context, join};
 use crate::source::gitops::version;
 use crate::source::gotmpl::{Scope, written_out};
-use crate::source::item::{Item, gap_at};
+use crate::source::item::Item;
 use crate::source::lineage::{archive_version, is_milvus_chart, is_operator_chart, lineage};
 use crate::source::nested::{Said, part_at, said};
 use crate::source::umbrella::{declarations_of_chart, proves_zilliztech};
@@ -219,7 +219,7 @@ impl Reader<'_> {
             let mut at = place.clone();
             (at.start.line, at.start.column) = (*line, 1);
             at.end = at.start;
-            gaps.push(gap_at(at.clone(), NotCheckedKind::PartlyChecked, "a template writes out values here: what they set is not checked"));
+            gaps.push(NotChecked::at(at.clone(), NotCheckedKind::PartlyChecked, "a template writes out values here: what they set is not checked"));
             layers.push(Layer::Unseen { what: "values that a template writes out".into(), place: at });
         }
         for secret in settings.get("secrets").map(Item::items).unwrap_or_default() {

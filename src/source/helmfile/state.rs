@@ -9,7 +9,7 @@ use crate::model::place::{Place, Position};
 use crate::source::SourceFile;
 use crate::source::context::{Context, join};
 use crate::source::gotmpl::{Scope, expand, resolve};
-use crate::source::item::{Item, Text, gap_at};
+use crate::source::item::{Item, Text};
 use crate::source::values_layer;
 
 /// Environments of one helmfile beyond this number are not looked at.
@@ -68,7 +68,7 @@ pub(super) fn environments(file: &SourceFile, context: &Context<'_>) -> (Vec<Str
     let limit = MAX_ENVIRONMENTS.min(MAX_BYTES_FOR_ALL / file.text.len().max(1)).max(1);
     let gap = (names.len() > limit).then(|| {
         let reason = format!("of {} environments only the first {limit} are checked; split the helmfile", names.len());
-        gap_at(Place::file_start(&file.path), NotCheckedKind::LimitsExceeded, &reason)
+        NotChecked::at(Place::file_start(&file.path), NotCheckedKind::LimitsExceeded, &reason)
     });
     (names.into_iter().map(|(name, _)| name).take(limit).collect(), gap)
 }
@@ -184,7 +184,7 @@ fn file_of_values(path: &str, entry: &Item, scope: &Scope<'_>, context: &Context
 }
 
 pub(super) fn unseen(at: &Item, what: &str, reason: &str) -> EntryRead {
-    let gap = gap_at(at.place(), NotCheckedKind::PartlyChecked, reason);
+    let gap = NotChecked::at(at.place(), NotCheckedKind::PartlyChecked, reason);
     EntryRead { layer: Some(Layer::Unseen { what: what.into(), place: at.place() }), gap: Some(gap), file: None }
 }
 
@@ -246,7 +246,7 @@ fn parts_of(file: &SourceFile, scope: &Scope<'_>) -> (Vec<Part>, Vec<NotChecked>
                 let at = Position { line: broken.at.line, column: broken.at.column };
                 let kind = if broken.limit { NotCheckedKind::LimitsExceeded } else { NotCheckedKind::NotRead };
                 let place = Place { file: file.path.clone(), start: at, end: at };
-                gaps.push(gap_at(place, kind, &format!("this part of the helmfile cannot be read before templating: {}", broken.reason)));
+                gaps.push(NotChecked::at(place, kind, &format!("this part of the helmfile cannot be read before templating: {}", broken.reason)));
             }
             Err(_) => {}
         }
