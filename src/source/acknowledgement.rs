@@ -267,14 +267,12 @@ fn all(file: &SourceFile) -> Vec<Written> {
         return Vec::new();
     }
     let is_yaml = file.is_yaml() || file.file_name() == "-" || file.file_name() == "Kustomization" || file.file_name().ends_with(".json");
+    let documents = if is_yaml { file.documents() } else { &[] };
+    let roots: Vec<&Node> = documents.iter().flatten().map(|document| &document.root).collect();
     let mut texts = Vec::new();
-    for document in file.documents().iter().filter(|_| is_yaml).filter_map(|document| document.as_ref().ok()) {
-        scalars(&document.root, &mut texts);
-    }
+    roots.iter().for_each(|root| scalars(root, &mut texts));
     let mut found = comments_beside(file, &(0..file.text.len()), &texts);
-    for document in file.documents().iter().filter(|_| is_yaml).filter_map(|document| document.as_ref().ok()) {
-        annotations(file, &document.root, &mut found);
-    }
+    roots.iter().for_each(|root| annotations(file, root, &mut found));
     found
 }
 
