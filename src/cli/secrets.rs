@@ -9,7 +9,6 @@ use milvus_guard::model::place::{Origin, Place};
 use milvus_guard::model::value::{Entry, Node, Table, Value};
 use milvus_guard::report::{Sources, mask};
 
-const MASK: char = '*';
 /// What stands for a value, whatever its length.
 const MASKED: &str = "********";
 
@@ -80,8 +79,10 @@ impl Secrets {
         }
         let mut masked = String::with_capacity(text.len());
         for (number, line) in (1..).zip(text.split_inclusive('\n')) {
-            let first = from.get(&number).copied().unwrap_or(u32::MAX);
-            masked.extend((1..).zip(line.chars()).map(|(column, c)| if column >= first && !c.is_whitespace() { MASK } else { c }));
+            match from.get(&number) {
+                Some(column) => masked.push_str(&mask::from(line, column.saturating_sub(1) as usize)),
+                None => masked.push_str(line),
+            }
         }
         masked.into()
     }

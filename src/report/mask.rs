@@ -24,6 +24,12 @@ pub fn line(text: &str) -> Cow<'_, str> {
     Cow::Owned(chars.iter().zip(hidden).map(|(c, hidden)| if hidden { MASK } else { *c }).collect())
 }
 
+/// The line with `*` for each character from one on, counted from 0; blanks stay, so that columns hold.
+#[must_use]
+pub fn from(line: &str, first: usize) -> String {
+    line.chars().enumerate().map(|(at, c)| if at >= first && !c.is_whitespace() { MASK } else { c }).collect()
+}
+
 fn hide(hidden: &mut [bool], from: usize, to: usize) {
     hidden.iter_mut().take(to).skip(from).for_each(|hidden| *hidden = true);
 }

@@ -1,6 +1,6 @@
 //! Hides what Secrets hold in a whole text, read as lines so that it holds for documents that cannot be parsed.
 
-use super::{MASK, line};
+use super::{from, line};
 use crate::model::credential::is_credential;
 
 /// Keys of a Secret whose values are shown: they say what it is.
@@ -156,15 +156,15 @@ impl Reader {
                 Holds::Unseen if key_of(bare).is_some() => self.open = None,
                 Holds::Text | Holds::Unseen => {
                     self.open = Some(Open { holds: Holds::Text, ..open });
-                    return hidden(bare, 0);
+                    return from(bare, 0);
                 }
             }
         }
         let data = if self.secret == Secret::Mentions { data_of(bare) } else { None };
         let key = key_of(bare);
-        if let Some(from) = data.into_iter().chain(value_of(bare, "secretGenerator")).min() {
+        if let Some(first) = data.into_iter().chain(value_of(bare, "secretGenerator")).min() {
             self.open = Some(Open { depth: key.map_or(depth, |(depth, ..)| depth), holds: Holds::Secret });
-            return hidden(&line(bare), from);
+            return from(&line(bare), first);
         }
         if let Some((depth, key, rest)) = key
             && is_credential(key)
@@ -194,13 +194,8 @@ fn key_of(line: &str) -> Option<(usize, &str, &str)> {
 
 /// The line with its key alone.
 fn without_values(line: &str) -> String {
-    let from = key_of(line).map_or(0, |(.., rest)| line.chars().count() - rest.chars().count());
-    hidden(line, from)
-}
-
-/// The line masked from a character on; blanks stay.
-fn hidden(line: &str, from: usize) -> String {
-    line.chars().enumerate().map(|(at, c)| if at >= from && !c.is_whitespace() { MASK } else { c }).collect()
+    let first = key_of(line).map_or(0, |(.., rest)| line.chars().count() - rest.chars().count());
+    from(line, first)
 }
 
 #[cfg(test)]
