@@ -256,7 +256,11 @@ impl Item {
                     place.end = place.start;
                 }
                 let kind = if broken.limit { NotCheckedKind::LimitsExceeded } else { NotCheckedKind::NotRead };
-                Err(NotChecked::at(place, kind, &format!("the YAML in this block cannot be read: {}; correct it, or keep the values as a mapping", broken.reason)))
+                Err(NotChecked::at(
+                    place,
+                    kind,
+                    &format!("the YAML in this block cannot be read: {}; correct it, or keep the values as a mapping", broken.reason),
+                ))
             }
         }
     }

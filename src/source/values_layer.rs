@@ -59,10 +59,7 @@ pub fn of_file(file: &SourceFile) -> Read {
 }
 
 fn unseen(path: &str, at: &Place, reason: &str, kind: NotCheckedKind) -> Read {
-    Read {
-        layer: Some(Layer::Unseen { what: format!("values file {path}").into(), place: at.clone() }),
-        gap: Some(NotChecked::at(at.clone(), kind, reason)),
-    }
+    Read { layer: Some(Layer::Unseen { what: format!("values file {path}").into(), place: at.clone() }), gap: Some(NotChecked::at(at.clone(), kind, reason)) }
 }
 
 /// Texts that SOPS encrypted are unknown.
