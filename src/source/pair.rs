@@ -33,7 +33,8 @@ pub fn present(declarations: Vec<Declaration>) -> impl Iterator<Item = Pair> {
 /// In this order: the same identity and operation (of several, equal content first, then in order); the same identity; the same form, namespace and name
 /// elsewhere (a moved file); the same form and file at the same position (a renamed release, moved environment); the umbrella chart of the same name
 /// elsewhere; what has no name elsewhere, where path or values are alike; and, where that is the only one, the same release in another form: the same
-/// namespace and name, the same name where one side says no namespace, the same umbrella chart.
+/// namespace and name, the same name where one side says no namespace, the same umbrella chart. What is left on both sides shares neither name nor file: it is not
+/// compared, since the objects and claims of another name are other ones, and told where it may all the same be one release that took on another name.
 #[must_use]
 pub fn pair(before: Vec<Declaration>, after: Vec<Declaration>) -> Vec<Pair> {
     let (before, after) = (in_environments_of(before.clone(), &after), in_environments_of(after, &before));
@@ -47,6 +48,7 @@ pub fn pair(before: Vec<Declaration>, after: Vec<Declaration>) -> Vec<Pair> {
     pairing.by(|d| in_any_form(d).map(|name| (d.identity.namespace.clone(), name, is_thrown_away(d))), Rest::Moved { is_named: true });
     pairing.by(umbrella_of, Rest::TheOnlyOne);
     pairing.by_name();
+    pairing.by_nothing();
     let (partner, doubts) = (pairing.partner, pairing.doubts);
     let mut told: BTreeSet<usize> = BTreeSet::new();
     let doubts: Vec<(usize, NotChecked)> = doubts
@@ -140,6 +142,33 @@ fn in_any_form(declaration: &Declaration) -> Option<Arc<str>> {
 fn umbrella_of(declaration: &Declaration) -> Option<(Arc<str>, Arc<str>)> {
     let chart = declaration.umbrella.clone().filter(|_| is_state(declaration) && !declaration.source_only)?;
     Some((chart, Arc::clone(&declaration.chart.version.place()?.file)))
+}
+
+/// Whether it stands for a release in somebody's cluster.
+fn is_deployed(declaration: &Declaration) -> bool {
+    is_state(declaration) && !declaration.source_only && !is_thrown_away(declaration)
+}
+
+/// What tells two releases apart that share neither form nor name.
+struct Traits<'d> {
+    identity: &'d Identity,
+    environments: BTreeSet<&'static str>,
+}
+
+impl<'d> Traits<'d> {
+    fn of(declaration: &'d Declaration) -> Self {
+        let Declaration { identity, path, .. } = declaration;
+        let environments = moved::environments(&format!("{path} {} {}", identity.scope, identity.name.as_deref().unwrap_or_default()));
+        Self { identity, environments }
+    }
+
+    /// Whether nothing says that they lie apart. Those that neither name a release were compared by their likeness.
+    fn may_become(&self, after: &Self) -> bool {
+        let (b, a) = (self.identity, after.identity);
+        let is_elsewhere = matches!((&b.namespace, &a.namespace), (Some(before), Some(after)) if before != after);
+        let are_both_unnamed = b.name.is_none() && a.name.is_none() && b.form == a.form;
+        !is_elsewhere && !are_both_unnamed && !moved::are_different(&self.environments, &after.environments)
+    }
 }
 
 fn elsewhere(declaration: &Declaration) -> (Form, Option<Arc<str>>, Option<Arc<str>>, Operation) {
@@ -243,6 +272,16 @@ impl Pairing<'_> {
                 ([first, ..], after) => self.doubts.extend(after.iter().map(|a| (*first, *a))),
                 ([], _) => {}
             }
+        }
+    }
+
+    /// Notes for each release that is new the first that is gone and may be the same one: form and name changed at once, so that nothing tells.
+    fn by_nothing(&mut self) {
+        let gone: Vec<(usize, Traits<'_>)> =
+            self.before.iter().enumerate().filter(|(at, d)| self.taken.get(*at) == Some(&false) && is_deployed(d)).map(|(at, d)| (at, Traits::of(d))).collect();
+        let new = self.after.iter().enumerate().filter(|(at, d)| !gone.is_empty() && self.partner.get(*at) == Some(&None) && is_deployed(d));
+        for (a, after) in new.map(|(at, d)| (at, Traits::of(d))) {
+            self.doubts.extend(gone.iter().take(MAX_COMPARED).find(|(_, before)| before.may_become(&after)).map(|(b, _)| (*b, a)));
         }
     }
 
@@ -490,6 +529,24 @@ mod tests {
         assert_eq!(told(vec![nowhere("clusters/eu-1/m.yaml")], vec![nowhere("clusters/us-2/m.yaml")]), [1]);
         // Nothing was removed.
         assert_eq!(told(vec![one("a/m.yaml", "db")], vec![one("a/m.yaml", "db"), one("x/y.yaml", "vectors")]), [0, 0]);
+    }
+
+    #[test]
+    fn a_release_that_changes_form_and_name_at_once_is_told() {
+        let told = |before: Declaration, after: Declaration| -> Vec<String> {
+            let pairs = pair(vec![before], vec![after]);
+            assert!(pairs[0].before.is_none() && pairs[0].kind == ChangeKind::Added && pairs[1].kind == ChangeKind::Removed);
+            pairs[0].after.as_ref().unwrap().gaps.iter().map(|gap| gap.reason.to_string()).collect()
+        };
+        let flux = |path: &str, namespace| of_form(Form::Flux, path, namespace, "a");
+        let argo = |path: &str, namespace| of_form(Form::ArgoCd, path, namespace, "b");
+        let gaps = told(flux("apps/a.yaml", Some("db")), argo("argo/b.yaml", Some("db")));
+        assert!(gaps.len() == 1 && gaps[0].contains("apps/a.yaml") && gaps[0].contains("--before"), "{gaps:?}");
+        assert_eq!(told(flux("apps/a.yaml", None), argo("argo/b.yaml", Some("db"))).len(), 1);
+        // Two that lie apart: nothing is asked.
+        assert_eq!(told(flux("apps/a.yaml", Some("db")), argo("argo/b.yaml", Some("vectors"))).len(), 0);
+        assert_eq!(told(flux("dev/a.yaml", None), argo("argo/prod/b.yaml", None)).len(), 0);
+        assert_eq!(told(of_form(Form::Command, "docs/install.sh", None, "a"), argo("argo/b.yaml", None)).len(), 0);
     }
 
     #[test]

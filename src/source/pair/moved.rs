@@ -87,13 +87,21 @@ fn words(text: &str) -> BTreeSet<String> {
 
 /// Whether two paths name environments, and not the same.
 pub(super) fn name_different_environments(before: &str, after: &str) -> bool {
-    differ_in_environments(&words(before), &words(after))
+    are_different(&environments(before), &environments(after))
 }
 
-fn differ_in_environments(before: &BTreeSet<String>, after: &BTreeSet<String>) -> bool {
-    let environments = |words: &BTreeSet<String>| -> BTreeSet<&'static str> { words.iter().filter_map(|word| environment_word(word)).collect() };
-    let (before, after) = (environments(before), environments(after));
-    !before.is_subset(&after) && !after.is_subset(&before)
+/// The environments that a text names, in one spelling.
+pub(super) fn environments(text: &str) -> BTreeSet<&'static str> {
+    environments_of(&words(text))
+}
+
+fn environments_of(words: &BTreeSet<String>) -> BTreeSet<&'static str> {
+    words.iter().filter_map(|word| environment_word(word)).collect()
+}
+
+/// Whether each of two sets of environments has one that the other has not.
+pub(super) fn are_different(before: &BTreeSet<&str>, after: &BTreeSet<&str>) -> bool {
+    !before.is_subset(after) && !after.is_subset(before)
 }
 
 fn values(declaration: &Declaration) -> BTreeSet<String> {
@@ -115,7 +123,7 @@ fn shared_percent(a: &BTreeSet<String>, b: &BTreeSet<String>) -> usize {
 
 /// Whether the paths name different environments, or different folders where each folder is a cluster.
 fn are_different_places(before: &Member<'_>, after: &Member<'_>) -> bool {
-    differ_in_environments(&before.words, &after.words) || are_neighbours(before.path, after.path)
+    are_different(&environments_of(&before.words), &environments_of(&after.words)) || are_neighbours(before.path, after.path)
 }
 
 /// `clusters/a/milvus.yaml` and `clusters/b/milvus.yaml`
