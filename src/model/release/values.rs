@@ -87,7 +87,9 @@ fn base<'a>(declaration: &Declaration, before: Option<&'a Release>, chart: &Char
         Defaults::Of(version) => Ok(version.clone()),
         Defaults::OfChart | Defaults::Carried(_) => defaults_of(chart, catalogue),
     };
-    let is_first = matches!(declaration.operation, Operation::Install | Operation::Template);
+    // `helm upgrade --install` without values installs with none, and each later run keeps that.
+    let installs = declaration.operation == Operation::UpgradeInstall && declaration.strategy == ValuesStrategy::KeptByDefault && before.is_none();
+    let is_first = installs || matches!(declaration.operation, Operation::Install | Operation::Template);
     match (declaration.strategy, before) {
         _ if declaration.identity.form == Form::Manifest => Base { kept: None, unseen: Some("rendered manifests do not tell the values"), chart: own },
         _ if matches!(declaration.operation, Operation::DirectChange | Operation::RollingScript | Operation::MigrateScript) => Base {

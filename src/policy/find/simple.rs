@@ -19,6 +19,7 @@ use crate::policy::render;
 
 /// What is said of kept values that nobody sees, and what to do.
 const KEPT: &str = "the values of the running release are kept and are not in sight: the version and the queue that result were not judged, or only as if nothing else were set";
+const KEPT_BEFORE: &str = "the command before kept the values of the running release, which are not in sight: the version and the queue that run were not judged, or only as if nothing else were set";
 const SHOW_KEPT: &str = "give the values with `-f`, or check with `--before FILE` and what `helm get values` prints";
 
 /// User values at the given paths.
@@ -87,19 +88,23 @@ pub(crate) fn misplaced(facts: &Facts<'_>) -> Vec<Hit> {
     after.declaration.misplaced.iter().map(|(path, place)| Hit::at_path(path).placed(Some(place))).collect()
 }
 
-/// That an upgrade keeps values of which nothing is known, where the version or the queue that results depends on them.
+/// That an upgrade keeps, or takes over from one that kept, values of which nothing is known, where the version or the queue depends on them.
 fn kept_values(facts: &Facts<'_>) -> Option<NotChecked> {
     let (before, after) = (facts.before?, facts.after?);
-    let declaration = &after.declaration;
-    let is_kept = matches!(declaration.strategy, ValuesStrategy::ResetThenReuse | ValuesStrategy::KeptByDefault)
-        && matches!(declaration.operation, Operation::Upgrade | Operation::UpgradeInstall | Operation::Declare)
-        && after.keeps_unseen_values();
+    let keeps = |release: &Release| {
+        let Declaration { strategy, operation, .. } = &*release.declaration;
+        let is_open = release.milvus_assumes.is_some() || !facts::milvus_known(&release.milvus) || release.queue.is_unknown();
+        matches!(strategy, ValuesStrategy::ResetThenReuse | ValuesStrategy::KeptByDefault)
+            && matches!(operation, Operation::Upgrade | Operation::UpgradeInstall | Operation::Declare)
+            && release.keeps_unseen_values()
+            && is_open
+    };
+    let what = if keeps(after) { KEPT } else { KEPT_BEFORE };
     let is_moved = before.chart != after.chart || before.milvus != after.milvus;
-    let is_open = after.milvus_assumes.is_some() || !facts::milvus_known(&after.milvus) || after.queue.is_unknown();
-    (is_kept && is_moved && is_open).then(|| {
+    ((keeps(after) || keeps(before)) && is_moved).then(|| {
         let flip = queue_by_default(facts)
             .map_or_else(String::new, |(from, to)| format!("; where they leave the queue to the chart's default, it changes from {from} to {to}"));
-        partly(&declaration.place, &format!("{KEPT}{flip}; {SHOW_KEPT}"))
+        partly(&after.declaration.place, &format!("{what}{flip}; {SHOW_KEPT}"))
     })
 }
 
