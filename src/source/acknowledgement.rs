@@ -317,9 +317,9 @@ fn comments_beside(file: &SourceFile, bytes: &Range<usize>, texts: &[(Span, Styl
         let place = Place { file: file.path.clone(), start: position(column), end: position(column + ACKNOWLEDGEMENT.len()) };
         let around = texts.iter().find(|(span, _)| (span.start.line, span.start.column) <= (place.start.line, place.start.column) && holds_line(span, &place));
         let (stands, block) = match around {
+            _ if is_quoted => (Stands::InText, None),
             Some((span, Style::Literal | Style::Folded)) => (stands(before), Some((span.start.line, span.end.line - u32::from(span.end.column == 1)))),
             Some(_) => (Stands::InText, None),
-            None if is_quoted => (Stands::InText, None),
             None => (stands(before), None),
         };
         let rest = rest.trim_start_matches(['"', '\'']).trim_start();
@@ -338,13 +338,23 @@ fn comments_beside(file: &SourceFile, bytes: &Range<usize>, texts: &[(Span, Styl
     found
 }
 
-/// Texts over several lines that a shell script has in quotes, but for those that hold commands themselves.
+/// Texts over several lines that scripts have in quotes, but for those that hold commands themselves.
 fn quoted_by_shell(file: &SourceFile) -> Vec<Range<usize>> {
-    if script::kind(&file.path, &file.text) != Some(script::Kind::Shell) {
-        return Vec::new();
-    }
+    let Some(kind) = script::kind(&file.path, &file.text) else { return Vec::new() };
+    let documents = if kind == script::Kind::Pipeline { file.documents() } else { &[] };
     let mut found = Vec::new();
-    for event in shell::parse(&file.text).events {
+    for part in script::jobs(kind, &file.text, documents).into_iter().flat_map(|job| job.parts) {
+        if let script::Part::Script(step) = part {
+            let quoted = quoted_in(step.script.text());
+            found.extend(quoted.iter().map(|bytes| step.script.source_bytes(bytes)));
+        }
+    }
+    found
+}
+
+fn quoted_in(text: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    for event in shell::parse(text).events {
         let shell::Event::Command(command) = event else { continue };
         let assigned = command.assignments.into_iter().filter_map(|assignment| match assignment.value {
             shell::Assigned::Scalar(word) => Some(word),
@@ -411,21 +421,55 @@ fn ends_in_quotes(text: &str) -> bool {
 
 /// One that would count if it stood in a comment of its own.
 fn in_text(part: &str) -> Option<Said> {
+    elsewhere(part, "it stands within a text")
+}
+
+/// One that would count if it did not stand where it does.
+fn elsewhere(part: &str, where_it_is: &str) -> Option<Said> {
     let Said::Answer(rule, _) = read(part) else { return None };
     Some(Said::Placeholder(format!(
-        "the acknowledgement of {rule} does not count: it stands within a text; write it as an annotation, or as a comment that begins with it"
+        "the acknowledgement of {rule} does not count: {where_it_is}; write it as an annotation of the release's object, or as a comment that begins with it"
     )))
 }
 
-/// The acknowledgements that are values in a tree of YAML: annotations, wherever a form keeps them.
+/// The acknowledgements that are values in a tree of YAML, wherever they stand. Those that are no annotation of an object do not count.
 fn annotations(file: &SourceFile, root: &Node, found: &mut Vec<Written>) {
+    annotations_below(file, root, Above::default(), found);
+}
+
+/// The keys above a node.
+#[derive(Clone, Copy, Default)]
+struct Above<'n> {
+    parent: Option<&'n str>,
+    grandparent: Option<&'n str>,
+    /// They are values of a chart.
+    in_values: bool,
+}
+
+impl<'n> Above<'n> {
+    /// Keys under which forms keep values of a chart.
+    const VALUES: [&'static str; 4] = ["values", "valuesObject", "valuesInline", "valuesContent"];
+
+    fn below(self, key: Option<&'n str>) -> Self {
+        Self { parent: key, grandparent: self.parent, in_values: self.in_values || key.is_some_and(|key| Self::VALUES.contains(&key)) }
+    }
+
+    /// Whether annotations stand here: of an object, of all objects of a kustomization, of a chart.
+    fn are_annotations(self, file: &SourceFile) -> bool {
+        let is_of_object = self.parent == Some("annotations")
+            && (matches!(self.grandparent, Some("metadata" | "commonMetadata")) || self.grandparent.is_none() && file.file_name() == "Chart.yaml");
+        !self.in_values && (is_of_object || self.parent == Some("commonAnnotations"))
+    }
+}
+
+fn annotations_below(file: &SourceFile, root: &Node, above: Above<'_>, found: &mut Vec<Written>) {
     match &root.kind {
         Kind::Scalar { .. } => {}
-        Kind::Sequence(items) => items.iter().for_each(|item| annotations(file, item, found)),
+        Kind::Sequence(items) => items.iter().for_each(|item| annotations_below(file, item, above, found)),
         Kind::Mapping(entries) => {
             for (key, value) in entries {
                 if key.text() != Some(ACKNOWLEDGEMENT) {
-                    annotations(file, value, found);
+                    annotations_below(file, value, above.below(key.text()), found);
                     continue;
                 }
                 let place = place_of(&file.path, &key.span);
@@ -433,6 +477,10 @@ fn annotations(file: &SourceFile, root: &Node, found: &mut Vec<Written>) {
                     continue;
                 }
                 match value.text() {
+                    Some(text) if !above.are_annotations(file) => {
+                        let said = parts(text).next().and_then(|part| elsewhere(part, "it stands where no annotation of an object stands"));
+                        found.extend(said.map(|said| Written { said, place, block: None }));
+                    }
                     Some(text) => push(text, &place, None, found),
                     None if value.is_templated() => found.push(Written { said: templated(), place, block: None }),
                     None => found.push(Written { said: malformed("its value is no text"), place, block: None }),
@@ -616,6 +664,14 @@ mod tests {
         ] {
             assert_eq!(answers(&release(&text)), [""], "{text}");
         }
+        for under in ["labels: {ACK: MV210 backup-1}", "x: {annotations: {ACK: MV210 backup-1}}"] {
+            let text = release(&format!("\n  {}", under.replace("ACK", ACKNOWLEDGEMENT)));
+            assert_eq!(answers(&text), [""], "{text}");
+        }
+        let in_values = release("")
+            .replace("version: 5.0.19}}", &format!("version: 5.0.19}}}}, values: {{metadata: {{annotations: {{{ACKNOWLEDGEMENT}: MV210 backup-1}}}}}}"));
+        let (rules, idle) = read_all(&[("m.yaml", &in_values)]);
+        assert!(rules == [""] && idle.len() == 1 && idle[0].contains("does not count"), "{idle:?}");
         let script = |above: &str| format!("helm repo add z {CHART}\n{above}\nhelm upgrade m z/milvus --version 5.0.19\n");
         let of_script = |above: &str| read_all(&[("up.sh", &script(above))]);
         assert_eq!(of_script(&format!("# {ack}")).0.last().unwrap(), "MV210");
@@ -635,6 +691,8 @@ mod tests {
             "on: push\njobs:\n  up:\n    steps:\n      - run: |\n          helm repo add z {CHART}\n          {ack}\n          helm upgrade m z/milvus --version 5.0.19\n"
         );
         assert_eq!(read_all(&[(".github/workflows/up.yaml", &workflow)]).0.last().unwrap(), "MV210");
+        let quoted = workflow.replace(&format!("          {ack}\n"), &format!("          echo \"\n          {ack}\n          \"\n"));
+        assert_eq!(read_all(&[(".github/workflows/up.yaml", &quoted)]).0.last().unwrap(), "");
     }
 
     #[test]
