@@ -27,6 +27,7 @@ pub mod helmfile;
 pub mod index;
 pub mod item;
 pub mod k3s;
+pub mod kept;
 pub mod kustomize;
 pub mod lineage;
 pub mod manifest;

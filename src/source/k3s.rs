@@ -2,9 +2,10 @@
 
 use super::acknowledgement::of_rendering;
 use super::context::Context;
-use super::gitops::{chart, prove_lineage, renderings, table, unseen, version};
+use super::gitops::{Rendering, chart, prove_lineage, renderings, table, unseen, version};
 use super::index::{Key, objects};
 use super::item::{Item, no_expansion};
+use super::kept::{Kept, Reference};
 use super::lineage::{is_milvus_chart, is_operator_chart};
 use super::{Reading, SourceFile};
 use crate::model::declaration::{Applier, Declaration, Flag, FlagKind, Form, Layer, SetKind};
@@ -22,7 +23,7 @@ pub fn read(file: &SourceFile, context: &Context<'_>) -> Reading {
     for object in objects(file).into_iter().filter(|object| object.is(GROUP, "HelmChart")) {
         for rendering in renderings(&object, context) {
             let evidence = of_rendering(&object, &rendering, context);
-            if let Some(mut declaration) = declare(&rendering.item, &rendering.scope, context) {
+            if let Some(mut declaration) = declare(&rendering, context) {
                 declaration.path = rendering.path;
                 declaration.gaps.extend(rendering.gaps);
                 declaration.evidence.extend(evidence);
@@ -33,7 +34,8 @@ pub fn read(file: &SourceFile, context: &Context<'_>) -> Reading {
     reading
 }
 
-fn declare(item: &Item, scope: &str, context: &Context<'_>) -> Option<Declaration> {
+fn declare(rendering: &Rendering<'_>, context: &Context<'_>) -> Option<Declaration> {
+    let (item, scope) = (&rendering.item, &rendering.scope);
     let spec = item.get("spec")?;
     let name = spec.get("chart")?;
     if !name.text().is_some_and(|text| is_milvus_chart(text) && !is_operator_chart(text)) {
@@ -49,16 +51,15 @@ fn declare(item: &Item, scope: &str, context: &Context<'_>) -> Option<Declaratio
     };
     declaration.identity.name = declaration.name.known().cloned();
     declaration.identity.namespace = declaration.namespace.known().cloned();
+    let kept = Kept { item, environment: &rendering.environment, context, expand: &no_expansion };
     add_content(spec, "spec.valuesContent", &mut declaration);
+    add_secrets(spec, &kept, &mut declaration);
     if let Some(name) = item.text_at(&["metadata", "name"]) {
         let key = Key { group: GROUP, kind: "HelmChartConfig", name, namespace: item.text_at(&["metadata", "namespace"]) };
         if let Some(config) = context.find(&key, &item.source.path).as_ref().and_then(|config| config.get("spec")) {
             add_content(config, "HelmChartConfig", &mut declaration);
+            add_secrets(config, &kept, &mut declaration);
         }
-    }
-    for secret in spec.get("valuesSecrets").map(Item::items).unwrap_or_default() {
-        let what = format!("Secret {}", secret.text_at(&["name"]).unwrap_or("with a templated name"));
-        unseen(&what, "what is set there is not checked", secret.place(), &mut declaration.layers, &mut declaration.gaps);
     }
     for (key, value) in spec.get("set").map(Item::entries).unwrap_or_default() {
         add_set(key, value, &mut declaration);
@@ -70,23 +71,33 @@ fn declare(item: &Item, scope: &str, context: &Context<'_>) -> Option<Declaratio
     Some(declaration)
 }
 
+/// `valuesContent`, and `values` over it.
 fn add_content(spec: &Item, what: &str, declaration: &mut Declaration) {
+    match spec.get("valuesContent").map(|content| (content, content.embedded(&no_expansion))) {
+        Some((_, Ok(Some(values)))) => {
+            prove_lineage(declaration, Some(&values));
+            declaration.layers.extend(table(&values, what));
+        }
+        None | Some((_, Ok(None))) => {}
+        Some((content, Err(gap))) => {
+            declaration.layers.push(Layer::Unseen { what: what.into(), place: content.place() });
+            declaration.gaps.push(gap);
+        }
+    }
     if let Some(values) = spec.get("values").filter(|values| values.is_mapping()) {
         prove_lineage(declaration, Some(values));
         declaration.layers.extend(table(values, what));
     }
-    let Some(content) = spec.get("valuesContent") else {
-        return;
-    };
-    match content.embedded(&no_expansion) {
-        Ok(Some(values)) => {
-            prove_lineage(declaration, Some(&values));
-            declaration.layers.extend(table(&values, what));
-        }
-        Ok(None) => {}
-        Err(gap) => {
-            declaration.layers.push(Layer::Unseen { what: what.into(), place: content.place() });
-            declaration.gaps.push(gap);
+}
+
+/// `valuesSecrets`, each of the listed keys a values file; without keys a Secret is not used.
+fn add_secrets(spec: &Item, kept: &Kept<'_>, declaration: &mut Declaration) {
+    for secret in spec.get("valuesSecrets").map(Item::items).unwrap_or_default() {
+        for key in secret.get("keys").map(Item::items).unwrap_or_default() {
+            match (secret.text_at(&["name"]), key.text()) {
+                (Some(name), Some(key)) => kept.add_table(&Reference::of_secret(secret, name, key), declaration),
+                _ => unseen("Secret", "its name or key is templated", secret.place(), &mut declaration.layers, &mut declaration.gaps),
+            }
         }
     }
 }
@@ -145,5 +156,38 @@ spec:
             panic!("{:#?}", found.layers)
         };
         assert_eq!(values.lookup("etcd.replicaCount").found().unwrap().node.origin.place().unwrap().to_string(), "a.yaml:21:21");
+    }
+
+    #[test]
+    fn secrets_of_the_tree_are_judged_under_what_the_configuration_sets() {
+        let secret = "kind: Secret\napiVersion: v1\nmetadata: {name: mv, namespace: kube-system}\nstringData:\n  a.yaml: |\n    etcd: {replicaCount: 2}\n    minio: {mode: standalone}\n";
+        let chart = CHART.replacen(
+            "  valuesContent:",
+            "  valuesSecrets: [{name: mv, keys: [a.yaml]}, {name: unused}, {name: away, keys: [b]}]\n  values: {etcd: {replicaCount: 5}}\n  valuesContent:",
+            1,
+        );
+        let tree = MemoryTree::new([("a.yaml", chart.as_str()), ("b.yaml", secret)]);
+        let found = read_tree(&tree, &tree.candidates()).declarations;
+        let told = |layer: &Layer| match layer {
+            Layer::Table { values, what } => {
+                let replicas = values.lookup("etcd.replicaCount").found().map(|entry| entry.node.clone());
+                format!("{what} {:?} {:?}", replicas.as_ref().map(|node| &node.value), replicas.as_ref().and_then(|node| node.origin.secret()))
+            }
+            Layer::Unseen { what, .. } => format!("{what} unseen"),
+            Layer::Set { text, .. } => text.to_string(),
+        };
+        let layers: Vec<String> = found[0].layers.iter().map(told).collect();
+        assert_eq!(
+            layers,
+            [
+                "spec.valuesContent Some(Int(1)) None",
+                "spec.valuesContent Some(Int(5)) None",
+                "Secret mv Some(Int(2)) Some(\"Secret mv, key a.yaml\")",
+                "Secret away unseen",
+                "HelmChartConfig Some(Int(3)) None",
+                "cluster.enabled=false",
+                "image.all.tag=v2.5.16"
+            ]
+        );
     }
 }
