@@ -1,5 +1,6 @@
 //! Scripts wherever they are kept: shell files, Makefiles, Jenkins files, workflows. Each with what is set around it and the place of each byte.
 
+pub mod condition;
 mod groovy;
 mod make;
 mod pipeline;
@@ -8,6 +9,7 @@ mod scalar;
 use std::ops::Range;
 use std::sync::Arc;
 
+use self::condition::Condition;
 use super::extract::Extract;
 use super::shell::{Outer, Value};
 use super::yaml::{Broken, Document};
@@ -34,6 +36,8 @@ pub struct Job {
     pub name: Option<Arc<str>>,
     /// It runs by itself, on pushes or on a schedule.
     pub automatic: bool,
+    /// What runs before it and is declared elsewhere, such as the targets that one of make needs.
+    pub leading: Vec<Part>,
     /// What it consists of, in order.
     pub parts: Vec<Part>,
 }
@@ -65,6 +69,8 @@ pub struct Step {
     pub folder: Option<Value>,
     /// It runs in a shell of its own: what scripts before it set is gone.
     pub fresh: bool,
+    /// What must hold for it to run.
+    pub conditions: Vec<Condition>,
 }
 
 /// A text of the file.
@@ -112,7 +118,7 @@ pub fn jobs(kind: Kind, text: &str, documents: &[Result<Document, Broken>]) -> V
     match kind {
         Kind::Shell => {
             let step = Step { script: Extract::whole(text), ..Step::default() };
-            vec![Job { name: None, automatic: false, parts: vec![Part::Script(Box::new(step))] }]
+            vec![Job { parts: vec![Part::Script(Box::new(step))], ..Job::default() }]
         }
         Kind::Make => make::jobs(text),
         Kind::Groovy => groovy::jobs(text),

@@ -76,6 +76,10 @@ pub struct Command {
     pub piped: bool,
     /// It runs or not, depending on a command before it (`||`, or `&&` after a test).
     pub conditional: bool,
+    /// Where the list of commands begins that `&&`, `||` and `|` join.
+    pub list: usize,
+    /// `&&` joins it to those before it: it runs only where they ended well.
+    pub and: bool,
 }
 
 /// A word as it is written.

@@ -2,6 +2,7 @@
 
 mod chart;
 mod declare;
+mod deletion;
 mod flags;
 mod helm;
 mod kubectl;
@@ -21,6 +22,7 @@ use self::script_file::ScriptFile;
 use super::context::Context;
 use super::{Reading, SourceFile};
 use crate::document::extract::Extract;
+use crate::document::script::condition::Condition;
 use crate::document::script::{self, Job, Kind, Part, Setting, Step};
 use crate::document::shell::{self, Environment, Outer, Piece, Resolved, ResolvedRedirect, Value, Word};
 use crate::model::declaration::{NotChecked, NotCheckedKind};
@@ -67,6 +69,8 @@ fn broken_gap(at: usize, reason: &str, script: &Extract, file: &ScriptFile<'_>) 
 struct Walk {
     name: Option<Arc<str>>,
     automatic: bool,
+    /// How many of the events only lead to it and are declared elsewhere.
+    leading: usize,
     events: Vec<Event>,
 }
 
@@ -80,6 +84,8 @@ enum Event {
     Action(Setting, Vec<(String, Value)>),
     /// An image in which the job runs.
     Image(Setting),
+    /// What must hold for what follows to run.
+    Under(Vec<Condition>),
 }
 
 fn walk(job: &Job, file: &ScriptFile<'_>, broken: &mut Vec<NotChecked>) -> Walk {
@@ -87,7 +93,11 @@ fn walk(job: &Job, file: &ScriptFile<'_>, broken: &mut Vec<NotChecked>) -> Walk 
     let mut environment = Environment::default();
     // What steps add to `$GITHUB_ENV` for those after them.
     let mut added: Vec<(String, Value)> = Vec::new();
-    for part in &job.parts {
+    let mut leading = 0;
+    for (at, part) in job.leading.iter().chain(&job.parts).enumerate() {
+        if at == job.leading.len() {
+            leading = events.len();
+        }
         match part {
             Part::Action { name, inputs } => events.push(Event::Action(name.clone(), inputs.clone())),
             Part::Image(image) => events.push(Event::Image(image.clone())),
@@ -98,6 +108,7 @@ fn walk(job: &Job, file: &ScriptFile<'_>, broken: &mut Vec<NotChecked>) -> Walk 
                 let parsed = shell::parse(step.script.text());
                 broken.extend(parsed.broken.first().and_then(|(at, reason)| broken_gap(*at, reason, &step.script, file)));
                 let commands = shell::run(&parsed, &step.script, &mut environment);
+                events.push(Event::Under(step.conditions.clone()));
                 events.push(Event::Variables(Box::new(environment.clone())));
                 for command in commands {
                     added.extend(added_to_environment(&command, file));
@@ -106,7 +117,7 @@ fn walk(job: &Job, file: &ScriptFile<'_>, broken: &mut Vec<NotChecked>) -> Walk 
             }
         }
     }
-    Walk { name: job.name.clone(), automatic: job.automatic, events }
+    Walk { name: job.name.clone(), automatic: job.automatic, leading, events }
 }
 
 fn start(step: &Step, added: &[(String, Value)]) -> Environment {

@@ -32,7 +32,7 @@ pub(super) fn jobs(text: &str) -> Vec<Job> {
             step.outer = Arc::clone(&outer);
         }
     }
-    vec![Job { name: None, automatic: true, parts }]
+    vec![Job { automatic: true, parts, ..Job::default() }]
 }
 
 struct Reader<'t> {

@@ -1,6 +1,6 @@
 //! Makefiles: variables, and the recipe of each target, every line a script of its own.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -15,6 +15,10 @@ const DEPTH_LIMIT: usize = 8;
 const FILLED_BYTES: usize = 1024 * 1024;
 /// Pieces of one value.
 const PIECE_LIMIT: usize = 64;
+/// Targets that one needs, those of its needs included.
+const NEEDS: usize = 64;
+/// Lines of recipes that are read again for what they lead to, in one file.
+const LEADING_LINES: usize = 4096;
 /// Stands in a recipe for an expression of make that only make can evaluate.
 const UNKNOWN: &str = "${make.expression}";
 
@@ -27,9 +31,11 @@ struct Definition {
     conditional: bool,
 }
 
-/// A rule's targets and recipe lines.
+/// A rule's targets, what they need, and recipe lines.
 struct Rule {
     name: String,
+    /// The targets that are made before, in their order.
+    needs: Vec<String>,
     /// Where each line stands.
     lines: Vec<Range<usize>>,
 }
@@ -43,22 +49,73 @@ pub(super) fn jobs(text: &str) -> Vec<Job> {
     let mut budget = FILLED_BYTES;
     let outer = Arc::new(outer);
     let mut names: HashMap<String, usize> = HashMap::new();
-    rules
-        .into_iter()
-        .filter(|rule| !rule.lines.is_empty())
-        .map(|rule| {
-            let nth = names.entry(rule.name.clone()).or_default();
-            *nth += 1;
-            let name = if *nth > 1 { format!("{} ({nth})", rule.name) } else { rule.name };
-            let parts = rule
-                .lines
-                .into_iter()
-                .map(|line| recipe(text.get(line.clone()).unwrap_or_default(), line.start, &outer, &mut budget))
-                .map(|script| Part::Script(Box::new(Step { script, outer: Arc::clone(&outer), fresh: true, ..Step::default() })))
-                .collect();
-            Job { name: Some(name.into()), automatic: false, parts }
-        })
-        .collect()
+    let order = Order::of(&rules);
+    let mut leading_lines = LEADING_LINES;
+    let mut parts = |rule: &Rule| -> Vec<Part> {
+        let script = |line: &Range<usize>| recipe(text.get(line.clone()).unwrap_or_default(), line.start, &outer, &mut budget);
+        let scripts: Vec<Extract> = rule.lines.iter().map(script).collect();
+        scripts.into_iter().map(|script| Part::Script(Box::new(Step { script, outer: Arc::clone(&outer), fresh: true, ..Step::default() }))).collect()
+    };
+    let mut jobs = Vec::new();
+    for rule in rules.iter().filter(|rule| !rule.lines.is_empty()) {
+        let nth = names.entry(rule.name.clone()).or_default();
+        *nth += 1;
+        let name = if *nth > 1 { format!("{} ({nth})", rule.name) } else { rule.name.clone() };
+        let mut leading = Vec::new();
+        for before in order.before(&rule.name) {
+            if before.lines.len() <= leading_lines {
+                leading_lines -= before.lines.len();
+                leading.extend(parts(before));
+            }
+        }
+        jobs.push(Job { name: Some(name.into()), automatic: false, leading, parts: parts(rule) });
+    }
+    jobs
+}
+
+/// In which order targets are made.
+struct Order<'r> {
+    rules: HashMap<&'r str, Vec<&'r Rule>>,
+    /// For each target, what other targets that need it need before it.
+    earlier: HashMap<&'r str, Vec<&'r str>>,
+}
+
+impl<'r> Order<'r> {
+    fn of(rules: &'r [Rule]) -> Self {
+        let mut order = Self { rules: HashMap::new(), earlier: HashMap::new() };
+        for rule in rules {
+            order.rules.entry(&rule.name).or_default().push(rule);
+            for (at, need) in rule.needs.iter().enumerate().take(NEEDS) {
+                let earlier = order.earlier.entry(need).or_default();
+                if earlier.len() < NEEDS {
+                    earlier.extend(rule.needs.iter().take(at).map(String::as_str));
+                }
+            }
+        }
+        order
+    }
+
+    /// The rules whose recipes run before that of a target, where the target, or one that needs it, is made.
+    fn before(&self, target: &'r str) -> Vec<&'r Rule> {
+        let mut found = Vec::new();
+        let mut seen: HashSet<&str> = HashSet::from([target]);
+        let own = self.rules.get(target).into_iter().flatten().flat_map(|rule| rule.needs.iter().map(String::as_str));
+        let earlier = self.earlier.get(target).into_iter().flatten().copied();
+        for need in earlier.chain(own).take(NEEDS) {
+            self.add(need, &mut seen, &mut found);
+        }
+        found
+    }
+
+    fn add(&self, target: &'r str, seen: &mut HashSet<&'r str>, found: &mut Vec<&'r Rule>) {
+        if seen.len() > NEEDS || !seen.insert(target) {
+            return;
+        }
+        for rule in self.rules.get(target).into_iter().flatten() {
+            rule.needs.iter().for_each(|need| self.add(need, seen, found));
+            found.push(rule);
+        }
+    }
 }
 
 /// One logical line: the physical lines that backslashes join.
@@ -113,7 +170,7 @@ fn read(text: &str) -> (Vec<Definition>, Vec<Rule>) {
                     definitions.push(definition);
                 } else if let Some((name, inline)) = rule(line) {
                     let lines = inline.map(|offset| at + offset..at + line.len()).into_iter().collect();
-                    rules.push(Rule { name, lines });
+                    rules.push(Rule { name, needs: needs(line), lines });
                 }
             }
         }
@@ -169,6 +226,13 @@ fn rule(line: &str) -> Option<(String, Option<usize>)> {
     }
     let inline = line.get(colon..)?.find(';').map(|i| colon + i + 1);
     Some((name.to_owned(), inline))
+}
+
+/// The targets that a rule's line names behind its colon; conditions on the order (`|`) are needs, too.
+fn needs(line: &str) -> Vec<String> {
+    let behind = line.split_once(':').map_or("", |(_, behind)| behind.trim_start_matches(':'));
+    let behind = behind.split([';', '#']).next().unwrap_or_default();
+    behind.split_whitespace().filter(|word| !matches!(*word, "|" | "\\")).take(NEEDS).map(str::to_owned).collect()
 }
 
 /// A recipe line as shell text: make's prefixes are gone, its variables replaced as make does before a shell sees the line.

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::condition::{self, Condition};
 use super::scalar::{self, extract};
 use super::{Job, Part, Setting, Step};
 use crate::document::extract::Extract;
@@ -97,9 +98,9 @@ impl Level {
         Settings { outer: Outer::inside(&self.outer), folder: self.folder.clone() }
     }
 
-    fn step(&self, script: Extract, fresh: bool) -> Part {
+    fn step(&self, script: Extract, fresh: bool, conditions: Vec<Condition>) -> Part {
         let script = scalar::filled_in(script, &self.outer);
-        Part::Script(Box::new(Step { script, outer: Arc::clone(&self.outer), folder: self.folder.clone(), fresh }))
+        Part::Script(Box::new(Step { script, outer: Arc::clone(&self.outer), folder: self.folder.clone(), fresh, conditions }))
     }
 }
 
@@ -133,7 +134,7 @@ impl File<'_> {
         let mut settings = Self::base();
         settings.add_inputs(self, root.get("inputs"), &["inputs"]);
         let mut job = Job::default();
-        self.steps(root.at(&["runs", "steps"]), &settings.finish(), &mut job);
+        self.steps(root.at(&["runs", "steps"]), &settings.finish(), &[], &mut job);
         vec![job]
     }
 
@@ -160,9 +161,9 @@ impl File<'_> {
             settings.add(self, node.get("env"));
             settings.add(self, node.get("environment").filter(|_| !is_github));
             self.set_folder(&mut settings, node.at(&["defaults", "run", "working-directory"]).or_else(|| node.get("working_directory")));
-            let mut job = Job { name: key.text().map(Into::into), automatic, parts: Vec::new() };
+            let mut job = Job { name: key.text().map(Into::into), automatic, ..Job::default() };
             self.images(node, &mut job);
-            self.steps(node.get("steps"), &settings.finish(), &mut job);
+            self.steps(node.get("steps"), &settings.finish(), &[], &mut job);
             found.push(job);
         }
         found
@@ -194,7 +195,8 @@ impl File<'_> {
         }
     }
 
-    fn steps(&self, steps: Option<&Node>, outer: &Level, job: &mut Job) {
+    /// `under` is what must hold for all of the steps.
+    fn steps(&self, steps: Option<&Node>, outer: &Level, under: &[Condition], job: &mut Job) {
         for step in steps.map(Node::items).unwrap_or_default() {
             if let Some(name) = step.get("uses") {
                 let inputs = step.get("with").map(Node::entries).unwrap_or_default();
@@ -203,8 +205,10 @@ impl File<'_> {
             }
             let Some(run) = step.get("run") else {
                 // CircleCI: steps under a condition.
-                for condition in ["when", "unless"] {
-                    self.nested_steps(step.at(&[condition, "steps"]), outer, job);
+                for (key, holds) in [("when", true), ("unless", false)] {
+                    let written = step.at(&[key, "condition"]).and_then(|node| self.source.get(node.span.start.byte..node.span.end.byte));
+                    let under: Vec<Condition> = written.map(|text| Condition::on(text, holds)).into_iter().collect();
+                    self.nested_steps(step.at(&[key, "steps"]), outer, &under, job);
                 }
                 continue;
             };
@@ -219,17 +223,18 @@ impl File<'_> {
                 .is_none_or(|shell| shell.contains("sh") && !shell.contains("pwsh") && !shell.contains("powershell"));
             let command = run.get("command").unwrap_or(run);
             if is_shell && let Some(script) = extract(self.source, command) {
-                job.parts.push(settings.finish().step(script, true));
+                let own = step.get("if").and_then(Node::text).map(condition::parse).unwrap_or_default();
+                job.parts.push(settings.finish().step(script, true, [own.as_slice(), under].concat()));
             }
         }
     }
 
-    fn nested_steps(&self, steps: Option<&Node>, outer: &Level, job: &mut Job) {
+    fn nested_steps(&self, steps: Option<&Node>, outer: &Level, under: &[Condition], job: &mut Job) {
         // One level: conditions in conditions are not written.
         if let Some(steps) = steps
             && steps.items().iter().all(|step| step.get("when").is_none() && step.get("unless").is_none())
         {
-            self.steps(Some(steps), outer, job);
+            self.steps(Some(steps), outer, under, job);
         }
     }
 
@@ -262,7 +267,7 @@ impl File<'_> {
                     !rules.items().is_empty() && rules.items().iter().all(|r| matches!(r.get("when").and_then(Node::text), Some("manual" | "never")))
                 });
             let automatic = !manual && !name.starts_with('.');
-            let mut job = Job { name: Some(name.into()), automatic, parts: Vec::new() };
+            let mut job = Job { name: Some(name.into()), automatic, ..Job::default() };
             if let Some(image) = said("image") {
                 let image = image.get("name").unwrap_or(image);
                 job.parts.extend(self.setting(image).map(Part::Image));
@@ -289,7 +294,7 @@ impl File<'_> {
             }
         }
         if let Some(script) = extract(self.source, node) {
-            job.parts.push(settings.step(script, std::mem::take(fresh)));
+            job.parts.push(settings.step(script, std::mem::take(fresh), Vec::new()));
         }
     }
 }

@@ -146,6 +146,12 @@ pub struct Resolved {
     pub bytes: Range<usize>,
     /// It reads what the command before it writes.
     pub piped: bool,
+    /// It runs or not, depending on a command before it (`||`, or `&&` after a test).
+    pub conditional: bool,
+    /// Where the list of commands begins, in the file, that `&&`, `||` and `|` join.
+    pub list: usize,
+    /// `&&` joins it to those before it: it runs only where they ended well.
+    pub and: bool,
     /// The folder in which it runs, where `cd` was used.
     pub folder: Option<Value>,
     /// The alternatives (branches of `if` and `case`, functions that nothing calls) in which it stands, outermost first: which choice, which of its ways.
@@ -343,7 +349,8 @@ impl<'s> Runner<'s> {
                     self.depth -= 1;
                     return true;
                 }
-                self.assign(name, Some(Variable::Scalar(Value::unknown("it takes several values in a loop", 0..0))), false);
+                let bytes = words.first().zip(words.last()).map_or(0..0, |(first, last)| self.extract.source_bytes(&(first.bytes.start..last.bytes.end)));
+                self.assign(name, Some(Variable::Scalar(Value::unknown("it takes several values in a loop", bytes))), false);
                 self.frames.push(Frame::new(FrameKind::Choice));
             }
             Block::Loop(None) => self.frames.push(Frame::new(FrameKind::Choice)),
@@ -425,7 +432,8 @@ impl<'s> Runner<'s> {
     }
 
     fn command(&mut self, command: &Command) {
-        let words: Vec<Word> = command.words.iter().flat_map(|word| self.expand(word)).collect();
+        let words = command.words.iter().flat_map(|word| self.expand(word)).collect();
+        let words: Vec<Word> = self.without_alias(words);
         let name = words.first().and_then(Word::text).unwrap_or_default();
         let declares = matches!(name.as_str(), "export" | "local" | "readonly" | "declare" | "typeset");
         let mut own = Vec::new();
@@ -457,6 +465,9 @@ impl<'s> Runner<'s> {
             redirects,
             bytes: self.extract.source_bytes(&command.bytes),
             piped: command.piped,
+            conditional: command.conditional,
+            list: self.extract.source_byte(command.list),
+            and: command.and,
             folder: self.environment.get(FOLDER).cloned(),
             ways: self.frames.iter().filter_map(|frame| frame.way).collect(),
         });

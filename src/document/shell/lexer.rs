@@ -249,7 +249,7 @@ impl<'t> Lexer<'t> {
                 b'&' => {
                     if self.peek(1) == Some(b'&') {
                         self.at += 2;
-                        chain.piped = false;
+                        (chain.piped, chain.joined, chain.and) = (false, true, true);
                         chain.conditional |= chain.test;
                     } else {
                         self.at += 1;
@@ -259,7 +259,7 @@ impl<'t> Lexer<'t> {
                 b'|' => {
                     if self.peek(1) == Some(b'|') {
                         self.at += 2;
-                        chain.piped = false;
+                        (chain.piped, chain.joined, chain.and) = (false, true, false);
                         chain.conditional = true;
                     } else {
                         self.at += if self.peek(1) == Some(b'&') { 2 } else { 1 };
@@ -402,6 +402,12 @@ struct Chain {
     conditional: bool,
     /// The chain began with a test.
     test: bool,
+    /// Where it begins, once it has a command.
+    start: Option<usize>,
+    /// `&&` or `||` stands before what follows.
+    joined: bool,
+    /// It was `&&`.
+    and: bool,
 }
 
 /// The parts of a here-document's text, in which variables are replaced; `body` is its range in the script's text.

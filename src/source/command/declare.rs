@@ -5,9 +5,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::chart::{Charts, Meant, Repository};
+use super::deletion::deletion;
 use super::flags::{flags, namespace, strategy};
 use super::helm::{HelmCall, Placed};
-use super::kubectl::{UpstreamScript, deletion, direct_change, flushes};
+use super::kubectl::{UpstreamScript, direct_change, flushes};
 use super::objects;
 use super::paths::Whereabouts;
 use super::script_file::ScriptFile;
@@ -16,7 +17,7 @@ use super::tools;
 use super::values::{Sources, Values};
 use super::{Event, Walk, milvus_releases};
 use crate::document::script::Kind;
-use crate::document::shell::{Resolved, ResolvedRedirect, Word};
+use crate::document::shell::{Piece, Resolved, ResolvedRedirect, Word};
 use crate::model::declaration::{Applier, ChartSource, Declaration, Flag, FlagKind, Form, Lineage, NotChecked, NotCheckedKind, Operation};
 use crate::model::place::{Fact, Origin, Place, Position};
 use crate::source::Reading;
@@ -31,6 +32,8 @@ mod others;
 const MAX_REPEATED: usize = 64;
 /// Lines of comments above a command that belong to it.
 const COMMENT_LINES: usize = 20;
+/// How many commands before one are looked at for what it takes from them.
+const FEEDING: usize = 16;
 
 /// Declares what the jobs of a file do.
 pub(super) fn declare(file: &ScriptFile<'_>, kind: Kind, walks: &[Walk]) -> Reading {
@@ -45,7 +48,7 @@ pub(super) fn declare(file: &ScriptFile<'_>, kind: Kind, walks: &[Walk]) -> Read
     };
     for walk in walks {
         let first = declarer.reading.declarations.len();
-        JobDeclarer { file: &mut declarer, walk, first, state: JobState::default(), made: BTreeMap::new() }.run();
+        JobDeclarer { file: &mut declarer, walk, first, state: JobState::default(), made: BTreeMap::new(), recent: Vec::new() }.run();
     }
     declarer.finish()
 }
@@ -84,6 +87,18 @@ struct Declarer<'a> {
 }
 
 impl Declarer<'_> {
+    /// How many declarations, gaps and repositories there are.
+    fn lengths(&self) -> [usize; 3] {
+        [self.reading.declarations.len(), self.reading.gaps.len(), self.added.len()]
+    }
+
+    /// Forgets all that came after.
+    fn cut(&mut self, [declarations, gaps, added]: [usize; 3]) {
+        self.reading.declarations.truncate(declarations);
+        self.reading.gaps.truncate(gaps);
+        self.added.truncate(added);
+    }
+
     fn finish(mut self) -> Reading {
         let used = &self.used;
         self.reading.declarations.extend(self.added.into_iter().filter(|(alias, _)| !used.contains(alias)).map(|(_, declaration)| declaration));
@@ -103,14 +118,23 @@ struct JobDeclarer<'d, 'a> {
     state: JobState,
     /// What was declared at each place: a loop or a function that repeats a command declares it once.
     made: BTreeMap<Position, Vec<usize>>,
+    /// The commands so far.
+    recent: Vec<&'d Resolved>,
 }
 
 impl<'d> JobDeclarer<'d, '_> {
     fn run(mut self) {
         let script = self.file.file;
         let mut before: Option<&'d Resolved> = None;
-        for event in &self.walk.events {
+        let before_all = self.file.lengths();
+        for (at, event) in self.walk.events.iter().enumerate() {
+            if at == self.walk.leading && at > 0 {
+                // What leads here is declared where it stands.
+                self.file.cut(before_all);
+                self.made.clear();
+            }
             match event {
+                Event::Under(conditions) => self.state.under.clone_from(conditions),
                 Event::Variables(environment) => tools::observe_variables(environment, script, &mut self.state),
                 Event::Action(name, inputs) => tools::observe_action(name, inputs, script, &mut self.state),
                 Event::Image(image) => tools::observe_image(image, script, &mut self.state),
@@ -153,15 +177,16 @@ impl<'d> JobDeclarer<'d, '_> {
     fn command(&mut self, command: &'d Resolved, call: Option<&'d HelmCall>, before: Option<&'d Resolved>) {
         let name = command.words.first().and_then(Word::text).unwrap_or_default();
         if matches!(name.as_str(), "exit" | "return") {
-            self.state.leave(&command.ways);
+            self.state.leave(command);
         }
         self.remember_written(command);
         if flushes(command) {
-            self.state.remember(Happened::Flush, self.file.file.place(&command.bytes), &command.ways);
+            self.remember(Happened::Flush, command);
         }
-        if let Some(deletion) = deletion(command, self.file.file) {
-            self.state.remember(Happened::Deletion(deletion), self.file.file.place(&command.bytes), &command.ways);
+        if let Some(deletion) = deletion(command, &self.feeding(command), self.file.file) {
+            self.remember(Happened::Deletion(deletion), command);
         }
+        self.recent.push(command);
         if let Some(url) = command.words.get(2..).unwrap_or_default().iter().find(|word| name == "git" && word.known_start().contains("milvus-helm")) {
             self.state.cloned = Some(self.file.file.fact(url));
         }
@@ -182,6 +207,24 @@ impl<'d> JobDeclarer<'d, '_> {
             declaration.image = direct.image;
             self.push(command, declaration);
         }
+    }
+
+    fn remember(&mut self, what: Happened, command: &Resolved) {
+        self.state.remember(what, self.file.file.place(&command.bytes), Some(command));
+    }
+
+    /// The commands whose output a command takes: those before it in its pipe, and those in its `$( )`.
+    fn feeding(&self, command: &Resolved) -> Vec<&'d Resolved> {
+        let recent = self.recent.iter().rev().take(FEEDING);
+        let mut goes_on = command.piped;
+        let in_pipe = recent.clone().take_while(move |before| {
+            let is_in = goes_on;
+            goes_on = is_in && before.piped;
+            is_in
+        });
+        let unknown = || command.words.iter().flat_map(|word| &word.pieces).filter(|piece| matches!(piece, Piece::Unknown { .. }));
+        let is_inside = |before: &&&Resolved| unknown().any(|piece| piece.bytes().start <= before.bytes.start && before.bytes.end <= piece.bytes().end);
+        in_pipe.chain(recent.clone().filter(is_inside)).copied().collect()
     }
 
     /// What a command reads: its own here-document, or that of the command before it.
@@ -296,6 +339,7 @@ impl<'d> JobDeclarer<'d, '_> {
         for (i, declaration) in made.iter_mut().enumerate() {
             let part = if several { format!("/{i}") } else { String::new() };
             self.complete(declaration, command, call, operation, name, &part);
+            declaration.strategy = strategy(call, operation, !values.are_empty());
             declaration.gaps.extend(values.gaps.iter().cloned());
             self.add_unknown_arguments(declaration, &extra);
         }
@@ -334,7 +378,7 @@ impl<'d> JobDeclarer<'d, '_> {
         declaration.operation = operation;
         declaration.applier = if operation == Operation::Template { Applier::Template } else { Applier::HelmUpgrade };
         declaration.source_only = false;
-        declaration.strategy = strategy(call, operation);
+        declaration.strategy = strategy(call, operation, false);
         declaration.flags = flags(call, file);
         declaration.helm = self.helm_version(call);
         declaration.kubernetes = match call.option("kube-version").and_then(|option| option.value.as_ref()) {
@@ -379,9 +423,9 @@ impl<'d> JobDeclarer<'d, '_> {
         if self.walk.automatic {
             add(FlagKind::Pipeline, &self.file.file.place(&call.start), None);
         }
-        let is_flushed = self.state.leading_to(&command.ways).any(|before| matches!(before.what, Happened::Flush));
+        let is_flushed = self.state.leading_to(command).any(|before| matches!(before.what, Happened::Flush));
         let mut evidence = Vec::new();
-        for before in self.state.leading_to(&command.ways) {
+        for before in self.state.leading_to(command) {
             match &before.what {
                 Happened::Cluster => add(FlagKind::ThrowAwayCluster, &before.place, None),
                 Happened::Flush => add(FlagKind::AfterFlush, &before.place, None),

@@ -21,8 +21,8 @@ pub(super) fn namespace(call: &HelmCall, command: &Resolved, file: &ScriptFile<'
 }
 
 /// What becomes of the values of the running release (facts: "How a release was upgraded can be read from it").
-pub(super) fn strategy(call: &HelmCall, operation: Operation) -> ValuesStrategy {
-    let gives_values = call.options.iter().any(|option| option.name == "values" || option.name.starts_with("set"));
+/// Files without a value are as none.
+pub(super) fn strategy(call: &HelmCall, operation: Operation, gives_values: bool) -> ValuesStrategy {
     if matches!(operation, Operation::Install | Operation::Template) || call.switch("reset-values").is_some() {
         ValuesStrategy::Replace
     } else if call.switch("reset-then-reuse-values").is_some() {

@@ -11,8 +11,55 @@ use crate::model::place::{Fact, Origin};
 const IMAGES: [&str; 2] = ["milvusdb/milvus:", "milvusdb/milvus-gpu:"];
 
 /// Flags of kubectl that take an argument and say nothing here.
-const WITH_ARGUMENT: [&str; 11] =
-    ["--cluster", "--context", "--filename", "--kubeconfig", "--output", "--patch-file", "--server", "--type", "--user", "-f", "-o"];
+const WITH_ARGUMENT: [&str; 47] = [
+    "--as",
+    "--as-group",
+    "--as-uid",
+    "--as-user-extra",
+    "--cache-dir",
+    "--certificate-authority",
+    "--client-certificate",
+    "--client-key",
+    "--cluster",
+    "--container",
+    "--containers",
+    "--context",
+    "--current-replicas",
+    "--field-manager",
+    "--field-selector",
+    "--filename",
+    "--grace-period",
+    "--kubeconfig",
+    "--kuberc",
+    "--kustomize",
+    "--log-flush-frequency",
+    "--output",
+    "--password",
+    "--patch-file",
+    "--profile",
+    "--profile-output",
+    "--raw",
+    "--replicas",
+    "--request-timeout",
+    "--resource-version",
+    "--server",
+    "--sort-by",
+    "--subresource",
+    "--template",
+    "--timeout",
+    "--tls-server-name",
+    "--token",
+    "--type",
+    "--user",
+    "--username",
+    "--v",
+    "--vmodule",
+    "-c",
+    "-f",
+    "-k",
+    "-o",
+    "-s",
+];
 
 /// A change of Milvus's workloads past Helm.
 pub(super) struct Direct {
@@ -46,48 +93,6 @@ pub(super) fn direct_change(command: &Resolved, file: &ScriptFile<'_>) -> Option
     })
 }
 
-/// What `kubectl delete` takes away with the data in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Deletion {
-    /// Namespaces with all that is in them, by their names as known or written.
-    Namespaces(Vec<String>),
-    /// Claims.
-    Claims {
-        /// The namespace, where it is said.
-        namespace: Option<Arc<str>>,
-        /// Names and selectors as known or written.
-        targets: Vec<String>,
-        /// `--all`: every claim of the namespace.
-        all: bool,
-    },
-}
-
-/// `kubectl delete namespace|pvc`.
-pub(super) fn deletion(command: &Resolved, file: &ScriptFile<'_>) -> Option<Deletion> {
-    let Call { arguments, .. } = Call::find(command)?;
-    let words = &command.words;
-    let shown = |word: &Word| word.text().unwrap_or_else(|| file.word_written(word));
-    let positional: Vec<String> = arguments.positional.iter().map(|word| shown(word)).collect();
-    let [verb, kind, names @ ..] = positional.as_slice() else { return None };
-    let is_dry = words.iter().any(|word| word.known_start().starts_with("--dry-run"));
-    if verb != "delete" || is_dry {
-        return None;
-    }
-    // `pvc/a pvc/b` names the kind each time.
-    let (kind, first) = kind.split_once('/').map_or((kind.as_str(), None), |(kind, name)| (kind, Some(name)));
-    let rest = names.iter().map(|name| name.rsplit('/').next().unwrap_or(name));
-    let mut targets: Vec<String> = first.into_iter().chain(rest).map(str::to_owned).collect();
-    match kind {
-        "ns" | "namespace" | "namespaces" => Some(Deletion::Namespaces(targets)),
-        "pvc" | "persistentvolumeclaim" | "persistentvolumeclaims" => {
-            targets.extend(arguments.selector.as_ref().map(&shown));
-            let all = words.iter().any(|word| word.known_start() == "--all");
-            Some(Deletion::Claims { namespace: arguments.namespace.as_ref().and_then(|word| file.fact(word).known().cloned()), targets, all })
-        }
-        _ => None,
-    }
-}
-
 fn is_milvus_workload(text: &str) -> bool {
     let name = text.rsplit('/').next().unwrap_or(text).to_ascii_lowercase();
     let name = name.split('=').next().unwrap_or_default();
@@ -115,14 +120,14 @@ fn image(arguments: &Arguments<'_>, file: &ScriptFile<'_>) -> Option<Fact<Arc<st
 }
 
 /// A call of kubectl, or of oc, which takes the same arguments.
-struct Call<'w> {
+pub(super) struct Call<'w> {
     /// The word that names the program.
     start: &'w Word,
-    arguments: Arguments<'w>,
+    pub(super) arguments: Arguments<'w>,
 }
 
 impl<'w> Call<'w> {
-    fn find(command: &'w Resolved) -> Option<Self> {
+    pub(super) fn find(command: &'w Resolved) -> Option<Self> {
         let words = &command.words;
         let at = words.iter().take(8).position(|word| word.text().is_some_and(|text| matches!(program(&text).as_str(), "kubectl" | "oc")))?;
         let is_said = words.first().and_then(Word::text).is_some_and(|text| matches!(text.as_str(), "echo" | "printf" | "alias" | "which" | "command"));
@@ -132,10 +137,10 @@ impl<'w> Call<'w> {
 }
 
 /// The arguments of kubectl, as far as they matter.
-struct Arguments<'w> {
-    positional: Vec<&'w Word>,
-    namespace: Option<Word>,
-    selector: Option<Word>,
+pub(super) struct Arguments<'w> {
+    pub(super) positional: Vec<&'w Word>,
+    pub(super) namespace: Option<Word>,
+    pub(super) selector: Option<Word>,
     patch: Option<&'w Word>,
 }
 
@@ -150,6 +155,8 @@ impl<'w> Arguments<'w> {
                 continue;
             }
             let (name, inline) = match word.split_once('=') {
+                // `-lapp=milvus`, `-nvectors`: a flag of one letter with its argument.
+                _ if is_glued(&start) => (start.chars().take(2).collect(), word.without_start(2)),
                 Some((name, value)) => (name.known_start(), Some(value)),
                 None => (start, None),
             };
@@ -165,6 +172,12 @@ impl<'w> Arguments<'w> {
         }
         read
     }
+}
+
+/// Whether the argument of a flag of one letter stands right behind it.
+fn is_glued(flag: &str) -> bool {
+    let mut chars = flag.chars();
+    chars.next() == Some('-') && matches!(chars.next(), Some('l' | 'n' | 'o' | 'f' | 'k' | 'c')) && chars.next().is_some_and(|c| c != '=')
 }
 
 /// A call of an upstream script.

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::chart::Fetched;
-use super::kubectl::Deletion;
+use super::deletion::Deletion;
 use crate::document::extract::Extract;
-use crate::document::shell::excludes;
+use crate::document::script::condition::{Condition, exclude};
+use crate::document::shell::{Resolved, excludes};
 use crate::model::declaration::Evidence;
 use crate::model::place::{Fact, Place};
 
@@ -26,7 +27,10 @@ pub(super) enum Written {
 pub(super) struct Before {
     pub(super) what: Happened,
     pub(super) place: Place,
-    pub(super) ways: Vec<(usize, usize)>,
+    ways: Vec<(usize, usize)>,
+    /// The list of commands in which it happened, where it begins.
+    list: Option<usize>,
+    under: Vec<Condition>,
 }
 
 /// What happened.
@@ -55,37 +59,6 @@ pub(super) struct Release {
     pub(super) namespace_written: String,
 }
 
-impl Deletion {
-    /// What of a release it takes away, in words. Claims of a Pulsar alone are part of the documented way to Pulsar 3, after a flush.
-    pub(super) fn hits(&self, release: &Release, is_flushed: bool) -> Option<&'static str> {
-        match self {
-            Self::Namespaces(names) => {
-                let is_its_own =
-                    |name: &String| release.namespace.as_deref() == Some(name.as_str()) || (release.namespace.is_none() && release.namespace_written == *name);
-                names.iter().any(is_its_own).then_some("its namespace")
-            }
-            Self::Claims { namespace, targets, all } => {
-                let is_here = namespace.is_none() || release.namespace.is_none() || *namespace == release.namespace;
-                let known = release.name.as_deref().unwrap_or(&release.written);
-                let of_release = |target: &String| holds_word(target, known) || target.contains("milvus");
-                let is_of_pulsar = !targets.is_empty() && targets.iter().all(|target| target.contains("pulsar"));
-                let is_hit = is_here && (*all || targets.iter().any(of_release)) && !(is_flushed && is_of_pulsar);
-                is_hit.then_some("claims that hold its data")
-            }
-        }
-    }
-}
-
-/// Whether a text holds a name as a whole word: `data-my-release-etcd-0` holds `my-release`.
-fn holds_word(text: &str, name: &str) -> bool {
-    let is_part = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
-    !name.is_empty()
-        && text.match_indices(name).any(|(at, _)| {
-            let (before, after) = (text.get(..at).unwrap_or_default(), text.get(at + name.len()..).unwrap_or_default());
-            !is_part(before.chars().next_back()) && !is_part(after.chars().next())
-        })
-}
-
 impl Release {
     pub(super) fn is_same(&self, other: &Self) -> bool {
         let named = match (&self.name, &other.name) {
@@ -106,27 +79,34 @@ pub(super) struct JobState {
     pub(super) written: BTreeMap<String, Written>,
     pub(super) fetched: Fetched,
     pub(super) cloned: Option<Fact<Arc<str>>>,
+    /// What must hold for the current step to run.
+    pub(super) under: Vec<Condition>,
 }
 
 /// Bound on what is remembered of one job.
 const MAX_BEFORE: usize = 200;
 
 impl JobState {
-    pub(super) fn remember(&mut self, what: Happened, place: Place, ways: &[(usize, usize)]) {
+    /// Keeps what happened, and in which command if it was one.
+    pub(super) fn remember(&mut self, what: Happened, place: Place, command: Option<&Resolved>) {
         if self.before.len() < MAX_BEFORE {
-            self.before.push(Before { what, place, ways: ways.to_vec() });
+            let ways = command.map(|command| command.ways.clone()).unwrap_or_default();
+            self.before.push(Before { what, place, ways, list: command.map(|command| command.list), under: self.under.clone() });
         }
     }
 
-    /// What happened before in a way that leads to a command with these alternatives.
-    pub(super) fn leading_to(&self, ways: &[(usize, usize)]) -> impl Iterator<Item = &Before> {
-        self.before.iter().filter(move |before| !excludes(&before.ways, ways))
+    /// What happened before in a way that leads to a command of the current step.
+    pub(super) fn leading_to<'s>(&'s self, command: &'s Resolved) -> impl Iterator<Item = &'s Before> {
+        self.before.iter().filter(|before| !excludes(&before.ways, &command.ways) && !exclude(&before.under, &self.under))
     }
 
-    /// A branch ends the script: what happened in it leads to nothing after it.
-    pub(super) fn leave(&mut self, ways: &[(usize, usize)]) {
-        if !ways.is_empty() {
-            self.before.retain(|before| !before.ways.starts_with(ways));
+    /// A command ends the script: what happened in its branch, and what `&&` made the condition for it, leads to nothing after it.
+    pub(super) fn leave(&mut self, command: &Resolved) {
+        if command.and {
+            self.before.retain(|before| before.list != Some(command.list));
+        }
+        if !command.conditional && !command.ways.is_empty() {
+            self.before.retain(|before| !before.ways.starts_with(&command.ways));
         }
     }
 }

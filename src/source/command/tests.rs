@@ -72,6 +72,16 @@ fn strategies_follow_what_helm_does() {
     assert_eq!(strategy("--reset-then-reuse-values --set a=b"), ValuesStrategy::ResetThenReuse);
     assert_eq!(strategy("--reuse-values=false"), ValuesStrategy::KeptByDefault);
     assert_eq!(one("helm install m milvus/milvus").strategy, ValuesStrategy::Replace);
+    // A values file without a value is none to Helm.
+    let with_file = |content: &str, flags: &str| {
+        let script = format!("helm upgrade m milvus/milvus -f v.yaml {flags}\n");
+        read_all(&[("v.yaml", content), ("up.sh", &script)]).declarations.last().unwrap().strategy
+    };
+    assert_eq!(with_file("# milvus\n", ""), ValuesStrategy::KeptByDefault);
+    assert_eq!(with_file("{}\n", ""), ValuesStrategy::KeptByDefault);
+    assert_eq!(with_file("", "--reset-values"), ValuesStrategy::Replace);
+    assert_eq!(with_file("", "--set a=b"), ValuesStrategy::Replace);
+    assert_eq!(with_file("proxy: {replicas: 1}\n", ""), ValuesStrategy::Replace);
 }
 
 #[test]
@@ -303,6 +313,17 @@ fn what_kubectl_deletes_before_is_told_where_it_is_the_releases() {
         "kubectl delete pvc/my-milvus",
         "kubectl delete persistentvolumeclaim $(kubectl get pvc -l release=my-milvus -o name)",
         "kubectl delete pvc -l app=pulsar,release=my-milvus",
+        "kubectl --as admin -n vectors delete --timeout 60s pvc --all",
+        "kubectl delete pvc,pv -lrelease=my-milvus -nvectors",
+        "kubectl delete deploy/x pvc/data-my-milvus-etcd-0",
+        "kubectl get pvc -n vectors -o name | grep my-milvus | xargs kubectl delete -n vectors",
+        "kubectl get pvc -n vectors -o name | xargs -n1 kubectl -n vectors delete",
+        "kubectl get pvc -o name -l release=my-milvus | xargs -I{} kubectl delete {}",
+        "kubectl delete $(kubectl get pvc -o name | grep my-milvus)",
+        "for c in $(kubectl get pvc -o name | grep milvus); do kubectl delete $c; done",
+        "alias k='kubectl -n vectors'\nk delete pvc --all",
+        "[ -z \"$X\" ] || kubectl delete pvc --all -n vectors",
+        "kubectl delete pvc --all -n vectors || exit 1",
     ] {
         assert_eq!(deleted(text).as_deref(), Some("claims that hold its data"), "{text}");
     }
@@ -317,11 +338,56 @@ fn what_kubectl_deletes_before_is_told_where_it_is_the_releases() {
         "kubectl delete ns vectors --dry-run=client",
         "echo kubectl delete ns vectors",
         "curl -X POST http://localhost:9091/api/v1/persist\nkubectl delete pvc -l app=pulsar,release=my-milvus",
+        "kubectl delete pvc data-my-milvus-dev-etcd-0",
+        "kubectl get pvc -o name | grep my-milvus-dev | xargs kubectl delete",
+        "kubectl get pvc -n other -o name | xargs kubectl delete -n other",
+        "kubectl get pods -o name | xargs kubectl delete",
+        "[ \"$1\" = purge ] && kubectl delete pvc --all -n vectors && exit",
+        "test \"$1\" = purge && { kubectl delete pvc --all -n vectors; exit 0; }",
+        "alias k=kubectl\necho k delete pvc --all -n vectors",
     ] {
         assert_eq!(deleted(text), None, "{text}");
     }
     let by_variable = script("kubectl delete ns \"$NS\"\nhelm install \"$R\" milvus/milvus -n \"$NS\"\n");
     assert!(has(by_variable.last().unwrap(), FlagKind::AfterClaimDeletion));
+}
+
+#[test]
+fn what_a_target_of_make_needs_happens_before() {
+    let of = |makefile: &str| {
+        let all = read_all(&[("Makefile", makefile)]).declarations;
+        let told = |d: &Declaration| format!("{} {}", d.identity.scope, has(d, FlagKind::AfterClaimDeletion));
+        all.iter().filter(|d| d.operation == Operation::Install).map(told).collect::<Vec<_>>()
+    };
+    let purge = "purge:\n\tkubectl delete pvc --all\n";
+    let up = "\n\thelm install m milvus/milvus\n";
+    assert_eq!(of(&format!("{purge}up: purge{up}")), ["Makefile#up true"]);
+    assert_eq!(of(&format!("up: | wipe # comment{up}wipe: purge\n{purge}")), ["Makefile#up true"]);
+    assert_eq!(of(&format!("again: purge up\nup:{up}{purge}")), ["Makefile#up true"]);
+    assert_eq!(of(&format!("again: up purge\nup:{up}{purge}")), ["Makefile#up false"]);
+    assert_eq!(of(&format!("{purge}up:{up}")), ["Makefile#up false"]);
+    assert_eq!(of(&format!("a: b\nb: a{up}")), ["Makefile#b false"]);
+    // What is needed is declared where it stands, and there alone.
+    assert_eq!(of(&format!("test: up\n\techo ok\nup:{up}")), ["Makefile#up false"]);
+}
+
+#[test]
+fn steps_of_a_pipeline_that_never_run_together_lead_to_each_other_no_more() {
+    let of = |purge: &str, up: &str| {
+        let text = format!(
+            "on: workflow_dispatch\njobs:\n  a:\n    runs-on: x\n    steps:\n      - if: {purge}\n        run: kubectl delete pvc --all\n      - if: {up}\n        run: helm install m milvus/milvus\n"
+        );
+        has(read_all(&[(".github/workflows/a.yaml", &text)]).declarations.last().unwrap(), FlagKind::AfterClaimDeletion)
+    };
+    assert!(!of("inputs.action == 'purge'", "inputs.action == 'up'"));
+    assert!(of("inputs.purge", "always()"));
+    let circle = |key: &str| {
+        let steps =
+            |key: &str, run: &str| format!("      - {key}:\n          condition: << pipeline.parameters.purge >>\n          steps: [{{run: \"{run}\"}}]\n");
+        let text = format!("jobs:\n  a:\n    steps:\n{}{}", steps("when", "kubectl delete pvc --all"), steps(key, "helm install m milvus/milvus"));
+        has(read_all(&[(".circleci/config.yml", &text)]).declarations.last().unwrap(), FlagKind::AfterClaimDeletion)
+    };
+    assert!(circle("when") && !circle("unless"));
 }
 
 #[test]

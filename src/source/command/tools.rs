@@ -24,7 +24,7 @@ pub(super) fn observe_command(command: &Resolved, file: &ScriptFile<'_>, state: 
         _ => false,
     };
     if makes_cluster {
-        state.remember(Happened::Cluster, file.place(&command.bytes), &command.ways);
+        state.remember(Happened::Cluster, file.place(&command.bytes), Some(command));
     }
     for (i, word) in words.iter().enumerate() {
         node_image(word, file, state);
@@ -107,7 +107,7 @@ pub(super) fn observe_action(name: &Setting, inputs: &[(String, Value)], file: &
         .any(|part| action.contains(part))
         || action.contains("minikube");
     if makes_cluster {
-        state.remember(Happened::Cluster, place, &[]);
+        state.remember(Happened::Cluster, place, None);
         for key in ["node_image", "kubernetes-version", "kubernetes_version", "k8s-version", "image"] {
             let Some(value) = input(key) else { continue };
             match value.text().and_then(|text| text.split_once(NODE_IMAGE).map(|(_, tag)| tag.to_owned())) {

@@ -26,6 +26,17 @@ pub(super) struct Values {
     pub(super) gaps: Vec<NotChecked>,
 }
 
+impl Values {
+    /// Whether nothing is given, or only files without a value. Helm then keeps what the release has, as if no file were given.
+    pub(super) fn are_empty(&self) -> bool {
+        let is_empty = |layer: &Layer| match layer {
+            Layer::Table { values, .. } => values.table().is_some_and(|table| table.entries.is_empty() && table.rest_unknown.is_none()),
+            Layer::Set { .. } | Layer::Unseen { .. } => false,
+        };
+        self.layers.iter().all(is_empty)
+    }
+}
+
 /// Where a command gets its values.
 pub(super) struct Sources<'a> {
     pub(super) file: &'a ScriptFile<'a>,

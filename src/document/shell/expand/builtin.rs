@@ -6,6 +6,11 @@ use std::sync::Arc;
 use super::{DEPTH_LIMIT, FOLDER, Frame, FrameKind, Piece, Runner, Value, Variable, Word, bounded, restore};
 use crate::document::shell::{REPOSITORY_ROOT, SCRIPT_FOLDER};
 
+/// The key under which an alias is kept; no variable can have this name.
+fn alias_key(name: &str) -> String {
+    format!("alias {name}")
+}
+
 impl Runner<'_> {
     /// What builtins do to variables.
     pub(super) fn builtin(&mut self, name: &str, words: &[Word], conditional: bool) {
@@ -36,8 +41,26 @@ impl Runner<'_> {
             }
             "set" if arguments.first().and_then(Word::text).as_deref() == Some("--") => self.set_arguments(arguments.get(1..).unwrap_or_default()),
             "shift" => self.shift(arguments, conditional),
+            "alias" => {
+                for (alias, value) in arguments.iter().filter_map(|word| word.split_once('=')) {
+                    if let Some(alias) = alias.text() {
+                        self.assign(&alias_key(&alias), Some(Variable::Scalar(Value { pieces: value.pieces, unset: false })), conditional);
+                    }
+                }
+            }
             _ => {}
         }
+    }
+
+    /// A command with its first word replaced by what an alias of this script makes of it.
+    pub(super) fn without_alias(&self, words: Vec<Word>) -> Vec<Word> {
+        let Some((first, rest)) = words.split_first() else { return words };
+        let name = first.text().filter(|name| !name.is_empty());
+        let Some(Variable::Scalar(value)) = name.and_then(|name| self.environment.lookup(&alias_key(&name))) else { return words };
+        let mut replaced: Vec<Word> =
+            Word::fields(&value.pieces).into_iter().map(|pieces| Word { pieces, bytes: first.bytes.clone(), elastic: false }).collect();
+        replaced.extend(rest.iter().cloned());
+        replaced
     }
 
     /// Drops the first arguments. What a script is started with is not known, nor what is left after a `shift` that may not run.

@@ -12,7 +12,8 @@ const TESTS: [&str; 8] = ["[", "[[", "test", "grep", "egrep", "command", "which"
 
 impl Lexer<'_> {
     pub(super) fn simple_command(&mut self, chain: &mut Chain, base: usize) {
-        let mut command = Command { bytes: self.at..self.at, piped: chain.piped, conditional: chain.conditional, ..Command::default() };
+        let list = *chain.start.get_or_insert(self.at);
+        let mut command = Command { bytes: self.at..self.at, piped: chain.piped, conditional: chain.conditional, list, and: chain.and, ..Command::default() };
         let mut ends_at = self.at;
         loop {
             self.skip_blanks();
@@ -149,6 +150,8 @@ impl Lexer<'_> {
             "while" | "until" => self.open(Open::Loop),
             "for" | "select" => self.for_loop(),
             "case" => self.case(),
+            // What stands behind `&&` or `||` runs or not.
+            "{" if chain.joined && self.function.is_none() => self.open_block(Open::Brace, Block::If),
             "{" => self.open(Open::Brace),
             "function" => self.function_keyword(),
             "fi" => self.close_nearest(base, |b| b == Open::If),

@@ -26,7 +26,7 @@ impl JobDeclarer<'_, '_> {
                 continue;
             }
             let release = self.release(Some(name), call, command);
-            self.state.remember(Happened::Uninstall(release), self.file.file.place(&command.bytes), &command.ways);
+            self.remember(Happened::Uninstall(release), command);
             if self.is_milvus_release(name) {
                 let mut declaration = self.blank(command, &call.start, Operation::Uninstall, "");
                 self.complete(&mut declaration, command, call, Operation::Uninstall, Some(name), "");
@@ -104,7 +104,7 @@ impl JobDeclarer<'_, '_> {
             let written = script.option('i').map(|word| file.word_written(word)).unwrap_or_default();
             let namespace_written = script.option('n').map(|word| file.word_written(word)).unwrap_or_default();
             let release = Release { name: declaration.identity.name.clone(), written, namespace: declaration.identity.namespace.clone(), namespace_written };
-            self.state.remember(Happened::Migration(release, proof), declaration.place.clone(), &command.ways);
+            self.state.remember(Happened::Migration(release, proof), declaration.place.clone(), Some(command));
         }
         self.push(command, declaration);
     }
