@@ -160,7 +160,7 @@ impl Load {
 async fn replicas_are_killed_replaced_and_gone_and_no_verdict_is_wrong() {
     let Some(sandbox) = Sandbox::new("replicas").await else { return };
     let other = Sandbox::new("replicas-other").await.unwrap();
-    define(sandbox.plane, &sandbox).await;
+    define(&sandbox).await;
     let mut guard = Installed::new(sandbox.plane, "faults", 2, &[&sandbox.namespace, &other.namespace], &STRICT).await;
     tokio::join!(install(&sandbox), install(&other));
 
@@ -292,7 +292,7 @@ fn clock(sandbox: &Sandbox) -> String {
 #[tokio::test]
 async fn an_authority_gives_way_to_the_next_under_load() {
     let Some(sandbox) = Sandbox::new("authority").await else { return };
-    define(sandbox.plane, &sandbox).await;
+    define(&sandbox).await;
     install(&sandbox).await;
     let lifetimes = ["certificates.authorityLifetime=4000s", "certificates.lifetime=1900s", "certificates.overlap=3s"];
     let sets: Vec<&str> = STRICT.iter().chain(&lifetimes).copied().collect();

@@ -15,7 +15,7 @@ use crate::held::{killed_pods_come_back_as_they_were, render, versions};
 async fn flux_declares_and_upgrades_in_one_apply() {
     let Some(guarded) = Guarded::new("flux").await else { return };
     let sandbox = &guarded.sandbox;
-    define(sandbox.plane, sandbox).await;
+    define(sandbox).await;
     let flux = guarded.tool("kustomize-controller").await;
     let apply = async |objects: &[&Value], more: &[&str]| -> Ended { apply_as(&guarded, &flux, "kustomize-controller", objects, more).await };
     guarded.installed(Program::Helm3, "m", "3.2.18", &[]).await;

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use milvus_guard_e2e::commands::{Ended, Program};
-use milvus_guard_e2e::control_plane::ControlPlane;
 use milvus_guard_e2e::planted::PLANTED;
+use milvus_guard_e2e::sandbox::Sandbox;
 use milvus_guard_e2e::users::User;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
@@ -22,9 +22,10 @@ const DEFINITIONS: &[(&str, &str, &str, &str)] = &[
 ];
 
 /// Makes an API server serve them, once.
-pub(crate) async fn define(plane: &ControlPlane, sandbox: &milvus_guard_e2e::sandbox::Sandbox) {
+pub(crate) async fn define(sandbox: &Sandbox) {
     static DEFINED: Mutex<Vec<PathBuf>> = Mutex::const_new(Vec::new());
     let mut defined = DEFINED.lock().await;
+    let plane = sandbox.plane;
     if defined.iter().any(|folder| folder == plane.folder()) {
         return;
     }
@@ -86,7 +87,7 @@ fn helm_chart(version: &str, values: &str) -> Value {
 async fn objects_of_argo_cd_and_k3s_are_refused_where_they_name_what_is_unsafe() {
     let Some(guarded) = Guarded::new("argo").await else { return };
     let sandbox = &guarded.sandbox;
-    define(sandbox.plane, sandbox).await;
+    define(sandbox).await;
     let person = guarded.tool("argocd").await;
     guarded.installed(Program::Helm3, "m", "4.2.20", &[]).await;
     let values = format!(

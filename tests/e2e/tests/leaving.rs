@@ -218,7 +218,7 @@ async fn the_guard_leaves_in_every_phase_and_nothing_of_it_stays() {
     let first = Installed::new(plane, "first", 2, &[], &[]).await;
     may_control(plane, &first).await;
     let mut releases = join_all(PHASES.map(|phase| Release::install(plane, phase, &first.account))).await;
-    define(plane, &releases[0].sandbox).await;
+    define(&releases[0].sandbox).await;
 
     // Uninstalled: refused while something is open, and nothing was touched; clean by force.
     join_all(releases.iter().map(|release| release.advance(1))).await;

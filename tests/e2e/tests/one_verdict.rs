@@ -111,7 +111,7 @@ async fn the_linter_and_all_gates_give_one_verdict() {
     assert_eq!(changes.iter().map(Change::slug).collect::<BTreeSet<_>>().len(), changes.len());
     // They are built while releases are installed.
     let building = tokio::task::spawn_blocking(|| (milvus_guard_e2e::webhook::binary(), linter::binary()));
-    crate::gitops::define(plane, &Sandbox::on(plane, "kinds").await).await;
+    crate::gitops::define(&Sandbox::on(plane, "kinds").await).await;
     let settings = Setting::prepare(plane, &changes).await;
     let before_guard = begin.elapsed();
     let (_, linter) = building.await.unwrap();

@@ -1,11 +1,10 @@
 //! Milvus that its operator runs is left alone, and Helm that touches it is told so.
 
 use kube::ResourceExt;
-use milvus_guard_e2e::commands::Program;
 use serde_json::{Value, json};
 
 use crate::gates::{Guarded, SMALL};
-use crate::gitops::define;
+use crate::gitops::{apply_as, define};
 
 /// A Deployment as the operator writes it for the Milvus with this uid.
 fn deployment(owner: &str, image: &str) -> Value {
@@ -26,11 +25,12 @@ fn deployment(owner: &str, image: &str) -> Value {
 async fn milvus_of_the_operator_is_left_alone() {
     let Some(guarded) = Guarded::new("operated").await else { return };
     let sandbox = &guarded.sandbox;
-    define(sandbox.plane, sandbox).await;
+    define(sandbox).await;
     let operator = guarded.tool("milvus-operator").await;
     let apply = async |object: &Value| {
-        let arguments = ["apply", "--server-side", "--field-manager=milvus-operator", "-f", "-", "-o", "json"];
-        sandbox.command_as(&operator, Program::Kubectl, arguments).input(object.to_string()).ok().await
+        let ended = apply_as(&guarded, &operator, "milvus-operator", &[object], &["-o", "json"]).await;
+        assert!(ended.status.success(), "{ended}");
+        ended
     };
     let milvus = json!({"apiVersion": "milvus.io/v1beta1", "kind": "Milvus", "metadata": {"name": "m"}, "spec": {"mode": "standalone"}});
     let owner = apply(&milvus).await.json()["metadata"]["uid"].as_str().unwrap().to_owned();

@@ -180,7 +180,7 @@ impl Upgrades<'_> {
 async fn every_right_of_the_chart_is_needed_and_none_is_missing() {
     let Some(sandbox) = Sandbox::new("rights").await else { return };
     let admin = sandbox.plane.admin().await;
-    define(sandbox.plane, &sandbox).await;
+    define(&sandbox).await;
     let upgrades = Upgrades(&sandbox);
     upgrades.install().await;
     // Soon tried again; and in doubt a release is refused, so that nothing moves while a right is missing.
