@@ -152,8 +152,9 @@ async fn helm_releases(cluster: &Cluster) -> anyhow::Result<Vec<(&'static str, V
 /// only where the HelmRelease can be written.
 async fn restore(cluster: &Cluster, version: &str, object: &Value, dry_run: bool) -> anyhow::Result<bool> {
     let Some((undo, secret)) = leave::helm_release(object) else { return Ok(false) };
-    println!("HelmRelease {}: {}; Secret {secret} deleted", place(object), told(&undo, dry_run));
+    let say = |secret_too: &str| println!("HelmRelease {}: {}; Secret {secret} {secret_too}", place(object), told(&undo, dry_run));
     if dry_run {
+        say("would be deleted");
         return Ok(true);
     }
     let tried = PatchParams { dry_run: true, ..parameters() };
@@ -167,6 +168,7 @@ async fn restore(cluster: &Cluster, version: &str, object: &Value, dry_run: bool
         result => drop(result.with_context(|| format!("deleting Secret {secret}"))?),
     }
     write(cluster, version, "HelmRelease", object, &undo).await?;
+    say("deleted");
     Ok(true)
 }
 
