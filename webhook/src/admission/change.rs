@@ -9,7 +9,7 @@
 //! The etcd, object store and queue of a release say nothing of Milvus: they are softwares and versions of their own, so each of them is a change of its own, of its images, and all
 //! StatefulSets of one Pulsar share an id. That they belong to one upgrade with Milvus is told by their release.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::hold::Identity;
@@ -45,10 +45,22 @@ pub fn digest(template: &Value) -> String {
     hex(hash)
 }
 
-/// Whether two templates make the same pods.
+/// Whether two templates make the same pods: they have the same digest.
 #[must_use]
 pub fn same_template(a: &Value, b: &Value) -> bool {
-    digest(a) == digest(b)
+    match (a, b) {
+        (Value::Object(a), Value::Object(b)) => {
+            let counted = |table: &Map<String, Value>| table.keys().filter(|key| counts(key)).count();
+            counted(a) == counted(b) && a.iter().filter(|(key, _)| counts(key)).all(|(key, value)| b.get(key).is_some_and(|other| same_template(value, other)))
+        }
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_template(a, b)),
+        _ => a == b,
+    }
+}
+
+/// Whether a key of a template is said by somebody, and not added by Kubernetes.
+fn counts(key: &str) -> bool {
+    !matches!(key, "pod-template-hash" | "creationTimestamp")
 }
 
 /// A hash of a text, for comparing what must not be repeated.
@@ -73,7 +85,7 @@ fn hex(hash: Sha256) -> String {
 fn feed(value: &Value, hash: &mut Sha256) {
     match value {
         Value::Object(table) => {
-            let mut keys: Vec<&String> = table.keys().filter(|key| *key != "pod-template-hash" && *key != "creationTimestamp").collect();
+            let mut keys: Vec<&String> = table.keys().filter(|key| counts(key)).collect();
             keys.sort_unstable();
             hash.update(b"{");
             for key in keys {
@@ -161,6 +173,18 @@ mod tests {
             json!({"spec": [1, 2], "metadata": {"labels": {"a": "1"}}}),
         );
         assert!(same_template(&a, &b));
-        assert!(!same_template(&a, &json!({"metadata": {"labels": {"a": "1"}}, "spec": [2, 1]})));
+        let others = [
+            json!({"metadata": {"labels": {"a": "1"}}, "spec": [2, 1]}),
+            json!({"metadata": {"labels": {"a": "1"}}, "spec": [1]}),
+            json!({"metadata": {"labels": {"a": "1", "b": "1"}}, "spec": [1, 2]}),
+            json!({"metadata": {"labels": {"b": "1"}}, "spec": [1, 2]}),
+            json!({"metadata": {"labels": {"a": 1}}, "spec": [1, 2]}),
+            json!({"metadata": {"labels": {"a": "1"}}, "spec": [1, 2.0]}),
+        ];
+        for other in &others {
+            assert!(!same_template(&a, other) && !same_template(other, &a), "{other}");
+            assert_ne!(digest(&a), digest(other));
+        }
+        assert_eq!(digest(&a), digest(&b));
     }
 }
