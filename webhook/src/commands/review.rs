@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use milvus_guard_webhook::admission::request::parse;
 use milvus_guard_webhook::admission::{Answer, Gate, Judge as _, Request};
+use milvus_guard_webhook::cluster::label;
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
@@ -63,8 +64,9 @@ impl From<GateName> for Gate {
 pub(crate) fn run(arguments: &Review) -> anyhow::Result<ExitCode> {
     let request = parse(read(&arguments.file)?.as_bytes()).with_context(|| arguments.file.display().to_string())?;
     let gate = match arguments.gate {
-        Some(name) => name.into(),
-        None => gate_of(&request).context("no gate judges such objects; name one with --gate")?,
+        Some(name) if gates_of(&request).contains(&name.into()) => name.into(),
+        Some(name) => bail!("{} is not judged by gate {}", request.kind.kind, Gate::from(name).name()),
+        None => *gates_of(&request).first().with_context(|| format!("{} is judged by no gate", request.kind.kind))?,
     };
     let mut objects = Vec::new();
     for file in &arguments.cluster {
@@ -88,14 +90,17 @@ pub(crate) fn run(arguments: &Review) -> anyhow::Result<ExitCode> {
     Ok(if answer.is_admitted() { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) })
 }
 
-/// The gate that the chart registers for such an object.
-fn gate_of(request: &Request) -> Option<Gate> {
+/// The gates that the chart registers for such an object, the likely one first: ConfigMaps are Milvus's configuration, or releases of Helm.
+fn gates_of(request: &Request) -> &'static [Gate] {
+    let is_release = label(&request.object, "owner") == Some("helm");
     match (request.kind.group.as_str(), request.kind.kind.as_str()) {
-        ("", "Secret" | "ConfigMap") => Some(Gate::HelmStorage),
-        ("helm.toolkit.fluxcd.io" | "argoproj.io" | "helm.cattle.io", _) => Some(Gate::GitOps),
-        ("apps" | "autoscaling", _) | ("", "PersistentVolumeClaim") => Some(Gate::Workload),
-        ("guard.milvus-guard.dev", _) => Some(Gate::Own),
-        _ => None,
+        ("", "Secret") => &[Gate::HelmStorage],
+        ("", "ConfigMap") if is_release => &[Gate::HelmStorage, Gate::Workload],
+        ("", "ConfigMap") => &[Gate::Workload, Gate::HelmStorage],
+        ("helm.toolkit.fluxcd.io" | "argoproj.io" | "helm.cattle.io", _) => &[Gate::GitOps],
+        ("apps" | "autoscaling", _) | ("", "PersistentVolumeClaim") => &[Gate::Workload],
+        ("guard.milvus-guard.dev", _) => &[Gate::Own],
+        _ => &[],
     }
 }
 
@@ -137,4 +142,31 @@ fn read(path: &Path) -> anyhow::Result<String> {
         bail!("{} is a folder; name one review", path.display());
     }
     std::fs::read_to_string(path).with_context(|| path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(kind: &str, labels: &Value, gate: Option<GateName>) -> Result<ExitCode, String> {
+        let (group, kind) = kind.split_once('/').unwrap_or(("", kind));
+        let object = json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": "x", "namespace": "db", "labels": labels}});
+        let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
+            "uid": "u", "kind": {"group": group, "version": "v1", "kind": kind}, "resource": {"group": group, "version": "v1", "resource": "x"}, "name": "x", "namespace": "db",
+            "operation": "CREATE", "userInfo": {"username": "ada"}, "object": object, "oldObject": null}});
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("review.json");
+        std::fs::write(&file, review.to_string()).unwrap();
+        run(&Review { file, gate, cluster: Vec::new(), format: Format::Json }).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_gate_says_what_it_does_not_judge() {
+        assert_eq!(asked("Secret", &json!({}), Some(GateName::Gitops)), Err("Secret is not judged by gate gitops".into()));
+        assert_eq!(asked("batch/Job", &json!({}), Some(GateName::Workload)), Err("Job is not judged by gate workload".into()));
+        assert_eq!(asked("batch/Job", &json!({}), None), Err("Job is judged by no gate".into()));
+        for gate in [None, Some(GateName::Workload), Some(GateName::HelmStorage)] {
+            assert_eq!(asked("ConfigMap", &json!({}), gate), Ok(ExitCode::SUCCESS));
+        }
+    }
 }
