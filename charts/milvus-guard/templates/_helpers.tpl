@@ -42,6 +42,18 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
+{{- /* The handler's budget, if a replica answers before the API server gives up: a schema cannot compare two values. */}}
+{{- define "guard.budget" -}}
+{{- $budget := .Values.limits.budget -}}
+{{- $ms := ternary (trimSuffix "ms" $budget | int) (mul 1000 (trimSuffix "s" $budget | int)) (hasSuffix "ms" $budget) -}}
+{{- range $name, $gate := .Values.gates -}}
+{{- if and (ne $gate.enabled false) (ge (int $ms) (int (mul 1000 $gate.timeoutSeconds))) -}}
+{{- fail (printf "limits.budget (%s) must be below gates.%s.timeoutSeconds (%ds), or the API server gives up before a replica answers" $budget $name (int $gate.timeoutSeconds)) -}}
+{{- end -}}
+{{- end -}}
+{{- $budget -}}
+{{- end }}
+
 {{- /* Namespaces of the gates; takes a list of names that are not guarded besides the user's own. */}}
 {{- define "guard.namespaces" -}}
 {{- $root := index . 0 -}}

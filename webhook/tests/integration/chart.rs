@@ -91,12 +91,19 @@ fn the_schema_refuses_what_would_not_work() {
         "image.digest=latest",
         "log.level=loud",
         "milvusImages={}",
+        "replicas=0",
+        "limits.budget=5s",
+        "limits.budget=5000ms",
+        "limits.budget=2m",
+        "gates.own.timeoutSeconds=4",
     ];
     for program in &helms {
         for value in wrong {
             let output = helm(program, &["template", "g"], &["--set", value]);
             assert!(!output.status.success(), "{value} is taken by {}", program.display());
         }
+        let fits = helm(program, &["template", "g"], &["--set", "limits.budget=900ms,gates.own.timeoutSeconds=1,gates.gitops.timeoutSeconds=2"]);
+        assert!(fits.status.success(), "{}", String::from_utf8_lossy(&fits.stderr));
         let output = helm(program, &["template", "g"], &["--set", "certificates.source=secret"]);
         assert!(String::from_utf8_lossy(&output.stderr).contains("secretName"), "the name of the Secret is asked for");
     }
