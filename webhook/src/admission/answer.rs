@@ -6,8 +6,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-/// The API server cuts a warning after this many bytes (`warning` header of the API, 4096 for all of them).
+/// The API server cuts a warning after this many bytes (`warning` header of the API).
 const MAX_WARNING_BYTES: usize = 256;
+
+/// The API server cuts all warnings of an answer to this many bytes together, each of them to fewer then.
+const MAX_WARNINGS_BYTES: usize = 4096;
 
 /// One finding in `status.details.causes`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +62,7 @@ impl Answer {
             response.insert("status".into(), json!({"code": 403, "reason": "Forbidden", "message": message, "details": {"causes": causes}}));
         }
         if !self.warnings.is_empty() {
-            response.insert("warnings".into(), self.warnings.iter().map(|text| cut(text, MAX_WARNING_BYTES)).collect());
+            response.insert("warnings".into(), json!(told(&self.warnings)));
         }
         if self.is_admitted() && !self.patch.0.is_empty() {
             let patch = serde_json::to_vec(&self.patch).unwrap_or_default();
@@ -71,6 +74,19 @@ impl Answer {
         }
         json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response})
     }
+}
+
+/// The warnings as they are shown whole: each once, and so many as the API server passes on.
+fn told(warnings: &[String]) -> Vec<String> {
+    let mut told: Vec<String> = Vec::new();
+    let mut room = MAX_WARNINGS_BYTES;
+    for text in warnings.iter().map(|text| cut(text, MAX_WARNING_BYTES)) {
+        if text.len() <= room && !told.contains(&text) {
+            room -= text.len();
+            told.push(text);
+        }
+    }
+    told
 }
 
 fn cause(cause: &Cause) -> Value {
@@ -108,6 +124,15 @@ mod tests {
         let answer = Answer { warnings: vec!["é".repeat(200)], ..Answer::default() };
         let text = answer.review("u")["response"]["warnings"][0].as_str().unwrap().to_owned();
         assert!(text.len() <= MAX_WARNING_BYTES && text.len() > MAX_WARNING_BYTES - 3 && text.ends_with("é..."), "{text}");
+    }
+
+    #[test]
+    fn all_warnings_together_fit_what_the_api_server_passes_on_and_none_is_said_twice() {
+        let warnings: Vec<String> = (0..40).flat_map(|n| [format!("{n:03}{}", "x".repeat(300)), "twice".into()]).collect();
+        let review = Answer { warnings, ..Answer::default() }.review("u");
+        let told: Vec<&str> = review["response"]["warnings"].as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect();
+        assert!(told.iter().map(|text| text.len()).sum::<usize>() <= 4096 && told.len() == 16, "{}", told.len());
+        assert_eq!(told.iter().filter(|text| **text == "twice").count(), 1);
     }
 
     #[test]

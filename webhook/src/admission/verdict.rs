@@ -7,6 +7,7 @@ use milvus_guard::model::catalogue::Catalogue;
 use milvus_guard::model::change::{Change, ChangeKind, Environment};
 use milvus_guard::model::declaration::Declaration;
 use milvus_guard::model::finding::{Baseline, Finding, Severity};
+use milvus_guard::policy::format::Rule;
 use milvus_guard::policy::{self, Policies};
 use serde_json::Value;
 
@@ -51,6 +52,12 @@ impl Point {
     #[must_use]
     pub fn new(rule: &str, severity: Severity, message: impl Into<String>, next: impl Into<String>) -> Self {
         Self { rule: rule.into(), severity, message: message.into(), next: next.into(), field: None, missing: None, is_old: false, takes_no_waiver: false }
+    }
+
+    /// What a rule says of something that its own conditions do not see.
+    #[must_use]
+    pub fn of_rule(rule: &Rule) -> Self {
+        Self::new(&rule.id, rule.severity, one_line(&rule.summary.0), first_step(&rule.remedy.0))
     }
 
     fn of(finding: &Finding, field: Option<String>) -> Self {
@@ -166,7 +173,8 @@ pub fn answer(mut points: Vec<Point>, terms: &Terms<'_>) -> Answer {
         }
     }
     if terms.mode != Mode::Audit {
-        said.extend(rest.iter().filter(|point| !point.is_old || point.severity == Severity::Error).map(warning));
+        rest.retain(|point| !point.is_old || point.severity == Severity::Error);
+        said.extend(by_rule(&rest).into_iter().map(|(point, others)| warning(point, others)));
         let left_out = said.len().saturating_sub(MAX_WARNINGS);
         said.truncate(MAX_WARNINGS);
         if left_out > 0 {
@@ -175,6 +183,18 @@ pub fn answer(mut points: Vec<Point>, terms: &Terms<'_>) -> Answer {
         answer.warnings = said;
     }
     answer
+}
+
+/// The first point of each rule, and how many more it has.
+fn by_rule(points: &[Point]) -> Vec<(&Point, usize)> {
+    let mut all: Vec<(&Point, usize)> = Vec::new();
+    for point in points {
+        match all.iter_mut().find(|(known, _)| known.rule == point.rule) {
+            Some((_, others)) => *others += 1,
+            None => all.push((point, 0)),
+        }
+    }
+    all
 }
 
 fn rules(points: &[Point]) -> String {
@@ -187,13 +207,14 @@ fn cause(point: &Point) -> Cause {
     Cause { rule: point.rule.to_string(), message: format!("{} {}", point.message, point.next).trim_end().to_owned(), field: point.field.clone() }
 }
 
-fn warning(point: &Point) -> String {
+fn warning(point: &Point, others: usize) -> String {
     let old = if point.is_old { " (as before)" } else { "" };
+    let more = if others > 0 { format!("{} times, first: ", others + 1) } else { String::new() };
     let declare = point
         .missing
         .as_ref()
         .and_then(|object| Some(format!("declare GuardedUpgrade {} to {} first. ", text(object, "/metadata/name")?, text(object, "/spec/to")?)));
-    format!("{}{old}: {}{}", point.rule, declare.unwrap_or_default(), point.message)
+    format!("{}{old}: {}{more}{}", point.rule, declare.unwrap_or_default(), point.message)
 }
 
 /// One line: the first rule whole, the others by name, the next step, and where to read on. An object to add is never cut.
@@ -284,6 +305,18 @@ mod tests {
                 .unwrap()
                 .contains(r#"echo '{"kind":"GuardedUpgrade"}' | kubectl apply -f -"#)
         );
+    }
+
+    #[test]
+    fn a_rule_is_one_line_however_often_it_speaks() {
+        let said = |n: usize| Point { severity: Severity::Warning, message: format!("value {n}"), ..point("MV604") };
+        let answer = answer_to(
+            (0..12).map(said).chain([Point { severity: Severity::Warning, ..point("MV216") }]).collect(),
+            Mode::Enforce,
+            &Exceptions::default(),
+            false,
+        );
+        assert_eq!(answer.warnings, ["MV216: what is the matter", "MV604: 12 times, first: value 0"]);
     }
 
     #[test]
