@@ -38,6 +38,12 @@ pub struct Rule {
     /// The value paths that are its cause, where no hit tells them; none: the release as a whole.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub covers: Vec<String>,
+    /// Settings of the rendered configuration whose move it is about: so a workload is judged of which no values are in sight.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moves: Vec<String>,
+    /// It is about data that the version before wrote: one that was stored and never ran wrote none.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub about_written_data: bool,
     /// A one-way door: with evidence of one of these kinds the finding is informational.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub door: Option<Door>,

@@ -1,4 +1,8 @@
-//! A rendered configuration of Milvus (`milvus.yaml`, later `default.yaml` with `user.yaml` over it): where its data lies.
+//! A rendered configuration of Milvus (`milvus.yaml`, later `default.yaml` with `user.yaml` over it) and the environment of its container: where its data lies.
+//!
+//! Milvus reads variables over its files: those of 2.0 to 2.2 a few by name (`ETCD_ENDPOINTS`, `MINIO_ADDRESS`, `PULSAR_ADDRESS`, `MINIO_BUCKET_NAME`, ...) and any that begin with `milvus.`, later ones each
+//! setting by its path without dots, slashes and underscores, in any case, and also behind `MILVUS_CONF_` (`pkg/config/env_source.go`, `internal/util/paramtable/base_table.go` of milvus-io/milvus). All of
+//! these ways are read of all versions: a variable that a version passes over was meant to count.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,11 +27,14 @@ const PATHS: &[(&str, Part)] = &[
     ("pulsar.tenant", Part::Queue),
     ("pulsar.namespace", Part::Queue),
     ("kafka.brokerList", Part::Queue),
+    ("rocksmq.path", Part::Queue),
     ("msgChannel.chanNamePrefix.cluster", Part::Queue),
     ("etcd.endpoints", Part::Metadata),
     ("etcd.rootPath", Part::Metadata),
     ("etcd.metaSubPath", Part::Metadata),
     ("metastore.type", Part::Metadata),
+    ("tikv.endpoints", Part::Metadata),
+    ("tikv.rootPath", Part::Metadata),
     ("common.storageType", Part::Storage),
     ("minio.address", Part::Storage),
     ("minio.bucketName", Part::Storage),
@@ -37,9 +44,22 @@ const PATHS: &[(&str, Part)] = &[
 /// The path that the kind of queue stands for.
 const QUEUE: &str = "mq.type";
 
+/// The variable that names the folder of the files.
+const FOLDER: &str = "MILVUSCONF";
+
+/// The folder that the image has them in.
+const USUAL_FOLDER: &str = "/milvus/configs";
+
+/// What variables are called that stand for another path: the kind of queue before 2.3, and the former path of the prefix.
+const OTHER_VARIABLES: &[(&str, &str)] = &[("messagequeue", QUEUE), ("commonchannameprefixcluster", "msgChannel.chanNamePrefix.cluster")];
+
 /// What Milvus takes where a configuration leaves it out, and the path whose presence tells that the configuration was read: charts from 4.0.0 on no longer write these.
-const DEFAULTS: &[(&str, &str, &str)] =
-    &[("etcd.rootPath", "by-dev", "etcd.endpoints"), ("etcd.metaSubPath", "meta", "etcd.endpoints"), ("msgChannel.chanNamePrefix.cluster", "by-dev", QUEUE)];
+const DEFAULTS: &[(&str, &str, &str)] = &[
+    ("etcd.rootPath", "by-dev", "etcd.endpoints"),
+    ("etcd.metaSubPath", "meta", "etcd.endpoints"),
+    ("metastore.type", "etcd", "etcd.endpoints"),
+    ("msgChannel.chanNamePrefix.cluster", "by-dev", QUEUE),
+];
 
 /// Where data lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,6 +70,8 @@ pub enum Part {
     Metadata,
     /// Object storage.
     Storage,
+    /// The files that tell all of it.
+    Files,
 }
 
 impl Part {
@@ -60,6 +82,7 @@ impl Part {
             Self::Queue => "the message queue",
             Self::Metadata => "the metadata",
             Self::Storage => "the object storage",
+            Self::Files => "the folder of the configuration",
         }
     }
 
@@ -68,6 +91,9 @@ impl Part {
     pub fn of(path: &str) -> Option<Self> {
         if path == QUEUE {
             return Some(Self::Queue);
+        }
+        if path == FOLDER {
+            return Some(Self::Files);
         }
         PATHS.iter().find(|(known, _)| *known == path).map(|(_, part)| *part)
     }
@@ -88,9 +114,7 @@ impl DataIdentity {
         }
         for (path, _) in PATHS {
             if let Some(value) = rendered.get(path) {
-                // Everything but `local` is a store behind the network; its name changed from `minio` to `remote`.
-                let is_renamed = *path == "common.storageType" && &*value != "local";
-                found.insert((*path).into(), if is_renamed { "remote".into() } else { value });
+                found.insert((*path).into(), plain(path, &value));
             }
         }
         for (path, default, beside) in DEFAULTS {
@@ -99,6 +123,25 @@ impl DataIdentity {
             }
         }
         Self(found)
+    }
+
+    /// Reads the variables of a container, the last of a name counts; an empty one says nothing. What is read from elsewhere (`valueFrom`) is given as where that is.
+    #[must_use]
+    pub fn of_environment<'v>(variables: impl IntoIterator<Item = (&'v str, &'v str)>) -> Self {
+        let read = |(name, value): (&str, &'v str)| {
+            let path = path_of_variable(name)?;
+            let is_usual = path == FOLDER && value.trim_end_matches('/') == USUAL_FOLDER;
+            let is_said = !value.trim().is_empty() && (path != QUEUE || value != "default");
+            (is_said && !is_usual).then(|| (Arc::from(path), plain(path, value.trim())))
+        };
+        Self(variables.into_iter().filter_map(read).collect())
+    }
+
+    /// The same, with what `other` says over it.
+    #[must_use]
+    pub fn under(mut self, other: &Self) -> Self {
+        self.0.extend(other.0.iter().map(|(path, value)| (Arc::clone(path), Arc::clone(value))));
+        self
     }
 
     /// The kind of queue.
@@ -141,6 +184,38 @@ fn root(text: &str) -> Option<Node> {
     }
     let limits = Limits { documents: 1, nodes: MAX_NODES };
     Some(parse_stream(text, &limits).into_iter().next()?.ok()?.root)
+}
+
+/// The path that a variable of the environment sets.
+fn path_of_variable(name: &str) -> Option<&'static str> {
+    let bare = |text: &str| text.chars().filter(|c| !matches!(c, '.' | '_' | '/')).map(|c| c.to_ascii_lowercase()).collect::<String>();
+    if name == FOLDER {
+        return Some(FOLDER);
+    }
+    let name = ["milvus.", "MILVUS_CONF_"].iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name);
+    let name = bare(name);
+    let known = PATHS.iter().map(|(path, _)| *path).chain([QUEUE]).find(|path| bare(path) == name);
+    known.or_else(|| OTHER_VARIABLES.iter().find(|(other, _)| *other == name).map(|(_, path)| *path))
+}
+
+/// One way to write what may be written in several.
+fn plain(path: &str, value: &str) -> Arc<str> {
+    match path {
+        QUEUE => value.to_ascii_lowercase().into(),
+        // Everything but `local` is a store behind the network; its name changed from `minio` to `remote`.
+        "common.storageType" if value != "local" => "remote".into(),
+        // The port may stand beside the host or in a setting of its own.
+        _ if path.ends_with(".address") => {
+            let host = value.split_once("://").map_or(value, |(_, host)| host);
+            host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit())).map_or(host, |(host, _)| host).into()
+        }
+        _ if path.ends_with(".endpoints") || path == "kafka.brokerList" => {
+            let mut all: Vec<&str> = value.split(',').map(str::trim).filter(|one| !one.is_empty()).collect();
+            all.sort_unstable();
+            all.join(",").into()
+        }
+        _ => value.into(),
+    }
 }
 
 /// The node at a dotted path; of a key that is written twice, the later one counts, as Milvus reads it.
@@ -191,6 +266,42 @@ mod tests {
         assert_eq!(differences(&[chart], &[chart, "log: {level: debug}\n"]), [""; 0]);
         assert_eq!(differences(&[chart], &[chart, "mq: {type: kafka}\nkafka: {brokerList: k}\npulsar: {address: other}\n"]), ["mq.type"]);
         assert_eq!(differences(&[chart], &[chart, "minio: {rootPath: x}\netcd: {rootPath: other}\n"]), ["etcd.rootPath"]);
+    }
+
+    #[test]
+    fn variables_are_read_as_milvus_reads_them() {
+        let environment =
+            |variables: &[(&'static str, &'static str)]| DataIdentity::of_environment(variables.iter().copied()).0.into_iter().collect::<Vec<_>>();
+        let set = |path: &str, value: &str| vec![(Arc::<str>::from(path), Arc::<str>::from(value))];
+        for (name, value, path, read) in [
+            ("ETCD_ENDPOINTS", "b:2379, a:2379", "etcd.endpoints", "a:2379,b:2379"),
+            ("ETCD_ROOT_PATH", "x", "etcd.rootPath", "x"),
+            ("ETCD_ROOTPATH", "x", "etcd.rootPath", "x"),
+            ("milvus.etcd.rootPath", "x", "etcd.rootPath", "x"),
+            ("MILVUS_CONF_MQ_TYPE", "Kafka", "mq.type", "kafka"),
+            ("MESSAGEQUEUE", "kafka", "mq.type", "kafka"),
+            ("MINIO_ADDRESS", "minio:9000", "minio.address", "minio"),
+            ("PULSAR_ADDRESS", "pulsar://p:6650", "pulsar.address", "p"),
+            ("KAFKA_BROKER_LIST", "k:9092", "kafka.brokerList", "k:9092"),
+            ("MINIO_BUCKET_NAME", "own", "minio.bucketName", "own"),
+            ("COMMON_STORAGETYPE", "local", "common.storageType", "local"),
+            ("METASTORE_TYPE", "mysql", "metastore.type", "mysql"),
+            ("MILVUSCONF", "/own/", "MILVUSCONF", "/own/"),
+        ] {
+            assert_eq!(environment(&[(name, value)]), set(path, read), "{name}");
+        }
+        assert_eq!(environment(&[("MILVUSCONF", "/milvus/configs/"), ("MQ_TYPE", ""), ("MINIO_ACCESS_KEY_ID", "x"), ("PATH", "x"), ("CACHE_SIZE", "4")]), []);
+        assert_eq!(environment(&[("MQ_TYPE", "pulsar"), ("MQ_TYPE", "kafka")]), set("mq.type", "kafka"));
+    }
+
+    #[test]
+    fn a_port_beside_the_host_and_a_list_in_one_text_are_no_other_place() {
+        let (chart, environment) = (
+            "minio: {address: m, port: 9000}\netcd: {endpoints: [a, b]}\n",
+            DataIdentity::of_environment([("MINIO_ADDRESS", "m:9000"), ("ETCD_ENDPOINTS", "b,a")]),
+        );
+        assert!(DataIdentity::read([chart]).differences(&DataIdentity::read([chart]).under(&environment)).is_empty());
+        assert_eq!(differences(&["etcd: {endpoints: [a]}\n"], &["etcd: {endpoints: [a]}\nmetastore: {type: mysql}\n"]), ["metastore.type"]);
     }
 
     #[test]

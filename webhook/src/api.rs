@@ -1,5 +1,7 @@
 //! The objects of our own API, `guard.milvus-guard.dev/v1alpha1`: their definitions, and views of them.
 
+use std::sync::Arc;
+
 use milvus_guard::model::declaration::{Evidence, EvidenceKind};
 use milvus_guard::policy::Policies;
 use milvus_guard::source::{SourceFile, acknowledgement};
@@ -97,6 +99,13 @@ pub fn idle_acknowledgements(object: &Value) -> Vec<String> {
 fn annotations(object: &Value) -> Option<SourceFile> {
     let annotations = object.pointer("/metadata/annotations")?;
     Some(SourceFile::new("object.yaml".into(), json!({"metadata": {"annotations": annotations}}).to_string().into()))
+}
+
+/// The newest receipt of a release: it tells the version that wrote its data.
+#[must_use]
+pub fn newest_receipt<'r>(receipts: &'r [Arc<Value>], release: &str) -> Option<&'r Value> {
+    let of_release = receipts.iter().filter(|receipt| text(receipt, "/spec/release") == Some(release));
+    of_release.max_by_key(|receipt| text(receipt, "/spec/finishedAt")).map(|receipt| &**receipt)
 }
 
 /// What a receipt proves; nothing when it is of another release.

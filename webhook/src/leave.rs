@@ -7,7 +7,7 @@ use crate::admission::change::same_template;
 use crate::admission::gitops::{carried_values, carried_values_secret, release_name};
 use crate::admission::hold::{
     HELD_LABEL, HOLD_ANNOTATIONS, KEPT_FILES_ANNOTATION, MARKS_ANNOTATION, PARTITION_ANNOTATION, SERVING_CONFIGURATION_ANNOTATION, STOPPED_ANNOTATION,
-    WAITING_SUFFIX, is_held, may_join,
+    WAITING_SUFFIX, is_held, loosen, may_join,
 };
 use crate::admission::patch::Patching;
 use crate::cluster::running::Serving;
@@ -17,8 +17,6 @@ use crate::cluster::{annotation, text};
 const HASH_LABEL: &str = "pod-template-hash";
 
 const LEFT_PAUSED: &str = "left paused: it never ran and does not fit what serves; delete it, or apply what belongs to the version that serves";
-
-const PARTITION: &str = "/spec/updateStrategy/rollingUpdate/partition";
 
 /// What is to be done with an object.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,10 +78,7 @@ pub fn stateful_set(object: &Value, current: Option<&Value>) -> Option<Undo> {
         if object.pointer("/spec/template").is_none_or(|now| !same_template(now, &template)) {
             patching.set("/spec/template", template);
         }
-        let before = annotation(object, PARTITION_ANNOTATION).and_then(|partition| partition.parse::<u64>().ok()).unwrap_or_default();
-        if object.pointer(PARTITION).is_some() {
-            patching.set(PARTITION, json!(before));
-        }
+        loosen(object, annotation(object, PARTITION_ANNOTATION).unwrap_or_default(), &mut patching);
     }
     HOLD_ANNOTATIONS.iter().for_each(|name| patching.unannotate(name));
     patching.unlabel(HELD_LABEL);

@@ -27,7 +27,7 @@ use super::patch::Patching;
 use super::request::{Operation, Request, mentions_milvus};
 use super::verdict::{Point, Terms, answer, findings, points};
 use super::{Answer, declared};
-use crate::cluster::running::{Serving, serving};
+use crate::cluster::running::{Serving, counted, serving};
 use crate::cluster::{Cluster, Kind, label, text};
 
 /// The file that stands for the object, for readers.
@@ -204,7 +204,7 @@ fn befores<C: Cluster>(after: &Declaration, old: &[Declaration], runs: &[Serving
         }
         before
     });
-    let mut images: Vec<&str> = runs.iter().filter(|serving| serving.pods > 0).filter_map(Serving::image).collect();
+    let mut images: Vec<&str> = counted(runs).into_iter().filter_map(Serving::image).collect();
     images.sort_unstable();
     images.dedup();
     let base = declared.clone().unwrap_or_else(|| {

@@ -13,6 +13,7 @@ use milvus_guard::model::declaration::Declaration;
 use milvus_guard::model::finding::{Finding, Severity};
 use milvus_guard::model::place::Fact;
 use milvus_guard::model::release::{QueueKind, Release};
+use milvus_guard::policy::Policies;
 use serde_json::Value;
 
 use self::before::{Earlier, States, states_before};
@@ -23,12 +24,10 @@ use super::milvus::{self, StoredMilvus};
 use super::release::{self, DecodeError, Driver, Packed, SECRET_TYPE, StoredRelease};
 use super::request::{Operation, Request};
 use super::verdict::{Point, Terms, answer, findings, points};
+use super::workload::KEEP;
 use super::{Answer, UNDECODABLE, declared, milvus::Part};
 use crate::api;
-use crate::cluster::{Cluster, Kind, running, text};
-
-/// Rules about data that a version wrote: one that was only held wrote none.
-const OF_WRITTEN_DATA: &[&str] = &["MV210", "MV212"];
+use crate::cluster::{Cluster, Kind, annotation, running, text};
 
 /// Revisions that are read besides the one that arrives.
 const MAX_READS: u32 = 5;
@@ -126,14 +125,20 @@ async fn judge_one<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &
     let judged = declared::judge(guard, (namespace, named.release), &befores.all, &mut after, false, &|found| told(found, one)).await;
     let mut all = judged.points;
     if let Some(running) = befores.that_run()
-        && all.iter().any(|point| OF_WRITTEN_DATA.contains(&&*point.rule))
+        && all.iter().any(is_about_written_data)
     {
         let found = findings(running, &after, guard.cluster.kubernetes());
-        all.retain(|point| !OF_WRITTEN_DATA.contains(&&*point.rule) || found.iter().any(|finding| finding.rule == point.rule));
+        all.retain(|point| !is_about_written_data(point) || found.iter().any(|finding| finding.rule == point.rule));
     }
     all.extend(must_outlive(&after, one, earlier, judged.upgrade.as_ref(), &judged.findings));
+    all.extend(goes_early(guard, namespace, one, earlier, judged.upgrade.as_ref()));
     all.extend(of_cluster::points(guard, named, namespace, one, earlier, judged.upgrade.as_ref()));
     all
+}
+
+/// Whether a point is about data that the version before wrote: one that was only held wrote none.
+fn is_about_written_data(point: &Point) -> bool {
+    Policies::embedded().rule(&point.rule).is_some_and(|rule| rule.about_written_data)
 }
 
 fn told(found: &[Finding], one: &StoredMilvus) -> Vec<Point> {
@@ -230,12 +235,31 @@ fn must_outlive(after: &Declaration, one: &StoredMilvus, earlier: &Earlier, upgr
     Some(Point { takes_no_waiver: !is_same_image, ..Point::new("MV711", Severity::Error, message, next) })
 }
 
+/// A component that the version after does not have, and that Helm deletes while all others are still held: what it did waits until the upgrade is done. Coordinators are worth more than a word.
+fn goes_early<C: Cluster>(guard: &Guard<C>, namespace: &str, one: &StoredMilvus, earlier: &Earlier, upgrade: Option<&Value>) -> Option<Point> {
+    let stays = |serving: &running::Serving| one.parts.iter().any(|part| part.component == serving.component);
+    let is_coordinator = |component: &str| component == MIXED_COORDINATOR || SEPARATE_COORDINATORS.contains(&component);
+    let is_kept = |serving: &running::Serving| {
+        let live = guard.cluster.object(Kind::Deployment, namespace, &serving.deployment);
+        live.is_some_and(|live| annotation(&live, KEEP.0) == Some(KEEP.1))
+    };
+    let running: Vec<&running::Serving> = earlier.serving.iter().filter(|serving| serving.label == one.label && serving.pods > 0).collect();
+    let is_held = one.parts.iter().any(|part| !running.iter().any(|serving| part.image.as_deref() == serving.image()));
+    let going = running.iter().find(|serving| !stays(serving) && !is_coordinator(&serving.component) && !is_kept(serving))?;
+    if !is_held || upgrade.is_some_and(api::is_prepared) {
+        return None;
+    }
+    let (component, name) = (&going.component, &going.deployment);
+    let message = format!(
+        "Helm deletes {component} at once, and the rest is still held. To keep it until the upgrade is done, then delete it: kubectl annotate -n {namespace} deployment/{name} {}={}",
+        KEEP.0, KEEP.1
+    );
+    Some(Point::new("MV711", Severity::Warning, message, ""))
+}
+
 /// The state that a receipt proves, for an install over data that an earlier release left.
 fn state_of_receipts(after: &Declaration, receipts: &[Arc<Value>], release: &str) -> Vec<Declaration> {
-    let of_release = receipts.iter().filter(|receipt| text(receipt, "/spec/release") == Some(release));
-    let Some(to) = of_release.max_by_key(|receipt| text(receipt, "/spec/finishedAt").map(str::to_owned)).and_then(|receipt| text(receipt, "/spec/to")) else {
-        return Vec::new();
-    };
+    let Some(to) = api::newest_receipt(receipts, release).and_then(|receipt| text(receipt, "/spec/to")) else { return Vec::new() };
     let mut before = after.clone();
     before.layers.extend(milvus::image_layers(&format!("milvusdb/milvus:v{}", to.trim_start_matches('v')), &before.place));
     vec![before]

@@ -1,11 +1,12 @@
 //! The hold as a state: whether an object may run what it says, from what serves. Pure; says nothing about how it was written.
 
 use milvus_guard::model::release::is_component;
-use milvus_guard::model::version::ImageTag;
-use serde_json::Value;
+use milvus_guard::model::version::{ImageTag, MilvusVersion};
+use serde_json::{Value, json};
 
 use super::change::same_template;
-use crate::cluster::running::{Serving, image};
+use super::patch::Patching;
+use crate::cluster::running::{Serving, counted, image};
 use crate::cluster::text;
 
 /// The annotation of a held object: why, in words.
@@ -23,8 +24,11 @@ pub const BLOCKED_ANNOTATION: &str = "guard.milvus-guard.dev/blocked";
 /// The annotation of a held StatefulSet: the hash of the template that serves.
 pub const SERVING_ANNOTATION: &str = "guard.milvus-guard.dev/serving";
 
-/// The annotation of a held StatefulSet: its partition before.
+/// The annotation of a held StatefulSet: its partition before, or [`ON_DELETE`].
 pub const PARTITION_ANNOTATION: &str = "guard.milvus-guard.dev/partition";
+
+/// The annotation of a held Deployment: the chart that serves, as `helm.sh/chart` names it.
+pub const SERVING_CHART_ANNOTATION: &str = "guard.milvus-guard.dev/serving-chart";
 
 /// The annotation of a workload that was stopped for a migration: the replicas that are wanted.
 pub const STOPPED_ANNOTATION: &str = "guard.milvus-guard.dev/stopped";
@@ -48,7 +52,8 @@ pub const FENCE_NAMESPACE_LABEL: &str = "guard.milvus-guard.dev/fence-namespace"
 pub const HELD_LABEL: &str = "guard.milvus-guard.dev/held";
 
 /// What a hold puts on an object: taken off with it.
-pub const HOLD_ANNOTATIONS: [&str; 6] = [HOLD_ANNOTATION, CHANGE_ANNOTATION, TEMPLATE_ANNOTATION, BLOCKED_ANNOTATION, SERVING_ANNOTATION, PARTITION_ANNOTATION];
+pub const HOLD_ANNOTATIONS: [&str; 7] =
+    [HOLD_ANNOTATION, CHANGE_ANNOTATION, TEMPLATE_ANNOTATION, BLOCKED_ANNOTATION, SERVING_ANNOTATION, SERVING_CHART_ANNOTATION, PARTITION_ANNOTATION];
 
 /// The annotation that lists the marks that we put on an object, parted by commas.
 pub const MARKS_ANNOTATION: &str = "guard.milvus-guard.dev/marks";
@@ -61,6 +66,21 @@ pub const SEPARATE_COORDINATORS: &[&str] = &["rootcoord", "querycoord", "datacoo
 
 /// Where the message queue of a standalone is told, since chart 5.
 const QUEUE_ANNOTATION: &str = "milvus.io/message-queue";
+
+/// Where the partition of a StatefulSet's rolling update is.
+pub const PARTITION: &str = "/spec/updateStrategy/rollingUpdate/partition";
+
+/// The update strategy by which nothing but a deleted pod takes up a new template.
+pub const ON_DELETE: &str = "OnDelete";
+
+/// Puts the update strategy of a held StatefulSet back to what is remembered of it.
+pub fn loosen(object: &Value, remembered: &str, patching: &mut Patching<'_>) {
+    if remembered == ON_DELETE {
+        patching.set("/spec/updateStrategy", json!({"type": ON_DELETE}));
+    } else if object.pointer(PARTITION).is_some() {
+        patching.set(PARTITION, json!(remembered.parse::<u64>().unwrap_or_default()));
+    }
+}
 
 /// Whether an object is held by us.
 #[must_use]
@@ -104,8 +124,21 @@ pub struct Surroundings<'s> {
     pub is_open: bool,
     /// What the configuration that waits keeps elsewhere than the one that serves, in words.
     pub moved: Option<&'s str>,
-    /// Claims that an earlier release of this name left, where nothing runs.
-    pub has_old_claims: bool,
+    /// It is not known any more where what serves has its data.
+    pub is_forgotten: bool,
+    /// Data of an earlier release of this name, where nothing runs.
+    pub old_data: &'s OldData,
+}
+
+/// Data that an earlier release of the name left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OldData {
+    /// There is none in sight.
+    None,
+    /// Claims are there, and nobody knows which version wrote them.
+    Unknown,
+    /// Claims are there, and the newest receipt tells the version that wrote them.
+    Of(String),
 }
 
 /// Why a workload is held.
@@ -120,12 +153,21 @@ pub enum Reason {
     },
     /// Another message queue, other metadata, another store or another claim: what differs, in words.
     Identity(String),
+    /// Its configuration was made anew, and nobody knows where what serves has its data.
+    Forgotten,
     /// A component that must not run beside those that serve.
     NewComponent,
     /// Some other change while an upgrade is open.
     WhileOpen,
     /// Nothing runs, and old data lies there: nobody knows which version wrote it.
     OldData,
+    /// Nothing runs, and a receipt tells that another version wrote the data that lies there.
+    Written {
+        /// Who wrote it.
+        by: String,
+        /// The image that is wanted.
+        wanted: String,
+    },
 }
 
 impl Reason {
@@ -135,9 +177,11 @@ impl Reason {
         match self {
             Self::Image { serving, wanted } => format!("image {serving} serves, {wanted} waits"),
             Self::Identity(what) => format!("{what} differs from what serves"),
+            Self::Forgotten => "MV902: its ConfigMap was deleted and made anew, and it is not known where the pods that serve have their data".to_owned(),
             Self::NewComponent => "it must not run beside the components that serve".to_owned(),
             Self::WhileOpen => "an upgrade of the release is open".to_owned(),
             Self::OldData => "MV704: claims of an earlier release are there, and the version that wrote them is not known".to_owned(),
+            Self::Written { by, wanted } => format!("Milvus {by} wrote the data that is there, as its receipt says, and {wanted} waits"),
         }
     }
 }
@@ -172,6 +216,9 @@ pub fn reason(object: &Value, old: Option<&Value>, identity: &Identity<'_>, arou
     if let Some(moved) = around.moved {
         return Some(Reason::Identity(moved.to_owned()));
     }
+    if around.is_forgotten {
+        return Some(Reason::Forgotten);
+    }
     (around.is_open && serving.pods > 0).then_some(Reason::WhileOpen)
 }
 
@@ -183,11 +230,10 @@ pub(super) fn is_let_go(old: &Value, template: &Value) -> bool {
 
 /// A Deployment that runs nothing yet.
 fn reason_of_new(identity: &Identity<'_>, wanted: Option<&str>, around: &Surroundings<'_>) -> Option<Reason> {
-    let mut serving = around.release.iter().filter(|serving| serving.pods > 0).peekable();
-    if serving.peek().is_none() {
-        return around.has_old_claims.then_some(Reason::OldData);
+    let running = counted(around.release);
+    if running.is_empty() {
+        return reason_of_old_data(wanted, around.old_data);
     }
-    let running: Vec<&Serving> = serving.collect();
     if !running.iter().any(|serving| serving.image() == wanted) {
         let serving = running.first().and_then(|serving| serving.image()).unwrap_or("(none)").to_owned();
         return Some(Reason::Image { serving, wanted: wanted.unwrap_or("(none)").to_owned() });
@@ -195,8 +241,29 @@ fn reason_of_new(identity: &Identity<'_>, wanted: Option<&str>, around: &Surroun
     if let Some(moved) = around.moved {
         return Some(Reason::Identity(moved.to_owned()));
     }
+    if around.is_forgotten {
+        return Some(Reason::Forgotten);
+    }
     let stands_apart = !fits(identity.component, wanted, &running);
     (stands_apart && (around.is_open || is_complete(&running))).then_some(Reason::NewComponent)
+}
+
+/// A Deployment of a release of which nothing runs or ran.
+fn reason_of_old_data(wanted: Option<&str>, data: &OldData) -> Option<Reason> {
+    match data {
+        OldData::None => None,
+        OldData::Unknown => Some(Reason::OldData),
+        OldData::Of(by) => {
+            let written = by.parse::<MilvusVersion>().ok();
+            let is_same = written.is_some() && version_of(wanted) == written;
+            (!is_same).then(|| Reason::Written { by: by.clone(), wanted: wanted.unwrap_or("(none)").to_owned() })
+        }
+    }
+}
+
+/// The Milvus version in an image's tag.
+fn version_of(image: Option<&str>) -> Option<MilvusVersion> {
+    ImageTag::parse(image.and_then(super::milvus::tag_of)?).version()
 }
 
 /// Whether a Deployment that is held and never ran may run beside what serves of its release: it has the image that serves, and leaves the coordinators as they are.
@@ -227,8 +294,7 @@ fn fits(component: &str, wanted: Option<&str>, running: &[&Serving]) -> bool {
 
 /// Whether a cluster of this image has streaming nodes: from 2.6 on.
 fn streams(image: Option<&str>) -> bool {
-    let tag = image.and_then(super::milvus::tag_of);
-    ImageTag::parse(tag.unwrap_or_default()).version().is_none_or(|version| version.line() >= (2, 6))
+    version_of(image).is_none_or(|version| version.line() >= (2, 6))
 }
 
 /// Whether a release runs: all that Milvus needs is there and something is ready. While the first install arrives, object by object, it is not.
@@ -256,8 +322,6 @@ fn claims(template: &Value) -> Vec<&str> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

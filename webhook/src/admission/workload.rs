@@ -16,18 +16,18 @@ use super::change::{self, digest, same_template};
 use super::exceptions::{Exceptions, Mode, Waiver};
 use super::guard::{Guard, releases_of};
 use super::hold::{
-    BLOCKED_ANNOTATION, CHANGE_ANNOTATION, HELD_LABEL, HOLD_ANNOTATION, HOLD_ANNOTATIONS, Identity, MARKS_ANNOTATION, MIXED_COORDINATOR, Reason,
-    SEPARATE_COORDINATORS, STOPPED_ANNOTATION, Surroundings, TEMPLATE_ANNOTATION, is_held, is_let_go, reason,
+    BLOCKED_ANNOTATION, CHANGE_ANNOTATION, HELD_LABEL, HOLD_ANNOTATION, HOLD_ANNOTATIONS, Identity, MARKS_ANNOTATION, MIXED_COORDINATOR, OldData, Reason,
+    SEPARATE_COORDINATORS, SERVING_CHART_ANNOTATION, STOPPED_ANNOTATION, Surroundings, TEMPLATE_ANNOTATION, is_held, is_let_go, reason,
 };
 use super::judge::Doubt;
 use super::patch::Patching;
 use super::request::{Operation, Request};
 use crate::api;
 use crate::cluster::running::{Serving, image, serving, serving_of};
-use crate::cluster::{Cluster, Kind, annotation, text};
+use crate::cluster::{Cluster, Kind, annotation, label, text};
 
 /// What keeps Helm from deleting an object.
-const KEEP: (&str, &str) = ("helm.sh/resource-policy", "keep");
+pub(super) const KEEP: (&str, &str) = ("helm.sh/resource-policy", "keep");
 
 /// Whether the Milvus operator owns an object. A label that says so is not believed: whoever may edit the object could take a hold off with it.
 #[must_use]
@@ -46,10 +46,12 @@ pub(super) async fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> An
         return operated(request);
     }
     match (request.kind.kind.as_str(), request.sub_resource.as_deref()) {
-        ("Deployment", None) if Identity::of(&request.object).is_none() && dependency::software(&request.object).is_some() => dependency::judge(guard, request),
+        ("Deployment", None) if Identity::of(&request.object).is_none() && dependency::software(&request.object).is_some() => {
+            dependency::judge(guard, request).await
+        }
         ("Deployment", None) => deployment(guard, request).await,
         ("Scale", _) | (_, Some("scale")) => scale(guard, request),
-        ("StatefulSet", None) => dependency::judge(guard, request),
+        ("StatefulSet", None) => dependency::judge(guard, request).await,
         ("PersistentVolumeClaim", None) => claim(guard, request),
         ("ConfigMap", None) => configuration::judge(guard, request),
         _ => Answer::admitted(),
@@ -82,28 +84,34 @@ async fn deployment<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
     let moved = if old(request).is_some_and(|old| is_let_go(old, template)) {
         configuration::Moved::default()
     } else {
-        configuration::moved(guard, namespace, template, &own, &release).await
+        configuration::moved(guard, namespace, (template, identity.component), &own, &release).await
     };
+    let old_data = old_data(guard, namespace, identity.release);
     let around = Surroundings {
         own: &own,
         release: &release,
         is_open: is_held(&request.old_object) || is_open(guard, namespace, identity.release, Some((identity.label, &request.name))),
         moved: moved.words.as_deref(),
-        has_old_claims: has_old_claims(guard, namespace, identity.release),
+        is_forgotten: moved.is_forgotten,
+        old_data: &old_data,
     };
     let why = reason(&request.object, old(request), &identity, &around);
     let mut patching = Patching::new(&request.object);
     let mut answer = Answer::admitted();
     let exceptions = exceptions(guard, request, upgrade.as_deref());
     match &why {
-        Some(Reason::NewComponent) if let Some(waiver) = switching(&identity, &exceptions) => {
+        Some(why) if let Some(waiver) = waiver_of(why, &identity, &exceptions) => {
             answer.audit.insert("waived".into(), waiver.rule.to_string());
-            answer.warnings.push(format!("MV711 is waived: {}; {} runs at once", waiver.reason, request.name));
+            answer.warnings.push(format!("{} is waived: {}; {} runs at once", waiver.rule, waiver.reason, request.name));
             release_hold(request, &mut patching);
         }
         Some(why) if may_stop(guard, request, &exceptions, &mut answer, &why.sentence()) => {
-            let blocked = path::blocked(guard, request, &identity, &around, why, moved.queues.as_ref(), &exceptions);
+            let chart = serving_chart(guard, request, &identity);
+            let blocked = path::blocked(guard, request, &identity, &around, (why, &moved, chart.as_deref()), &exceptions);
             hold(request, &identity, &why.sentence(), blocked.as_deref(), &mut patching, &mut answer);
+            if let Some(chart) = &chart {
+                patching.annotate(SERVING_CHART_ANNOTATION, chart);
+            }
         }
         _ => release_hold(request, &mut patching),
     }
@@ -158,14 +166,39 @@ fn is_open<C: Cluster>(guard: &Guard<C>, namespace: &str, release: &str, of: Opt
         || guard.cluster.objects(Kind::Deployment, namespace).iter().any(|object| is_held(object) && is_sibling(object))
 }
 
-/// Claims that were there before this install: those of StatefulSets, which no install writes before its Deployments. A receipt knows what wrote them.
-fn has_old_claims<C: Cluster>(guard: &Guard<C>, namespace: &str, release: &str) -> bool {
+/// Data that was there before this install: claims of StatefulSets, which no install writes before its Deployments. The newest receipt knows what wrote them.
+fn old_data<C: Cluster>(guard: &Guard<C>, namespace: &str, release: &str) -> OldData {
     let is_of_a_set = |object: &Arc<Value>| {
         let last = text(object, "/metadata/name").and_then(|name| name.rsplit_once('-'));
         last.is_some_and(|(_, ordinal)| !ordinal.is_empty() && ordinal.bytes().all(|byte| byte.is_ascii_digit()))
     };
-    let is_known = |receipt: &Arc<Value>| text(receipt, "/spec/release") == Some(release);
-    guard.claims_of(namespace, release).iter().any(is_of_a_set) && !guard.cluster.objects(Kind::UpgradeReceipt, namespace).iter().any(is_known)
+    if !guard.claims_of(namespace, release).iter().any(is_of_a_set) {
+        return OldData::None;
+    }
+    let receipts = guard.cluster.objects(Kind::UpgradeReceipt, namespace);
+    let written = api::newest_receipt(&receipts, release).and_then(|receipt| text(receipt, "/spec/to"));
+    written.map_or(OldData::Unknown, |by| OldData::Of(by.trim_start_matches('v').to_owned()))
+}
+
+/// The chart that serves of a Deployment: what it was before it was held; of one that is new, that of the others of its release.
+fn serving_chart<C: Cluster>(guard: &Guard<C>, request: &Request, identity: &Identity<'_>) -> Option<String> {
+    let of = |object: &Value| if is_held(object) { annotation(object, SERVING_CHART_ANNOTATION) } else { label(object, "helm.sh/chart") }.map(str::to_owned);
+    if let Some(old) = old(request) {
+        return of(old);
+    }
+    let is_sibling = |other: &Identity<'_>| other.release == identity.release && other.label == identity.label;
+    let all = guard.cluster.objects(Kind::Deployment, &request.namespace);
+    all.iter().filter(|object| Identity::of(object).is_some_and(|other| is_sibling(&other))).find_map(|object| of(object))
+}
+
+/// The waiver that lets run what would be held: somebody knows the version that wrote the data, or where it lies, or wants a coordinator to take over at once.
+fn waiver_of<'e>(why: &Reason, identity: &Identity<'_>, exceptions: &'e Exceptions) -> Option<&'e Waiver> {
+    match why {
+        Reason::OldData => exceptions.waivers.get("MV704"),
+        Reason::Forgotten => exceptions.waivers.get("MV902"),
+        Reason::NewComponent => switching(identity, exceptions),
+        _ => None,
+    }
 }
 
 /// The waiver that lets a coordinator take over from those of the other kind at once. Gate 1 takes it only where the image stays, since Helm deletes the others as soon as it is written.
@@ -215,7 +248,7 @@ fn hold(request: &Request, identity: &Identity<'_>, why: &str, blocked: Option<&
     answer.audit.insert("held".into(), id.clone());
     let told = match blocked {
         None => String::new(),
-        Some(blocked) if blocked == why => "; not released before that is resolved".to_owned(),
+        Some(blocked) if blocked.starts_with(why) => "; not released before that is resolved".to_owned(),
         Some(blocked) => format!("; not released before it is resolved: {blocked}"),
     };
     answer.warnings.push(format!("{name} is held ({why}); its pods stay as they are until milvus-guard releases change {id}{told}"));

@@ -15,7 +15,7 @@ const CONFIGURATION_FOLDER: &str = "/milvus/configs/";
 /// A ReplicaSet that serves.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Serving {
-    /// The Deployment that owns it.
+    /// The Deployment that owns it, or that made it where it was left behind (`--cascade=orphan`).
     pub deployment: Arc<str>,
     /// The `component` label; empty where there is none.
     pub component: Arc<str>,
@@ -50,16 +50,21 @@ impl Serving {
 /// The image of the container that is named like the component, else of the only one.
 #[must_use]
 pub fn image<'v>(template: &'v Value, component: &str) -> Option<&'v str> {
+    text(container(template, component)?, "/image")
+}
+
+/// The container that is named like the component, else the only one.
+#[must_use]
+pub fn container<'v>(template: &'v Value, component: &str) -> Option<&'v Value> {
     let containers = template.pointer("/spec/containers")?.as_array()?;
     let named = containers.iter().find(|container| text(container, "/name") == Some(component));
-    text(named.or(if containers.len() == 1 { containers.first() } else { None })?, "/image")
+    named.or(if containers.len() == 1 { containers.first() } else { None })
 }
 
 /// The ConfigMap that Milvus's configuration is mounted from.
 #[must_use]
 pub fn configuration_name(template: &Value) -> Option<&str> {
-    let is_configuration = |mount: &&Value| text(mount, "/mountPath").is_some_and(|path| path.starts_with(CONFIGURATION_FOLDER));
-    let mount = list(template, "/spec/containers").flat_map(|container| list(container, "/volumeMounts")).find(is_configuration)?;
+    let mount = configuration_mounts(template).next()?;
     let is_mounted = |volume: &&Value| text(volume, "/name") == text(mount, "/name");
     list(template, "/spec/volumes").find(is_mounted).and_then(|volume| text(volume, "/configMap/name"))
 }
@@ -67,8 +72,13 @@ pub fn configuration_name(template: &Value) -> Option<&str> {
 /// Whether pods of a template mount this file as a part of Milvus's configuration.
 #[must_use]
 pub fn mounts_configuration(template: &Value, file: &str) -> bool {
-    let mut mounts = list(template, "/spec/containers").flat_map(|container| list(container, "/volumeMounts"));
-    mounts.any(|mount| text(mount, "/subPath") == Some(file) && text(mount, "/mountPath").is_some_and(|path| path.starts_with(CONFIGURATION_FOLDER)))
+    configuration_mounts(template).any(|mount| text(mount, "/subPath") == Some(file))
+}
+
+/// Mounts of files of Milvus's configuration.
+fn configuration_mounts(template: &Value) -> impl Iterator<Item = &Value> {
+    let mounts = list(template, "/spec/containers").flat_map(|container| list(container, "/volumeMounts"));
+    mounts.filter(|mount| text(mount, "/mountPath").is_some_and(|path| path.starts_with(CONFIGURATION_FOLDER)))
 }
 
 fn list<'v>(value: &'v Value, pointer: &str) -> impl Iterator<Item = &'v Value> {
@@ -83,6 +93,14 @@ pub fn serving(cluster: &dyn Cluster, namespace: &str, release: &str) -> Vec<Ser
     from_sets(all.iter().filter(of_release)).into_iter().filter(|serving| is_component(&serving.component)).collect()
 }
 
+/// What counts as running of these: the sets with pods, or where none has any (all is scaled to zero), what ran last.
+#[must_use]
+pub fn counted<'s>(all: impl IntoIterator<Item = &'s Serving>) -> Vec<&'s Serving> {
+    let all: Vec<&Serving> = all.into_iter().collect();
+    let has_pods = all.iter().any(|serving| serving.pods > 0);
+    all.into_iter().filter(|serving| serving.pods > 0 || !has_pods).collect()
+}
+
 /// What serves in a namespace, of all releases.
 #[must_use]
 pub fn serving_in(cluster: &dyn Cluster, namespace: &str) -> Vec<Serving> {
@@ -93,11 +111,13 @@ pub fn serving_in(cluster: &dyn Cluster, namespace: &str) -> Vec<Serving> {
 #[must_use]
 pub fn serving_of(cluster: &dyn Cluster, namespace: &str, deployment: &str) -> Vec<Serving> {
     let all = cluster.objects(Kind::ReplicaSet, namespace);
-    from_sets(all.iter().filter(|object| owner(object) == Some(deployment)))
+    from_sets(all.iter().filter(|object| deployment_of(object) == Some(deployment)))
 }
 
 fn from_sets<'o>(sets: impl Iterator<Item = &'o Arc<Value>>) -> Vec<Serving> {
+    // What is being deleted and has no pods is about to be gone with its release.
     let mut all: Vec<(Serving, u64)> = sets.filter_map(|object| Some((read(object)?, revision(object)))).collect();
+    all.retain(|(set, _)| set.pods > 0 || set.object.pointer("/metadata/deletionTimestamp").is_none());
     // The newest first, so that among those without pods the newest speaks.
     all.sort_by(|(a, a_revision), (b, b_revision)| a.deployment.cmp(&b.deployment).then(b_revision.cmp(a_revision)));
     let mut serving: Vec<Serving> = Vec::new();
@@ -113,7 +133,7 @@ fn from_sets<'o>(sets: impl Iterator<Item = &'o Arc<Value>>) -> Vec<Serving> {
 
 fn read(object: &Arc<Value>) -> Option<Serving> {
     Some(Serving {
-        deployment: owner(object)?.into(),
+        deployment: deployment_of(object)?.into(),
         component: pod_label(object, "component").unwrap_or_default().into(),
         label: pod_label(object, "app.kubernetes.io/name").unwrap_or("milvus").into(),
         pods: object.pointer("/status/replicas").and_then(Value::as_u64).unwrap_or_default(),
@@ -125,9 +145,14 @@ fn pod_label<'v>(object: &'v Value, name: &str) -> Option<&'v str> {
     object.pointer("/spec/template/metadata/labels")?.get(name)?.as_str()
 }
 
-fn owner(object: &Value) -> Option<&str> {
-    let owners = object.pointer("/metadata/ownerReferences")?.as_array()?;
-    owners.iter().find(|owner| text(owner, "/kind") == Some("Deployment")).and_then(|owner| text(owner, "/name"))
+/// The Deployment of a set. One that was deleted with `--cascade=orphan` left its sets with their pods and without an owner: its name is theirs without the hash.
+fn deployment_of(object: &Value) -> Option<&str> {
+    let mut owners = list(object, "/metadata/ownerReferences").peekable();
+    if owners.peek().is_none() {
+        let hash = super::label(object, "pod-template-hash")?;
+        return text(object, "/metadata/name")?.strip_suffix(hash)?.strip_suffix('-');
+    }
+    owners.find(|owner| text(owner, "/kind") == Some("Deployment")).and_then(|owner| text(owner, "/name"))
 }
 
 fn revision(object: &Value) -> u64 {
@@ -171,5 +196,29 @@ pub(crate) mod tests {
         assert_eq!(images([0, 1, 1]), ["milvusdb/milvus:v2.5.16", "milvusdb/milvus:v2.4.16"]);
         assert_eq!(images([0, 0, 0]), ["milvusdb/milvus:v2.5.16"]);
         assert!(serving(&Snapshot::new(sets([1, 1, 1])), "db", "other").is_empty());
+    }
+
+    #[test]
+    fn what_was_left_behind_by_its_deployment_still_serves() {
+        let mut orphan = replica_set(&deployment("v2.4.16"), 1, 1);
+        orphan["metadata"].as_object_mut().unwrap().remove("ownerReferences");
+        orphan["metadata"]["name"] = json!("m-milvus-proxy-5d4c8");
+        orphan["metadata"]["labels"] = json!({"pod-template-hash": "5d4c8"});
+        let mut others = orphan.clone();
+        others["metadata"]["name"] = json!("m-milvus-proxy-canary-77f");
+        others["metadata"]["ownerReferences"] = json!([{"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "name": "m-milvus-proxy"}]);
+        let found = serving_of(&Snapshot::new([orphan, others]), "db", "m-milvus-proxy");
+        assert_eq!(found.iter().map(|serving| (serving.pods, serving.image().unwrap())).collect::<Vec<_>>(), [(1, "milvusdb/milvus:v2.4.16")]);
+    }
+
+    #[test]
+    fn what_has_pods_counts_and_only_where_nothing_has_what_ran_last() {
+        let sets = |pods: [u64; 2]| {
+            let other = |tag| serde_json::from_str::<Value>(&deployment(tag).to_string().replace("proxy", "querynode")).unwrap();
+            Snapshot::new([replica_set(&deployment("v2.4.16"), 1, pods[0]), replica_set(&other("v2.5.16"), 1, pods[1])])
+        };
+        let names = |pods| counted(&serving(&sets(pods), "db", "m")).iter().map(|serving| serving.component.to_string()).collect::<Vec<_>>();
+        assert_eq!(names([0, 0]), ["proxy", "querynode"]);
+        assert_eq!(names([0, 2]), ["querynode"]);
     }
 }

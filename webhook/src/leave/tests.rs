@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::admission::hold::{BLOCKED_ANNOTATION, CHANGE_ANNOTATION, HOLD_ANNOTATION, SERVING_ANNOTATION, TEMPLATE_ANNOTATION};
+use crate::admission::hold::{BLOCKED_ANNOTATION, CHANGE_ANNOTATION, HOLD_ANNOTATION, PARTITION, SERVING_ANNOTATION, TEMPLATE_ANNOTATION};
 
 fn template(tag: &str) -> Value {
     json!({"metadata": {"labels": {"component": "proxy"}}, "spec": {"containers": [{"name": "proxy", "image": format!("milvusdb/milvus:{tag}")}]}})
@@ -94,6 +94,9 @@ fn a_held_stateful_set_goes_back_to_its_current_revision_and_partition() {
     let after = applied(&object, &stateful_set(&object, Some(&revision)).unwrap());
     assert_eq!((&after["spec"]["template"], after.pointer(PARTITION)), (&template("v1"), Some(&json!(1))));
     assert!(stateful_set(&object, None).unwrap().patch.0.is_empty(), "nothing is guessed");
+    let mut on_delete = object.clone();
+    on_delete["metadata"]["annotations"][PARTITION_ANNOTATION] = json!("OnDelete");
+    assert_eq!(applied(&on_delete, &stateful_set(&on_delete, Some(&revision)).unwrap())["spec"]["updateStrategy"], json!({"type": "OnDelete"}));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use milvus_guard::model::declaration::Declaration;
 
 use super::super::milvus::{self, Part, Rendering, StoredMilvus, image_layers};
 use super::super::release::StoredRelease;
-use crate::cluster::running::Serving;
+use crate::cluster::running::{Serving, counted};
 
 /// The states that a change is judged from.
 #[derive(Debug, Default)]
@@ -42,12 +42,13 @@ impl Earlier {
     /// Adds the next older revision; true when none further is needed.
     pub(super) fn add(&mut self, release: StoredRelease) -> bool {
         let renderings = milvus::renderings(&release.manifest);
-        let is_it = if self.serving.iter().any(|serving| serving.pods > 0) {
-            let put = |serving: &Serving| renderings.iter().flat_map(|rendering| &rendering.parts).any(|part| put_in_place(part, serving));
-            self.serving.iter().filter(|serving| serving.pods > 0).all(put)
-        } else {
-            // Nothing runs: the last revision that was completed speaks.
+        let running = counted(&self.serving);
+        let is_it = if running.is_empty() {
+            // Nothing runs or ran: the last revision that was completed speaks.
             &*release.status == "deployed"
+        } else {
+            let put = |serving: &Serving| renderings.iter().flat_map(|rendering| &rendering.parts).any(|part| put_in_place(part, serving));
+            running.into_iter().all(put)
         };
         self.revisions.push((release, renderings));
         if is_it {
@@ -70,7 +71,7 @@ pub(super) fn states_before(after: &StoredMilvus, earlier: &Earlier, is_rollback
         let older = earlier.revisions.get(at + 1).map(|(release, _)| release);
         counterpart(after, milvus::declare_all(release, renderings.clone(), older, Catalogue::embedded()))
     };
-    let serving: Vec<&Serving> = earlier.serving.iter().filter(|serving| serving.label == after.label && serving.pods > 0).collect();
+    let serving = counted(earlier.serving.iter().filter(|serving| serving.label == after.label));
     let (mut states, mut held) = (Vec::new(), Vec::new());
     let goes_back = !serving.is_empty()
         && serving.iter().all(|serving| after.parts.iter().any(|part| *part.deployment == *serving.deployment && part.image.as_deref() == serving.image()));

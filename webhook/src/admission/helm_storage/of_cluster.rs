@@ -8,6 +8,7 @@ use milvus_guard::model::version::{ImageTag, MilvusVersion};
 use serde_json::Value;
 
 use super::super::declared::milvus_of;
+use super::super::exceptions::ALLOW_ANNOTATION;
 use super::super::guard::Guard;
 use super::super::hold::{Identity, STOPPED_ANNOTATION, is_held};
 use super::super::milvus::{StoredMilvus, tag_of};
@@ -41,11 +42,22 @@ pub(super) fn points<C: Cluster>(
 
 fn old_claims<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &str) -> Option<Point> {
     let claims = if named.status == "pending-install" { guard.claims_of(namespace, named.release).len() } else { 0 };
-    let message = format!(
-        "Release {} is installed over {claims} claims that an earlier release of this name left: it is no first install, and starts on old data.",
-        named.release
-    );
-    (claims > 0).then(|| Point::new("MV704", Severity::Warning, message, "It is held until the version that wrote the data is known."))
+    if claims == 0 {
+        return None;
+    }
+    let receipts = guard.cluster.objects(Kind::UpgradeReceipt, namespace);
+    let written = api::newest_receipt(&receipts, named.release).and_then(|receipt| text(receipt, "/spec/to"));
+    let message = match written {
+        Some(by) => format!(
+            "{} is no first install: {claims} claims are there, and a receipt says that Milvus {by} wrote them. Another version is held.",
+            named.release
+        ),
+        None => format!(
+            "{} is no first install: {claims} claims of an earlier release are there. It is held; once you know that this version wrote them: kubectl annotate ns {namespace} '{ALLOW_ANNOTATION}=MV704 reason=\"WHY\"'",
+            named.release
+        ),
+    };
+    Some(Point::new("MV704", Severity::Warning, message, ""))
 }
 
 /// A Deployment of the Milvus operator that a release has, too.

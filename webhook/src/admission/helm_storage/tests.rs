@@ -180,6 +180,40 @@ async fn separate_coordinators_must_be_kept_before_they_are_replaced() {
 }
 
 #[tokio::test]
+async fn what_was_only_held_is_no_baseline_where_all_is_at_zero_either() {
+    let before = Recipe::new("4.2.20", 1, json!({}));
+    let keep = json!({"pulsar": {"enabled": true}, "pulsarv3": {"enabled": false}});
+    let mut cluster = Snapshot::new([before.secret(), Recipe::new("4.2.58", 2, keep.clone()).status("deployed").secret()]);
+    for component in before.components() {
+        cluster.put(replica_set(&before.deployment(component), 1, 0));
+    }
+    let on_top = judged(cluster, Recipe::new("5.0.19", 3, keep).status("pending-upgrade").secret()).await;
+    assert!(rules(&on_top).contains(&"MV205"), "{on_top:?}");
+}
+
+#[tokio::test]
+async fn a_component_that_helm_deletes_before_the_rest_is_released_is_told_with_the_way_to_keep_it() {
+    let keep = json!({"pulsar": {"enabled": true}, "pulsarv3": {"enabled": false}, "image": {"all": {"tag": "v2.5.22"}}});
+    let before = Recipe::new("4.2.58", 1, keep);
+    let after = || Recipe::new("5.0.19", 2, json!({"pulsar": {"enabled": true}, "pulsarv3": {"enabled": false}})).status("pending-upgrade").secret();
+    let mut cluster = running(&before);
+    let told = |answer: &Answer| answer.warnings.iter().find(|text| text.starts_with("MV711")).cloned();
+    let text = told(&judged(cluster.clone(), after()).await).unwrap();
+    assert!(text.ends_with("kubectl annotate -n db deployment/m-milvus-indexnode helm.sh/resource-policy=keep") && text.len() <= 256, "{text}");
+    let mut kept = before.deployment("indexnode");
+    kept["metadata"]["annotations"]["helm.sh/resource-policy"] = json!("keep");
+    cluster.put(kept);
+    assert_eq!(told(&judged(cluster, after()).await), None);
+    // Where nothing is held, it goes as it always did.
+    let same = Recipe::new(
+        "4.2.58",
+        2,
+        json!({"pulsar": {"enabled": true}, "pulsarv3": {"enabled": false}, "image": {"all": {"tag": "v2.5.22"}}, "indexNode": {"enabled": false}}),
+    );
+    assert_eq!(told(&judged(running(&before), same.status("pending-upgrade").secret()).await), None);
+}
+
+#[tokio::test]
 async fn an_install_over_claims_is_no_first_install() {
     let install = || Recipe::new("4.2.20", 1, json!({})).status("pending-install").secret();
     let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "export-m-minio-0", "namespace": "db", "labels": {"app": "minio", "release": "m"}}});

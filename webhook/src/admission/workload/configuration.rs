@@ -1,4 +1,4 @@
-//! Where a release keeps its data, as its configuration says: for the pods that serve, and for a template that waits.
+//! Where a release keeps its data, as its configuration and the environment of its containers say: for the pods that serve, and for a template that waits.
 //!
 //! A template names its ConfigMap and a hash of it, and all tools write the ConfigMap before the workloads. A pod mounts files of it when it starts, so a pod that is held and restarts starts on whatever
 //! lies there. So when a write moves data, the files that serve stay, those of the write wait beside them under other names, and what serves is noted by the hash that running pods started
@@ -7,8 +7,11 @@
 //! or a workload that arrives before its ConfigMap, is not held for it. Values are noted as hashes, but for the kind of queue. A write that says what serves takes what waits away: nothing
 //! tells a rollback from an edit of something else.
 //!
+//! A ConfigMap that is deleted and made anew lost what was noted on it: that it is not known where the pods that serve have their data is noted instead, and what takes the new one up is held for that.
+//!
 //! Doubt: a ConfigMap passes as it is; a workload whose configuration cannot be read is told so.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -23,13 +26,13 @@ use super::super::hold::{KEPT_FILES_ANNOTATION, SERVING_CONFIGURATION_ANNOTATION
 use super::super::patch::Patching;
 use super::super::request::{Operation, Request};
 use super::{exceptions, may_stop};
-use crate::cluster::running::{Serving, configuration_name, mounts_configuration, serving_in};
+use crate::cluster::running::{Serving, configuration_name, container, counted, mounts_configuration, serving_in};
 use crate::cluster::{Cluster, Kind, annotation, text};
 
 /// The longest note that is read, in bytes.
 const MAX_NOTE_BYTES: usize = 64 << 10;
 
-/// Identities by the hash of the configuration that pods started with.
+/// Identities by the hash of the configuration that pods started with; an empty one where it is not known.
 type Note = BTreeMap<String, DataIdentity>;
 
 /// What a template that waits keeps elsewhere than what serves.
@@ -39,47 +42,83 @@ pub(super) struct Moved {
     pub(super) words: Option<String>,
     /// The kinds of queue, of what serves and of what waits, where both are known.
     pub(super) queues: Option<(Arc<str>, Arc<str>)>,
+    /// Settings that lead elsewhere, so that nothing of what was written is found there.
+    pub(super) settings: Vec<Arc<str>>,
     /// Why it is not known.
     pub(super) unread: Option<String>,
+    /// The configuration was made anew while pods served, so nobody knows where they have their data.
+    pub(super) is_forgotten: bool,
 }
 
 /// Judges a ConfigMap: if this write moves data, what serves stays where pods find it, and what is written waits beside it.
 pub(super) fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
     let mut answer = Answer::admitted();
     let mode = guard.mode(&request.namespace);
-    if request.operation != Operation::Update || mode == Mode::Audit {
+    if mode == Mode::Audit {
         return answer;
     }
-    let is_its = |serving: &Serving| serving.pods > 0 && configuration_name(serving.template()) == Some(&request.name);
-    let running: Vec<Serving> = serving_in(&*guard.cluster, &request.namespace).into_iter().filter(is_its).collect();
+    let is_its = |serving: &&Serving| configuration_name(serving.template()) == Some(&request.name);
+    let all = serving_in(&*guard.cluster, &request.namespace);
+    let running: Vec<Serving> = counted(all.iter().filter(is_its)).into_iter().cloned().collect();
+    let mut patching = Patching::new(&request.object);
+    match request.operation {
+        Operation::Create => forgotten(guard, request, &running, &mut patching, &mut answer),
+        Operation::Update => written_over(guard, request, mode, &running, &mut patching, &mut answer),
+        _ => {}
+    }
+    answer.patch = patching.finish();
+    answer
+}
+
+fn written_over<C: Cluster>(guard: &Guard<C>, request: &Request, mode: Mode, running: &[Serving], patching: &mut Patching<'_>, answer: &mut Answer) {
     let hashes: BTreeSet<&str> = running.iter().filter_map(Serving::config_checksum).collect();
     let (before, after) = (identity(&request.old_object), identity(&request.object));
     let mut noted = note(&request.old_object);
     let of = |hash: &str| (hash.to_owned(), noted.remove(hash).unwrap_or_else(|| before.clone()));
-    let note: Note = hashes.into_iter().map(of).filter(|(_, serves)| !serves.differences(&after).is_empty()).collect();
-    let mut patching = Patching::new(&request.object);
+    let is_unknown = |serves: &DataIdentity| serves.0.is_empty() && !before.0.is_empty();
+    let note: Note = hashes.into_iter().map(of).filter(|(_, serves)| is_unknown(serves) || !serves.differences(&after).is_empty()).collect();
+    // Where it is not known, what lies there is what a pod that restarts has taken up.
+    let differing = note.values().map(|serves| if is_unknown(serves) { &before } else { serves }).filter(|serves| !serves.differences(&after).is_empty());
+    let moved: BTreeSet<String> = differing.map(|serves| words(serves, &after)).collect();
     if note.is_empty() {
         patching.unannotate(SERVING_CONFIGURATION_ANNOTATION);
-        FILES.iter().for_each(|file| patching.remove(&path_of(file, WAITING_SUFFIX)));
-        if mode == Mode::Enforce {
-            keep_mounted(request, &running, &mut patching, &mut answer);
-        }
     } else {
         patching.annotate(SERVING_CONFIGURATION_ANNOTATION, &written(&note));
-        let moved: Vec<String> = note.values().map(|serves| words(serves, &after)).collect::<BTreeSet<_>>().into_iter().collect();
-        let moved = moved.join("; ");
-        let release = running.first().and_then(|serving| text(serving.template(), "/metadata/labels/app.kubernetes.io~1instance"));
-        let upgrade = release.and_then(|release| guard.cluster.object(Kind::GuardedUpgrade, &request.namespace, release));
-        if may_stop(guard, request, &exceptions(guard, request, upgrade.as_deref()), &mut answer, &format!("it moves {moved}")) {
-            set_aside(request, &mut patching);
-            answer.warnings.push(format!(
-                "ConfigMap {} moves {moved}: what serves stays, what is written waits beside it ({WAITING_SUFFIX}), and workloads that take it up are held",
-                request.name
-            ));
-        }
     }
-    answer.patch = patching.finish();
-    answer
+    if moved.is_empty() {
+        FILES.iter().for_each(|file| patching.remove(&path_of(file, WAITING_SUFFIX)));
+        if mode == Mode::Enforce {
+            keep_mounted(request, running, patching, answer);
+        }
+        return;
+    }
+    let moved = moved.into_iter().collect::<Vec<_>>().join("; ");
+    let release = running.first().and_then(|serving| text(serving.template(), "/metadata/labels/app.kubernetes.io~1instance"));
+    let upgrade = release.and_then(|release| guard.cluster.object(Kind::GuardedUpgrade, &request.namespace, release));
+    if may_stop(guard, request, &exceptions(guard, request, upgrade.as_deref()), answer, &format!("it moves {moved}")) {
+        set_aside(request, patching);
+        answer.warnings.push(format!(
+            "ConfigMap {} moves {moved}: what serves stays, what is written waits beside it ({WAITING_SUFFIX}), and workloads that take it up are held",
+            request.name
+        ));
+    }
+}
+
+/// A ConfigMap that is made while pods serve which started with one of this name. Pods that are not ready may have waited for it, and those of a release that was uninstalled are about to go.
+fn forgotten<C: Cluster>(guard: &Guard<C>, request: &Request, running: &[Serving], patching: &mut Patching<'_>, answer: &mut Answer) {
+    let is_ready = |serving: &&Serving| serving.object.pointer("/status/readyReplicas").and_then(Value::as_u64).is_some_and(|ready| ready > 0);
+    let is_owned = |serving: &Serving| serving.object.pointer("/metadata/ownerReferences").and_then(Value::as_array).is_some_and(|owners| !owners.is_empty());
+    let is_there = |serving: &Serving| guard.cluster.object(Kind::Deployment, &request.namespace, &serving.deployment).is_some();
+    let serves = running.iter().filter(is_ready).filter(|serving| !is_owned(serving) || is_there(serving));
+    let note: Note = serves.filter_map(Serving::config_checksum).map(|hash| (hash.to_owned(), DataIdentity::default())).collect();
+    if note.is_empty() {
+        return;
+    }
+    patching.annotate(SERVING_CONFIGURATION_ANNOTATION, &written(&note));
+    answer.warnings.push(format!(
+        "ConfigMap {} is made anew while pods serve that started with the one before: nobody knows any more where their data lies, and workloads that take this one up are held",
+        request.name
+    ));
 }
 
 /// The text of a file of a configuration.
@@ -132,43 +171,112 @@ fn keep_mounted(request: &Request, running: &[Serving], patching: &mut Patching<
 }
 
 /// Compares the configuration of a template with that of the pods that serve: those of its own Deployment, or of the release where it has none.
-pub(super) async fn moved<C: Cluster>(guard: &Guard<C>, namespace: &str, template: &Value, own: &[Serving], release: &[Serving]) -> Moved {
-    let basis = if own.iter().any(|serving| serving.pods > 0) { own } else { release };
-    let running: Vec<&Serving> = basis.iter().filter(|serving| serving.pods > 0).collect();
-    let (Some(name), false) = (configuration_name(template), running.is_empty() || own.iter().any(|serving| same_template(serving.template(), template)))
-    else {
+pub(super) async fn moved<C: Cluster>(guard: &Guard<C>, namespace: &str, (template, component): (&Value, &str), own: &[Serving], release: &[Serving]) -> Moved {
+    let running = counted(if own.iter().any(|serving| serving.pods > 0) { own } else { release });
+    if running.is_empty() || own.iter().any(|serving| same_template(serving.template(), template)) {
         return Moved::default();
-    };
-    let wanted = match read(guard, namespace, name).await {
-        Ok(object) => object,
-        Err(unread) => return Moved { unread: Some(unread), ..Moved::default() },
-    };
-    let waits = identity_that_waits(&wanted);
-    let noted = note(&wanted);
+    }
+    let name = configuration_name(template);
     let mut found = Moved::default();
+    let wanted = match name {
+        Some(name) => read(guard, namespace, name).await,
+        None => Ok(Value::Null),
+    };
+    let wanted = wanted.unwrap_or_else(|unread| {
+        found.unread = Some(unread);
+        Value::Null
+    });
+    let (waits, noted) = (identity_that_waits(&wanted), note(&wanted));
+    let variables = hashed(environment(template, component));
     for serving in running {
         let hash = serving.config_checksum().unwrap_or_default();
         let serves = match configuration_name(serving.template()) {
-            Some(other) if other != name => match read(guard, namespace, other).await {
+            other if other == name => noted.get(hash).unwrap_or(&waits).clone(),
+            Some(other) => match read(guard, namespace, other).await {
                 Ok(object) => note(&object).remove(hash).unwrap_or_else(|| identity(&object)),
                 Err(unread) => {
                     found.unread = Some(unread);
-                    continue;
+                    DataIdentity::default()
                 }
             },
-            _ => noted.get(hash).unwrap_or(&waits).clone(),
+            None => DataIdentity::default(),
         };
-        if !serves.differences(&waits).is_empty() {
-            found.words = Some(words(&serves, &waits));
+        found.is_forgotten |= serves.0.is_empty() && noted.contains_key(hash);
+        let variables_before = hashed(environment(serving.template(), &serving.component));
+        if variables_from_elsewhere(serving.template(), &serving.component) != variables_from_elsewhere(template, component) {
+            found.unread = Some("its environment comes from elsewhere than that of the pods that serve (envFrom)".to_owned());
         }
-        if found.queues.is_none() || found.words.is_some() {
-            found.queues = serves.queue().cloned().zip(waits.queue().cloned());
-        }
+        found.compare(&seen_beside(&serves, &variables_before, &variables), &seen_beside(&waits, &variables, &variables_before));
         if found.words.is_some() {
             break;
         }
     }
     found
+}
+
+impl Moved {
+    fn compare(&mut self, serves: &DataIdentity, waits: &DataIdentity) {
+        let differences = serves.differences(waits);
+        if !differences.is_empty() {
+            self.words = Some(words(serves, waits));
+        }
+        if self.queues.is_none() || self.words.is_some() {
+            self.queues = serves.queue().cloned().zip(waits.queue().cloned());
+        }
+        self.settings = differences.into_iter().filter(|path| !overlaps(serves.0.get(path), waits.0.get(path))).collect();
+    }
+}
+
+/// Whether two lists have a member in common: endpoints of one cluster.
+fn overlaps(before: Option<&Arc<str>>, after: Option<&Arc<str>>) -> bool {
+    before.zip(after).is_some_and(|(before, after)| before.split(',').any(|one| after.split(',').any(|other| one == other)))
+}
+
+/// What the variables of a container say over its files, as hashes. A setting that only the other side's variables name is not known to be the same here.
+fn seen_beside(files: &DataIdentity, variables: &DataIdentity, others: &DataIdentity) -> DataIdentity {
+    let mut seen = files.clone().under(variables);
+    for path in others.0.keys() {
+        seen.0.entry(Arc::clone(path)).or_insert_with(|| "(not told)".into());
+    }
+    seen
+}
+
+/// Where the variables of a component's container say that data lies.
+fn environment(template: &Value, component: &str) -> DataIdentity {
+    let variables = container(template, component).and_then(|container| container.get("env")).and_then(Value::as_array);
+    let read: Vec<(&str, Cow<'_, str>)> = variables.into_iter().flatten().filter_map(|variable| Some((text(variable, "/name")?, value_of(variable)))).collect();
+    DataIdentity::of_environment(read.iter().map(|(name, value)| (*name, &**value)))
+}
+
+/// The value of a variable, or where it is read from.
+fn value_of(variable: &Value) -> Cow<'_, str> {
+    match (text(variable, "/value"), variable.get("valueFrom")) {
+        (Some(value), _) => value.into(),
+        (None, Some(source)) => format!("read from {source}").into(),
+        (None, None) => "".into(),
+    }
+}
+
+fn variables_from_elsewhere<'v>(template: &'v Value, component: &str) -> Option<&'v Value> {
+    container(template, component)?.get("envFrom").filter(|sources| sources.as_array().is_some_and(|sources| !sources.is_empty()))
+}
+
+/// Where the pods that serve have their data, in clear: never to be shown or kept.
+pub(super) struct DataPlaces(DataIdentity);
+
+impl DataPlaces {
+    /// Read from the configuration and the environment of what serves; nothing where that is not known.
+    pub(super) async fn read<C: Cluster>(guard: &Guard<C>, namespace: &str, release: &[Serving]) -> Option<Self> {
+        let serving = counted(release).into_iter().next()?;
+        let map = read(guard, namespace, configuration_name(serving.template())?).await.ok()?;
+        let files = DataIdentity::read(FILES.iter().filter_map(|file| file_of(&map, file)));
+        Some(Self(files.under(&environment(serving.template(), &serving.component))))
+    }
+
+    /// The value of a setting.
+    pub(super) fn get(&self, path: &str) -> Option<&str> {
+        self.0.0.get(path).map(|value| &**value)
+    }
 }
 
 async fn read<C: Cluster>(guard: &Guard<C>, namespace: &str, name: &str) -> Result<Value, String> {
@@ -189,10 +297,14 @@ fn identity_that_waits(map: &Value) -> DataIdentity {
     read_identity(|file| text(map, &path_of(file, WAITING_SUFFIX)).or_else(|| file_of(map, file)))
 }
 
-/// Values but the queue's kind as hashes: they are written down beside the configuration, and must tell nothing.
 fn read_identity<'m>(text_of: impl Fn(&str) -> Option<&'m str>) -> DataIdentity {
-    let mut identity = DataIdentity::read(FILES.iter().filter_map(|file| text_of(file)));
-    identity.0.iter_mut().filter(|(path, _)| !is_plain(path)).for_each(|(_, value)| *value = digest_of_text(value).into());
+    hashed(DataIdentity::read(FILES.iter().filter_map(|file| text_of(file))))
+}
+
+/// Values but the queue's kind as hashes, members of a list one by one: they are written down beside the configuration, and must tell nothing.
+fn hashed(mut identity: DataIdentity) -> DataIdentity {
+    let hash = |value: &str| value.split(',').map(digest_of_text).collect::<Vec<_>>().join(",");
+    identity.0.iter_mut().filter(|(path, _)| !is_plain(path)).for_each(|(_, value)| *value = hash(value).into());
     identity
 }
 

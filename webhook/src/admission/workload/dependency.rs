@@ -1,5 +1,5 @@
 //! Workloads of a release's etcd, object store and queue: StatefulSets are held by the partition of their rolling update, Deployments (a standalone MinIO) by a pause.
-//! What serves is remembered as a hash on the object itself.
+//! What serves is remembered as a hash on the object itself. What else the release has of such software, as an umbrella chart's own MySQL, is somebody else's: Milvus's configuration names its own.
 
 use serde_json::{Value, json};
 
@@ -7,14 +7,16 @@ use super::super::Answer;
 use super::super::change::{self, digest};
 use super::super::exceptions::Mode;
 use super::super::guard::{Guard, releases_of};
-use super::super::hold::{HELD_LABEL, HOLD_ANNOTATIONS, PARTITION_ANNOTATION, SERVING_ANNOTATION, is_held};
+use super::super::hold::{HELD_LABEL, HOLD_ANNOTATIONS, ON_DELETE, PARTITION, PARTITION_ANNOTATION, SERVING_ANNOTATION, is_held, loosen};
 use super::super::patch::Patching;
 use super::super::request::{Operation, Request};
+use super::configuration::DataPlaces;
 use super::{annotate, exceptions, is_open, may_stop, old, put_marks_back};
 use crate::cluster::running::serving;
 use crate::cluster::{Cluster, Kind, annotation, label, text};
 
-const PARTITION: &str = "/spec/updateStrategy/rollingUpdate/partition";
+/// The partition of a held StatefulSet: beyond any number of replicas that it may be scaled to, since those beyond a partition start with the template that waits.
+const BRAKE: u32 = 1_000_000;
 
 /// What the charts call them, in `app.kubernetes.io/name` or `app`.
 const NAMES: &[&str] = &["etcd", "minio", "mysql", "kafka", "zookeeper", "pulsar", "pulsarv2", "pulsarv3", "woodpecker"];
@@ -25,15 +27,20 @@ pub(super) fn software(object: &Value) -> Option<&str> {
 }
 
 /// Judges a StatefulSet, or a Deployment of a dependency.
-pub(super) fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
+pub(super) async fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
     let mut answer = Answer::admitted();
     let namespace = request.namespace.as_str();
     let (Some(software), Some(release)) = (software(&request.object), releases_of(&request.object).next()) else { return answer };
     let (Some(before), Operation::Update) = (old(request), request.operation) else { return answer };
     let (Some(template), Some(template_before)) = (request.object.pointer("/spec/template"), before.pointer("/spec/template")) else { return answer };
     let is_open = is_open(guard, namespace, release, None);
+    let serving = serving(&*guard.cluster, namespace, release);
     // Somebody else's, or a release that does not run; one that is stopped for a migration needs its etcd as it is.
-    if serving(&*guard.cluster, namespace, release).iter().all(|serving| serving.pods == 0) && !is_held(before) && !is_open {
+    if serving.iter().all(|serving| serving.pods == 0) && !is_held(before) && !is_open {
+        return answer;
+    }
+    let places = DataPlaces::read(guard, namespace, &serving).await;
+    if !is_held(before) && places.is_some_and(|places| is_anothers(software, text(&request.object, "/metadata/name").unwrap_or_default(), &places)) {
         return answer;
     }
     let serves = if is_held(before) { annotation(before, SERVING_ANNOTATION).map(str::to_owned) } else { Some(digest(template_before)) };
@@ -57,16 +64,39 @@ pub(super) fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
     answer
 }
 
+/// Whether Milvus's configuration says that a store or queue of the release is not its own: Milvus uses none of that software, or one of another name. What it does not tell is taken for its own.
+fn is_anothers(software: &str, name: &str, places: &DataPlaces) -> bool {
+    let uses_queue = |kinds: &[&str]| places.get("mq.type").is_none_or(|kind| kinds.contains(&kind));
+    let is_named = |path: &str| {
+        places.get(path).is_none_or(|hosts| {
+            // A set is called as its service, or as that with a part of its own after it; the services of Pulsar's parts as its sets.
+            let mut stems = hosts.split(',').map(|host| host.split(['.', ':']).next().unwrap_or(host)).map(|host| host.strip_suffix("-proxy").unwrap_or(host));
+            stems.any(|stem| !stem.is_empty() && (stem.starts_with(name) || name.starts_with(stem)))
+        })
+    };
+    let is_own = match software {
+        "etcd" => is_named("etcd.endpoints"),
+        "minio" => is_named("minio.address"),
+        "mysql" => places.get("metastore.type").is_none_or(|kind| kind == "mysql"),
+        "kafka" => uses_queue(&["kafka"]) && is_named("kafka.brokerList"),
+        "zookeeper" => uses_queue(&["kafka", "pulsar"]),
+        "woodpecker" => uses_queue(&["woodpecker"]),
+        _ => uses_queue(&["pulsar"]) && is_named("pulsar.address"),
+    };
+    !is_own
+}
+
 fn hold(request: &Request, before: &Value, (release, software): (&str, &str), serves: &str, why: &str, patching: &mut Patching<'_>, answer: &mut Answer) {
     let object = &request.object;
-    if text(object, "/spec/updateStrategy/type") == Some("OnDelete") {
-        return;
-    }
     let id = change::of_dependency(&request.namespace, release, software, object);
     if request.kind.kind == "Deployment" {
         patching.set("/spec/paused", json!(true));
-    } else {
-        brake(object, before, patching);
+    } else if !brake(object, before, patching) {
+        answer.warnings.push(format!(
+            "{} cannot be held: it is updated as pods are deleted (OnDelete), and its pods are of several templates; whichever pod is deleted now starts with the new one",
+            request.name
+        ));
+        return;
     }
     patching.annotate(SERVING_ANNOTATION, serves);
     annotate(request, release, why, &id, patching);
@@ -74,30 +104,32 @@ fn hold(request: &Request, before: &Value, (release, software): (&str, &str), se
     answer.warnings.push(format!("{} is held ({why}); its pods stay as they are until milvus-guard releases change {id}", request.name));
 }
 
-/// Sets the partition so that no pod is replaced, and remembers the one before.
-fn brake(object: &Value, before: &Value, patching: &mut Patching<'_>) {
-    let replicas = object.pointer("/spec/replicas").and_then(Value::as_u64).unwrap_or(1).max(1);
-    let partition = json!(replicas);
-    if object.pointer("/spec/updateStrategy/rollingUpdate").is_some() {
-        patching.set(PARTITION, partition);
-    } else if object.pointer("/spec/updateStrategy").is_some() {
-        patching.set("/spec/updateStrategy/rollingUpdate", json!({"partition": partition}));
-    } else {
-        patching.set("/spec/updateStrategy", json!({"type": "RollingUpdate", "rollingUpdate": {"partition": partition}}));
+/// Sets the update strategy so that no pod is replaced and none begins with what waits, and remembers the one before. Under `OnDelete` Kubernetes knows a template that serves only as long as
+/// all pods have it; false where they do not.
+fn brake(object: &Value, before: &Value, patching: &mut Patching<'_>) -> bool {
+    let is_on_delete = text(before, "/spec/updateStrategy/type") == Some(ON_DELETE);
+    let revision = |name: &str| text(before, &format!("/status/{name}"));
+    if is_on_delete && !is_held(before) && (revision("currentRevision").is_none() || revision("currentRevision") != revision("updateRevision")) {
+        return false;
     }
-    let remembered = annotation(before, PARTITION_ANNOTATION)
-        .map(str::to_owned)
-        .unwrap_or_else(|| before.pointer(PARTITION).and_then(Value::as_u64).unwrap_or_default().to_string());
+    if text(object, "/spec/updateStrategy/type") != Some(ON_DELETE) && object.pointer("/spec/updateStrategy/rollingUpdate").is_some() {
+        patching.set(PARTITION, json!(BRAKE));
+    } else {
+        patching.set("/spec/updateStrategy", json!({"type": "RollingUpdate", "rollingUpdate": {"partition": BRAKE}}));
+    }
+    let of_before = || match before.pointer(PARTITION).and_then(Value::as_u64) {
+        _ if is_on_delete => ON_DELETE.to_owned(),
+        partition => partition.unwrap_or_default().to_string(),
+    };
+    let remembered = annotation(before, PARTITION_ANNOTATION).map_or_else(of_before, str::to_owned);
     patching.annotate(PARTITION_ANNOTATION, &remembered);
+    true
 }
 
-/// Puts the partition back to what it was, or lets go of the pause.
+/// Puts the update strategy back to what it was, or lets go of the pause.
 fn release_hold(object: &Value, before: &Value, patching: &mut Patching<'_>) {
     patching.remove("/spec/paused");
-    let remembered = annotation(before, PARTITION_ANNOTATION).and_then(|partition| partition.parse::<u64>().ok()).unwrap_or_default();
-    if object.pointer(PARTITION).is_some() {
-        patching.set(PARTITION, json!(remembered));
-    }
+    loosen(object, annotation(before, PARTITION_ANNOTATION).unwrap_or_default(), patching);
     patching.unlabel(HELD_LABEL);
     HOLD_ANNOTATIONS.iter().for_each(|name| patching.unannotate(name));
 }

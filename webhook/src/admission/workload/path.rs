@@ -4,19 +4,23 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use milvus_guard::model::declaration::Declaration;
+use milvus_guard::model::place::{Fact, Origin};
+use milvus_guard::policy::Policies;
+use milvus_guard::policy::format::Rule;
 use milvus_guard::source::memory::MemoryTree;
 use milvus_guard::source::{Context, SourceFile, manifest};
 use serde_json::{Value, json};
 
 use super::super::answer::cut;
 use super::super::declared;
-use super::super::exceptions::Exceptions;
+use super::super::exceptions::{ALLOW_ANNOTATION, Exceptions};
 use super::super::guard::Guard;
 use super::super::hold::{Identity, Reason, Surroundings};
 use super::super::request::Request;
-use super::super::verdict::{findings, points};
+use super::super::verdict::{Point, findings, points};
+use super::configuration::Moved;
 use crate::api;
-use crate::cluster::running::Serving;
+use crate::cluster::running::{Serving, counted};
 use crate::cluster::{Cluster, Kind, label};
 
 /// The longest that is written into an annotation, in bytes.
@@ -28,35 +32,45 @@ pub(super) fn blocked<C: Cluster>(
     request: &Request,
     identity: &Identity<'_>,
     around: &Surroundings<'_>,
-    why: &Reason,
-    queues: Option<&(Arc<str>, Arc<str>)>,
+    (why, moved, chart): (&Reason, &Moved, Option<&str>),
     exceptions: &Exceptions,
 ) -> Option<String> {
-    if *why == Reason::OldData {
-        return Some(why.sentence());
+    let to_waive = match why {
+        Reason::OldData => Some(("MV704", "that it is the one that waits")),
+        Reason::Forgotten => Some(("MV902", "that this one names the same places")),
+        _ => None,
+    };
+    if let Some((rule, what)) = to_waive {
+        let waive = format!("kubectl annotate namespace {} '{ALLOW_ANNOTATION}={rule} until=DATE reason=\"WHY\"'", request.namespace);
+        return Some(format!("{}. Once you know {what}: {waive}, and apply again", why.sentence()));
     }
     let Some(mut after) = declaration(&request.object) else {
         let waived = exceptions.waivers.contains_key("MV902");
         return (!waived).then(|| "MV902: It cannot be read which Milvus this is, so its path was not judged. Wait for a person: waive MV902 on it once the step is known to be right.".to_owned());
     };
-    let serving = around.own.iter().chain(around.release).filter(|serving| serving.pods > 0);
-    let befores: Vec<Declaration> = serving.filter_map(|serving| declaration(&as_deployment(&request.object, serving))).collect();
+    let written = if let Reason::Written { by, .. } = why { Some(format!("milvusdb/milvus:v{by}")) } else { None };
+    let serving = counted(around.own.iter().chain(around.release));
+    // Another component's image stands for this one where it has none of its own yet.
+    let images = serving.iter().filter_map(|serving| serving.image()).chain(written.as_deref());
+    let befores: Vec<Declaration> = images.filter_map(|image| declaration_before(&request.object, image, chart)).collect();
     let mut befores: Vec<Declaration> = befores.into_iter().fold(Vec::new(), |mut distinct, before| {
         if !distinct.iter().any(|known: &Declaration| known.image.known() == before.image.known()) {
             distinct.push(before);
         }
         distinct
     });
-    if let (Some((_, waits)), Some(rendered)) = (queues, &mut after.rendered) {
+    if let (Some((_, waits)), Some(rendered)) = (&moved.queues, &mut after.rendered) {
         rendered.message_queue = Some(Arc::clone(waits));
     }
     for before in &mut befores {
         before.rendered.clone_from(&after.rendered);
         if let Some(rendered) = &mut before.rendered {
             // All that serves is in sight, while of what comes this is one workload of several.
-            rendered.components = components(around);
-            rendered.is_part = false;
-            if let Some((serves, _)) = queues {
+            if !serving.is_empty() {
+                rendered.components = components(&serving);
+                rendered.is_part = false;
+            }
+            if let Some((serves, _)) = &moved.queues {
                 rendered.message_queue = Some(Arc::clone(serves));
             }
         }
@@ -68,7 +82,8 @@ pub(super) fn blocked<C: Cluster>(
     after.evidence = upgrade.as_deref().map(|upgrade| declared::evidence_of(upgrade, &after)).unwrap_or_default();
     let receipts = guard.cluster.objects(Kind::UpgradeReceipt, &request.namespace);
     after.evidence.extend(receipts.iter().flat_map(|receipt| api::evidence_of_receipt(receipt, identity.release)));
-    let all = points(&findings(&befores, &after, guard.cluster.kubernetes()), &|_| None);
+    let mut all = points(&findings(&befores, &after, guard.cluster.kubernetes()), &|_| None);
+    all.extend(moving(moved));
     let mut refusing: Vec<_> = all.iter().filter(|point| point.refuses() && !exceptions.waivers.contains_key(&point.rule)).collect();
     // The path of versions first: it is what no other file mends.
     refusing.sort_by_key(|point| !point.rule.starts_with("MV2"));
@@ -79,9 +94,15 @@ pub(super) fn blocked<C: Cluster>(
     Some(format!("{text}{also}"))
 }
 
+/// What rules say of settings in the rendered configuration that lead elsewhere, since no values are in sight.
+fn moving(moved: &Moved) -> impl Iterator<Item = Point> {
+    let speaks = |rule: &&Rule| rule.moves.iter().any(|path| moved.settings.iter().any(|moved| **moved == **path));
+    Policies::embedded().rules().iter().filter(speaks).map(Point::of_rule)
+}
+
 /// The components that serve, each once.
-fn components(around: &Surroundings<'_>) -> Vec<(Arc<str>, Option<u32>)> {
-    let names: BTreeSet<Arc<str>> = around.release.iter().filter(|serving| serving.pods > 0).map(|serving| Arc::clone(&serving.component)).collect();
+fn components(serving: &[&Serving]) -> Vec<(Arc<str>, Option<u32>)> {
+    let names: BTreeSet<Arc<str>> = serving.iter().map(|serving| Arc::clone(&serving.component)).collect();
     names.into_iter().map(|name| (name, None)).collect()
 }
 
@@ -103,14 +124,18 @@ fn declaration(object: &Value) -> Option<Declaration> {
     files.first().and_then(|file| manifest::read(file, &context).declarations.into_iter().next())
 }
 
-/// The object with the template that serves in place of its own.
-fn as_deployment(object: &Value, serving: &Serving) -> Value {
+/// The object as it would be with the image and the chart that serve.
+fn declaration_before(object: &Value, image: &str, chart: Option<&str>) -> Option<Declaration> {
     let mut before = object.clone();
-    // Another component's image stands for this one where it has none of its own yet.
-    if let (Some(image), Some(containers)) = (serving.image(), before.pointer_mut("/spec/template/spec/containers").and_then(Value::as_array_mut)) {
-        for container in containers {
-            container["image"] = json!(image);
-        }
+    for container in before.pointer_mut("/spec/template/spec/containers").and_then(Value::as_array_mut).into_iter().flatten() {
+        container["image"] = json!(image);
     }
-    before
+    if let (Some(chart), Some(labels)) = (chart, before.pointer_mut("/metadata/labels").and_then(Value::as_object_mut)) {
+        labels.insert("helm.sh/chart".into(), json!(chart));
+    }
+    let mut before = declaration(&before)?;
+    if chart.is_none() {
+        before.chart.version = Fact::Unknown("nothing tells which chart serves".into(), Origin::Given("what serves".into()));
+    }
+    Some(before)
 }

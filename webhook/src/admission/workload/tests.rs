@@ -199,8 +199,181 @@ fn an_install_over_old_claims_waits_until_somebody_knows_the_version() {
     assert_eq!(ask(&Snapshot::new([claim("export-m-minio-0")]), &object, &Value::Null).warnings[0].matches("MV704").count(), 1);
     assert!(is_waiting(&held) && annotation(&held, BLOCKED_ANNOTATION).unwrap().starts_with("MV704"));
     assert!(ask(&Snapshot::new([claim("m-minio")]), &object, &Value::Null).patch.0.is_empty());
-    let receipt = json!({"apiVersion": api::API_VERSION, "kind": "UpgradeReceipt", "metadata": {"name": "r", "namespace": "db"}, "spec": {"release": "m", "to": "2.5.16"}});
-    assert!(ask(&Snapshot::new([claim("export-m-minio-0"), receipt]), &object, &Value::Null).patch.0.is_empty());
+    // The way out is named, and counts.
+    let way = annotation(&held, BLOCKED_ANNOTATION).unwrap();
+    assert!(way.contains("kubectl annotate namespace db 'guard.milvus-guard.dev/allow=MV704 until="), "{way}");
+    let namespace =
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "db", "annotations": {"guard.milvus-guard.dev/allow": "MV704 reason=known"}}});
+    let waived = ask(&Snapshot::new([claim("export-m-minio-0"), namespace]), &object, &Value::Null);
+    assert!(waived.patch.0.is_empty() && waived.warnings[0].starts_with("MV704 is waived: known"), "{waived:?}");
+    // The newest receipt tells the state before: the same version runs, another is judged from there.
+    let receipt = |name: &str, to: &str, at: &str| json!({"apiVersion": api::API_VERSION, "kind": "UpgradeReceipt", "metadata": {"name": name, "namespace": "db"}, "spec": {"release": "m", "to": to, "finishedAt": at}});
+    let over = |to: &str| {
+        let cluster = Snapshot::new([claim("export-m-minio-0"), receipt("new", to, "2026-02-01T00:00:00Z"), receipt("old", "2.5.16", "2026-01-01T00:00:00Z")]);
+        let stored = admitted(&cluster, &object, &Value::Null);
+        (is_waiting(&stored), annotation(&stored, BLOCKED_ANNOTATION).map(|text| text.chars().take(5).collect::<String>()))
+    };
+    assert_eq!(over("v2.5.16"), (false, None));
+    assert_eq!(over("2.4.16"), (true, None));
+    assert_eq!(over("2.1.4"), (true, Some("MV201".into())));
+    assert_eq!(over("2.6.15"), (true, Some("MV211".into())));
+    // Of another release it proves nothing.
+    let mut other = receipt("r", "2.5.16", "2026-02-01T00:00:00Z");
+    other["spec"]["release"] = json!("n");
+    assert!(is_waiting(&admitted(&Snapshot::new([claim("export-m-minio-0"), other]), &object, &Value::Null)));
+}
+
+#[test]
+fn what_ran_last_counts_where_all_is_at_zero_or_left_behind() {
+    let (before, legal, illegal) = (recipe("4.2.20"), recipe("4.2.58"), recipe("5.0.19"));
+    let with = |change: fn(&mut Value)| {
+        let mut cluster = Snapshot::default();
+        for component in before.components() {
+            let mut set = replica_set(&before.deployment(component), 1, 0);
+            change(&mut set);
+            cluster.put(set);
+        }
+        cluster.put(before.config_map());
+        cluster
+    };
+    let at_zero = with(|_| {});
+    let left_behind = with(|set| {
+        let metadata = set["metadata"].as_object_mut().unwrap();
+        metadata.remove("ownerReferences");
+        metadata.insert("labels".into(), json!({"pod-template-hash": "1"}));
+        set["status"] = json!({"replicas": 1, "readyReplicas": 1});
+    });
+    for cluster in [at_zero, left_behind] {
+        for (component, old) in [("proxy", Value::Null), ("proxy", before.deployment("proxy")), ("streamingnode", Value::Null)] {
+            let held = admitted(&cluster, &illegal.deployment(component), &old);
+            assert!(is_waiting(&held) && annotation(&held, BLOCKED_ANNOTATION).is_some_and(|text| text.starts_with("MV205")), "{component}: {held}");
+        }
+        let held = admitted(&cluster, &legal.deployment("proxy"), &Value::Null);
+        assert!(is_waiting(&held) && annotation(&held, BLOCKED_ANNOTATION).is_none(), "{held}");
+        assert!(ask(&cluster, &before.deployment("proxy"), &Value::Null).patch.0.is_empty());
+    }
+}
+
+#[test]
+fn the_way_is_told_from_the_chart_that_serves() {
+    let (before, after) = (recipe("4.2.20"), recipe("5.0.19"));
+    let mut cluster = whole(&before);
+    let held = admitted(&cluster, &after.deployment("proxy"), &before.deployment("proxy"));
+    let told = annotation(&held, BLOCKED_ANNOTATION).unwrap();
+    assert!(told.contains("2.5.16 or later first, wait until") && !told.contains("as it is"), "{told}");
+    cluster.put(held.clone());
+    // The same words whatever was written before, and for a component that is new.
+    assert_eq!(admitted(&cluster, &after.deployment("proxy"), &held), held);
+    assert_eq!(annotation(&admitted(&cluster, &after.deployment("streamingnode"), &Value::Null), BLOCKED_ANNOTATION), Some(told));
+    // Nothing of it stays on what is not held.
+    let back = admitted(&cluster, &before.deployment("proxy"), &held);
+    assert_eq!(annotation(&back, SERVING_CHART_ANNOTATION), None);
+}
+
+#[test]
+fn what_the_environment_says_of_where_data_lies_counts() {
+    let before = recipe("4.2.20");
+    let cluster = whole(&before);
+    let with = |variables: Value| {
+        let mut object = before.deployment("proxy");
+        object["spec"]["template"]["spec"]["containers"][0]["env"] = variables;
+        object
+    };
+    let old = before.deployment("proxy");
+    for (variables, words, rule) in [
+        (json!([{"name": "ETCD_ENDPOINTS", "value": "other:2379"}]), "the metadata (etcd.endpoints)", Some("MV501")),
+        (json!([{"name": "MQ_TYPE", "value": "kafka"}]), "the message queue (pulsar serves, kafka waits)", Some("MV401")),
+        (json!([{"name": "MINIO_BUCKET_NAME", "value": "other"}]), "the object storage (minio.bucketName)", Some("MV502")),
+        (json!([{"name": "METASTORE_TYPE", "value": "mysql"}]), "the metadata (etcd serves, mysql waits)", Some("MV501")),
+        (json!([{"name": "ETCD_ROOT_PATH", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]), "the metadata (etcd.rootPath)", Some("MV501")),
+        // Of a setting that no file names it is not known that it is the same.
+        (json!([{"name": "COMMON_STORAGETYPE", "value": "local"}]), "the object storage (common.storageType)", Some("MV502")),
+        (json!([{"name": "MILVUSCONF", "value": "/tmp"}]), "the folder of the configuration (MILVUSCONF)", Some("MV501")),
+        // Another address of a queue may be another name of the same.
+        (json!([{"name": "PULSAR_ADDRESS", "value": "pulsar://other:6650"}]), "the message queue (pulsar.address)", None),
+    ] {
+        let held = admitted(&cluster, &with(variables.clone()), &old);
+        assert!(is_waiting(&held) && annotation(&held, HOLD_ANNOTATION).unwrap().contains(words), "{variables}: {held}");
+        assert_eq!(annotation(&held, BLOCKED_ANNOTATION).and_then(|text| text.split(':').next()), rule, "{variables}: {held}");
+        assert!(!held.to_string().contains("other-than"), "{held}");
+        // With what serves it is nothing new.
+        let mut serving = replica_set(&with(variables.clone()), 1, 1);
+        serving["spec"]["template"]["metadata"]["annotations"]["restarted"] = json!("x");
+        let mut same = cluster.clone();
+        same.put(ready(serving));
+        assert!(ask(&same, &with(variables.clone()), &old).patch.0.is_empty(), "{variables}");
+    }
+    for variables in [
+        json!([{"name": "ETCD_ENDPOINTS", "value": "m-etcd:2379"}, {"name": "MINIO_ADDRESS", "value": "m-minio:9000"}]),
+        json!([{"name": "CACHE_SIZE", "value": "4"}, {"name": "MINIO_ACCESS_KEY_ID", "value": "x"}]),
+    ] {
+        assert!(ask(&cluster, &with(variables), &old).patch.0.is_empty());
+    }
+    // What is taken from elsewhere as a whole is not seen, and that is told.
+    let mut object = old.clone();
+    object["spec"]["template"]["spec"]["containers"][0]["envFrom"] = json!([{"configMapRef": {"name": "more"}}]);
+    let answer = ask(&cluster, &object, &old);
+    assert!(answer.patch.0.is_empty() && answer.warnings[0].contains("envFrom"), "{answer:?}");
+}
+
+#[test]
+fn settings_that_rules_name_are_those_that_are_compared() {
+    use milvus_guard::policy::Policies;
+    use milvus_guard::source::configuration::Part;
+    for rule in Policies::embedded().rules() {
+        for path in &rule.moves {
+            assert!(Part::of(path).is_some(), "{}: {path}", rule.id);
+        }
+    }
+}
+
+#[test]
+fn a_configuration_that_is_made_anew_while_pods_serve_is_not_trusted() {
+    let (before, after) = (configuring(""), configuring("etcd: {rootPath: other}\n"));
+    let mut cluster = whole(&before);
+    let answer = ask(&cluster, &after.config_map(), &Value::Null);
+    assert!(answer.warnings[0].contains("made anew while pods serve"), "{answer:?}");
+    cluster.put(admitted(&cluster, &after.config_map(), &Value::Null));
+    let (old, new) = (before.deployment("proxy"), after.deployment("proxy"));
+    let held = admitted(&cluster, &new, &old);
+    assert!(is_waiting(&held) && annotation(&held, BLOCKED_ANNOTATION).unwrap().starts_with("MV902"), "{held}");
+    assert_eq!(admitted(&cluster, &new, &held), held, "a state, not a difference");
+    // Writing it again forgets nothing; what moves against what lies there waits beside it.
+    let (cluster, warnings) = configured(&cluster, &after.config_map());
+    assert!(warnings.is_empty() && noted(&cluster).is_some(), "{warnings:?}");
+    let (moved, warnings) = configured(&cluster, &configuring("etcd: {rootPath: third}\n").config_map());
+    assert!(warnings[0].contains("waits beside it") && noted(&moved).is_some(), "{warnings:?}");
+    let mut known = new.clone();
+    known["metadata"]["annotations"]["guard.milvus-guard.dev/allow"] = json!("MV902 reason=\"the same places\"");
+    assert!(!is_held(&admitted(&cluster, &known, &held)));
+    // Once none of the pods before is there, nothing is noted any more.
+    let mut done = cluster.clone();
+    for component in after.components() {
+        done.put(ready(replica_set(&after.deployment(component), 1, 1)));
+    }
+    assert_eq!(noted(&configured(&done, &after.config_map()).0), None);
+    // A first install, whatever comes first, and a release that was uninstalled a moment ago.
+    let mut installing = Snapshot::default();
+    installing.put(replica_set(&old, 1, 1));
+    installing.put(old.clone());
+    let mut leaving = Snapshot::default();
+    leaving.put(ready(replica_set(&old, 1, 1)));
+    for cluster in [Snapshot::default(), installing, leaving] {
+        assert_eq!(ask(&cluster, &after.config_map(), &Value::Null), Answer::admitted());
+    }
+}
+
+#[test]
+fn a_configuration_that_moves_while_all_is_at_zero_waits_too() {
+    let (before, after) = (configuring(""), configuring("mq: {type: kafka}\n"));
+    let mut cluster = Snapshot::default();
+    for component in before.components() {
+        cluster.put(replica_set(&before.deployment(component), 1, 0));
+    }
+    cluster.put(before.config_map());
+    let (cluster, warnings) = configured(&cluster, &after.config_map());
+    assert!(warnings[0].contains("pulsar serves, kafka waits"), "{warnings:?}");
+    assert!(is_waiting(&admitted(&cluster, &after.deployment("proxy"), &before.deployment("proxy"))));
 }
 
 #[test]
@@ -370,7 +543,11 @@ fn dependencies_wait_by_partition_and_get_it_back() {
     let cluster = whole(&recipe("4.2.20"));
     let (old, new) = (etcd("etcd:3.5.5"), etcd("etcd:3.5.25"));
     let held = admitted(&cluster, &new, &old);
-    assert_eq!(held["spec"]["updateStrategy"]["rollingUpdate"]["partition"], json!(3));
+    assert_eq!(
+        held["spec"]["updateStrategy"]["rollingUpdate"]["partition"],
+        json!(1_000_000),
+        "beyond any replicas: those after a partition begin with what waits"
+    );
     assert!(is_held(&held) && annotation(&held, SERVING_ANNOTATION).is_some() && annotation(&held, PARTITION_ANNOTATION) == Some("0"));
     assert!(ask(&cluster, &held, &held).patch.0.is_empty());
     assert_eq!(admitted(&cluster, &new, &held), held);
@@ -385,6 +562,7 @@ fn dependencies_wait_by_partition_and_get_it_back() {
     let minio = |image: &str| {
         let mut object = etcd(image);
         object["kind"] = json!("Deployment");
+        object["metadata"]["name"] = json!("m-minio");
         object["metadata"]["labels"] = json!({"app": "minio", "release": "m"});
         object["spec"].as_object_mut().unwrap().remove("updateStrategy");
         object
@@ -396,6 +574,58 @@ fn dependencies_wait_by_partition_and_get_it_back() {
     back["spec"]["template"] = minio("minio:2023")["spec"]["template"].clone();
     let back = admitted(&cluster, &back, &held);
     assert!(back["spec"].get("paused").is_none() && !is_held(&back), "{back}");
+}
+
+#[test]
+fn a_set_that_is_updated_as_its_pods_are_deleted_waits_too() {
+    let cluster = whole(&recipe("4.2.20"));
+    let on_delete = |image: &str, revisions: [&str; 2]| {
+        let mut object = etcd(image);
+        object["spec"]["updateStrategy"] = json!({"type": "OnDelete"});
+        object["status"] = json!({"currentRevision": revisions[0], "updateRevision": revisions[1]});
+        object
+    };
+    let (old, new) = (on_delete("etcd:3.5.5", ["a", "a"]), on_delete("etcd:3.5.25", ["a", "a"]));
+    let held = admitted(&cluster, &new, &old);
+    assert_eq!(held["spec"]["updateStrategy"], json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 1_000_000}}));
+    assert!(ask(&cluster, &held, &held).patch.0.is_empty());
+    // As Helm 3 sends it, and as a replace does.
+    let mut merged = held.clone();
+    merged["spec"]["updateStrategy"]["type"] = json!("OnDelete");
+    for sent in [merged, new.clone()] {
+        assert_eq!(admitted(&cluster, &sent, &held), held);
+    }
+    let mut back = held.clone();
+    back["spec"]["template"] = old["spec"]["template"].clone();
+    let back = admitted(&cluster, &back, &held);
+    assert!(back["spec"]["updateStrategy"] == json!({"type": "OnDelete"}) && !is_held(&back), "{back}");
+    // Kubernetes would bring back the first template, and not the one that a pod has now.
+    let mixed = ask(&cluster, &on_delete("etcd:3.5.25", ["a", "b"]), &on_delete("etcd:3.5.5", ["a", "b"]));
+    assert!(mixed.patch.0.is_empty() && mixed.warnings[0].contains("cannot be held"), "{mixed:?}");
+}
+
+#[test]
+fn only_the_stores_and_the_queue_that_milvus_names_are_its_own() {
+    let cluster = whole(&recipe("4.2.20"));
+    let is_held = |name: &str, software: &str| {
+        let set = |image: &str| {
+            let mut object = etcd(image);
+            object["metadata"]["name"] = json!(name);
+            object["metadata"]["labels"]["app.kubernetes.io/name"] = json!(software);
+            object
+        };
+        !ask(&cluster, &set("x:2"), &set("x:1")).patch.0.is_empty()
+    };
+    for (name, software) in [("m-etcd", "etcd"), ("m-minio", "minio"), ("m-pulsar-bookie", "pulsar"), ("m-zookeeper", "zookeeper")] {
+        assert!(is_held(name, software), "{name}");
+    }
+    for (name, software) in [("m-mysql", "mysql"), ("shop-etcd", "etcd"), ("m-backups-minio", "minio"), ("m-kafka", "kafka")] {
+        assert!(!is_held(name, software), "{name}");
+    }
+    // Without the configuration nobody knows.
+    let mut unread = Snapshot::default();
+    cluster.objects(Kind::ReplicaSet, "db").iter().for_each(|set| unread.put((**set).clone()));
+    assert!(!ask(&unread, &etcd("x:2"), &etcd("x:1")).patch.0.is_empty());
 }
 
 /// A cluster after a ConfigMap was written: what is stored of it, and what was said.
@@ -437,11 +667,12 @@ fn configuring(user: &str) -> Recipe {
 fn another_queue_or_store_waits_although_the_image_is_the_same() {
     let before = configuring("");
     let cases = [
-        ("mq: {type: kafka}\n", "the message queue (pulsar serves, kafka waits)"),
-        ("etcd: {rootPath: other}\n", "the metadata (etcd.rootPath)"),
-        ("minio: {bucketName: other}\netcd: {endpoints: [x]}\n", "the metadata (etcd.endpoints), the object storage (minio.bucketName)"),
+        ("mq: {type: kafka}\n", "the message queue (pulsar serves, kafka waits)", "MV401"),
+        ("etcd: {rootPath: other}\n", "the metadata (etcd.rootPath)", "MV501"),
+        ("minio: {bucketName: other}\n", "the object storage (minio.bucketName)", "MV502"),
+        ("minio: {bucketName: other}\netcd: {endpoints: [x]}\n", "the metadata (etcd.endpoints), the object storage (minio.bucketName)", "MV501"),
     ];
-    for (user, words) in cases {
+    for (user, words, rule) in cases {
         let after = configuring(user);
         let (cluster, warnings) = configured(&whole(&before), &after.config_map());
         assert!(warnings[0].contains(words), "{warnings:?}");
@@ -451,6 +682,8 @@ fn another_queue_or_store_waits_although_the_image_is_the_same() {
         let (old, new) = (before.deployment("proxy"), after.deployment("proxy"));
         let held = admitted(&cluster, &new, &old);
         assert!(is_waiting(&held) && annotation(&held, HOLD_ANNOTATION).unwrap().contains(words), "{held}");
+        // What gate 1 refuses is released by nothing.
+        assert!(annotation(&held, BLOCKED_ANNOTATION).unwrap().starts_with(rule), "{held}");
         assert_eq!(admitted(&cluster, &new, &held), held, "a state, not a difference");
         // Another log level on top: it still waits for the same reason.
         let later = configuring(&format!("{user}log: {{level: debug}}\n"));
