@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod doctor;
 pub mod leave;
 pub mod metadata;
+pub mod migration;
 pub mod record;
 mod remote;
 pub mod server;

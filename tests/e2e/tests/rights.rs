@@ -231,6 +231,14 @@ async fn every_right_of_the_chart_is_needed_and_none_is_missing() {
         "valuesFrom": [{"kind": "Secret", "name": "milvus-guard-carried-x"}]}}))
     .await;
     apply(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "milvus-guard-carried-x"}})).await;
+    let fence = json!({"name": "a-fence-left-over", "labels": {"guard.milvus-guard.dev/fence": "m", "guard.milvus-guard.dev/fence-namespace": namespace}});
+    let (api, rules) =
+        ("admissionregistration.k8s.io/v1", json!([{"apiGroups": ["example.com"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["nothing"]}]));
+    apply(json!({"apiVersion": api, "kind": "ValidatingAdmissionPolicy", "metadata": fence,
+        "spec": {"matchConstraints": {"resourceRules": rules}, "validations": [{"expression": "true"}]}}))
+    .await;
+    apply(json!({"apiVersion": api, "kind": "ValidatingAdmissionPolicyBinding", "metadata": fence, "spec": {"policyName": "a-fence-left-over", "validationActions": ["Deny"]}}))
+    .await;
     let note = async |what: &str, note: &str| {
         let note = format!("guard.milvus-guard.dev/{note}");
         sandbox.command_as(&admin, Program::Kubectl, ["annotate", what, &note, "--overwrite", "-n", namespace]).ok().await;

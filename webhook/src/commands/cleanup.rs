@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use milvus_guard_webhook::admission::gitops;
-use milvus_guard_webhook::admission::hold::Identity;
+use milvus_guard_webhook::admission::hold::{FENCE_LABEL, FENCE_NAMESPACE_LABEL, Identity};
 use milvus_guard_webhook::api;
 use milvus_guard_webhook::cluster::{Snapshot, label, running, text};
 use milvus_guard_webhook::leave::{self, Undo};
@@ -88,6 +88,11 @@ async fn clean(arguments: Cleanup) -> anyhow::Result<()> {
     for (namespace, name) in configurations {
         note("ConfigMap", format!("{namespace}/{name}"), forget(&cluster, &namespace, &name, arguments.dry_run).await);
     }
+    // Last: as long as it stands, nothing starts that is not as it should be.
+    for (kind, object) in fences(&cluster, &arguments).await? {
+        let name = text(&object, "/metadata/name").unwrap_or_default();
+        note(kind, name.to_owned(), unfence(&cluster, kind, &object, arguments.dry_run).await);
+    }
     if failed > 0 {
         bail!("{failed} objects could not be put back; run it again");
     }
@@ -95,6 +100,38 @@ async fn clean(arguments: Cleanup) -> anyhow::Result<()> {
         println!("{}", nothing(arguments.release.as_deref(), arguments.namespace.as_deref()));
     }
     Ok(())
+}
+
+/// Fences of migrations: bindings first, without which a policy does nothing.
+async fn fences(cluster: &Cluster, arguments: &Cleanup) -> anyhow::Result<Vec<(&'static str, Value)>> {
+    let everywhere = Cluster { client: cluster.client.clone(), namespace: None };
+    let mut found = Vec::new();
+    for kind in ["ValidatingAdmissionPolicyBinding", "ValidatingAdmissionPolicy"] {
+        for object in everywhere.list("admissionregistration.k8s.io/v1", kind).await? {
+            let (Some(release), Some(namespace)) = (label(&object, FENCE_LABEL), label(&object, FENCE_NAMESPACE_LABEL)) else { continue };
+            let is_wanted = |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
+            if is_wanted(&arguments.release, release) && is_wanted(&arguments.namespace, namespace) {
+                found.push((kind, object));
+            }
+        }
+    }
+    Ok(found)
+}
+
+async fn unfence(cluster: &Cluster, kind: &str, object: &Value, dry_run: bool) -> anyhow::Result<bool> {
+    let name = text(object, "/metadata/name").unwrap_or_default();
+    let release = format!("{}/{}", label(object, FENCE_NAMESPACE_LABEL).unwrap_or_default(), label(object, FENCE_LABEL).unwrap_or_default());
+    let done = if dry_run { "would be deleted" } else { "deleted" };
+    println!(
+        "{kind} {name}: {done}; pods of {release} may start again: `milvus-guard metadata layout` tells whether its metadata is that of the version that starts"
+    );
+    if !dry_run {
+        match cluster.api("admissionregistration.k8s.io/v1", kind, None).delete(name, &DeleteParams::default()).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            result => drop(result.with_context(|| format!("deleting {kind} {name}"))?),
+        }
+    }
+    Ok(true)
 }
 
 /// Upgrades that are being carried out.
