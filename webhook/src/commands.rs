@@ -8,6 +8,7 @@ use milvus_guard_webhook::api;
 
 mod cleanup;
 mod cluster;
+mod controller;
 mod doctor;
 mod judge;
 mod metadata;
@@ -25,6 +26,8 @@ struct Arguments {
 enum Command {
     /// Serves the admission webhook
     Webhook(Box<webhook::Webhook>),
+    /// Carries upgrades out: releases what the webhook holds, in the safe order
+    Controller(controller::Controller),
     /// Judges a stored AdmissionReview, without a cluster
     Review(review::Review),
     /// Says what is wrong with the guard and with the Milvus releases of a cluster, and what to do
@@ -41,6 +44,7 @@ enum Command {
 pub(crate) fn run() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Webhook(arguments) => webhook::run(*arguments).map(|()| ExitCode::SUCCESS),
+        Command::Controller(arguments) => controller::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Review(arguments) => review::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Cleanup(arguments) => cleanup::run(arguments).map(|()| ExitCode::SUCCESS),

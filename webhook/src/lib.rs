@@ -3,6 +3,7 @@
 pub mod admission;
 pub mod api;
 pub mod cluster;
+pub mod controller;
 pub mod doctor;
 pub mod leave;
 pub mod metadata;

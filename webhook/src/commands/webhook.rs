@@ -23,7 +23,7 @@ use super::judge;
 
 mod arguments;
 
-pub(crate) use arguments::Webhook;
+pub(crate) use arguments::{LogFormat, Webhook};
 
 /// Threads that serve, at most: each keeps some memory for itself, and a webhook that needs more of them has other troubles.
 const MOST_THREADS: usize = 4;

@@ -1,0 +1,98 @@
+//! `milvus-guard controller`: carries upgrades out until it is told to end.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::get;
+use clap::Args;
+use kube::Client;
+use milvus_guard_webhook::controller::caches::Caches;
+use milvus_guard_webhook::controller::lease::Leadership;
+use milvus_guard_webhook::controller::run::run as carry_out;
+use milvus_guard_webhook::server::logs;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::webhook::LogFormat;
+
+/// Arguments of `controller`.
+#[derive(Debug, Args)]
+pub(crate) struct Controller {
+    /// Where /healthz and /readyz are answered, in plain HTTP
+    #[arg(long, default_value = "[::]:9444", value_name = "ADDRESS")]
+    health_listen: SocketAddr,
+    /// The Lease by which one of several controllers works at a time
+    #[arg(long, default_value = "milvus-guard-controller", value_name = "NAME")]
+    lease: String,
+    /// Our namespace, where the Lease is; default: that of the service account
+    #[arg(long, value_name = "NAMESPACE")]
+    namespace: Option<String>,
+    /// What tells this controller from others; default: the host's name and the process
+    #[arg(long, value_name = "NAME")]
+    identity: Option<String>,
+    /// How a log line looks
+    #[arg(long, default_value = "json", value_name = "FORMAT")]
+    log_format: LogFormat,
+    /// What is logged: what is done, and what keeps it, from info on
+    #[arg(long, default_value = "info", value_name = "LEVEL", value_parser = ["error", "warn", "info", "debug", "trace"])]
+    log_level: String,
+}
+
+/// Runs it.
+pub(crate) fn run(arguments: Controller) -> anyhow::Result<()> {
+    logs::start(arguments.log_format.into(), &arguments.log_level);
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(2).enable_all().build().context("the runtime does not start")?;
+    runtime.block_on(start(arguments))
+}
+
+async fn start(arguments: Controller) -> anyhow::Result<()> {
+    let client = Client::try_default().await.context("no way to the API server")?;
+    let caches: Arc<OnceLock<Arc<Caches>>> = Arc::default();
+    let listener = tokio::net::TcpListener::bind(arguments.health_listen).await.with_context(|| format!("cannot listen on {}", arguments.health_listen))?;
+    let health = health(Arc::clone(&caches));
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, health).await {
+            tracing::error!(%error, "health is not answered any more");
+        }
+    });
+    let namespace = arguments.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
+    let leadership = Leadership::start(&client, &namespace, &arguments.lease, arguments.identity.clone().unwrap_or_else(identity));
+    carry_out(client, leadership, move |started| drop(caches.set(started)), told_to_end()?).await;
+    tracing::info!("ended");
+    Ok(())
+}
+
+/// Ready once the caches are filled, whether or not this controller leads: it is what takes over.
+fn health(caches: Arc<OnceLock<Arc<Caches>>>) -> Router {
+    let ready = move || async move {
+        if caches.get().is_some_and(|caches| caches.are_filled()) {
+            (StatusCode::OK, "ready")
+        } else {
+            (StatusCode::SERVICE_UNAVAILABLE, "caches are not filled yet")
+        }
+    };
+    Router::new().route("/healthz", get(|| async { "alive" })).route("/readyz", get(ready))
+}
+
+#[allow(clippy::disallowed_methods, reason = "the pod's name is its host's")]
+fn identity() -> String {
+    let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "controller".into());
+    let started = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |now| now.as_millis());
+    format!("{host}-{}-{started}", std::process::id())
+}
+
+/// Resolves at SIGTERM or SIGINT.
+fn told_to_end() -> anyhow::Result<impl Future<Output = ()> + Send> {
+    let mut terminate = signal(SignalKind::terminate()).context("no signals")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("no signals")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

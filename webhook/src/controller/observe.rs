@@ -1,0 +1,214 @@
+//! From what is seen of a release to what decisions are made from. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use milvus_guard::model::version::MilvusVersion;
+use milvus_guard::rollout::Component;
+use milvus_guard::rollout::observed::{Dependency, Hold, Moment, Pods, Stamp, Template, Trouble, Workload};
+
+use super::seen;
+
+/// All that is seen of one release at a moment.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// Its Deployments of Milvus.
+    pub workloads: Vec<Arc<seen::Workload>>,
+    /// Their ReplicaSets.
+    pub sets: Vec<Arc<seen::Set>>,
+    /// Their pods.
+    pub pods: Vec<Arc<seen::Pod>>,
+    /// Its etcd, object store and queue.
+    pub stores: Vec<Arc<seen::Store>>,
+    /// When a pod was last seen to go, by component: nothing else tells that.
+    pub went: BTreeMap<Component, Moment>,
+}
+
+/// Digests of the templates that served before, by component.
+pub type Before = BTreeMap<Component, Arc<str>>;
+
+impl Seen {
+    /// Which Milvus of the release are there (`app.kubernetes.io/name`).
+    #[must_use]
+    pub fn labels(&self) -> BTreeSet<Arc<str>> {
+        let of_pods = self.pods.iter().map(|pod| Arc::clone(&pod.label));
+        self.workloads.iter().map(|workload| Arc::clone(&workload.label)).chain(of_pods).collect()
+    }
+
+    /// Only one Milvus of it.
+    #[must_use]
+    pub fn of(&self, label: &str) -> Self {
+        Self {
+            workloads: self.workloads.iter().filter(|workload| *workload.label == *label).cloned().collect(),
+            pods: self.pods.iter().filter(|pod| *pod.label == *label).cloned().collect(),
+            ..self.clone()
+        }
+    }
+
+    /// The Deployment of a component.
+    #[must_use]
+    pub fn workload(&self, component: Component) -> Option<&seen::Workload> {
+        self.workloads.iter().find(|workload| workload.component == component).map(|workload| &**workload)
+    }
+
+    /// Workloads that are held, for whatever reason.
+    pub fn held(&self) -> impl Iterator<Item = &seen::Workload> {
+        self.workloads.iter().map(|workload| &**workload).filter(|workload| matches!(workload.hold, Hold::Held | Hold::Blocked(_)))
+    }
+
+    /// The versions that pods run, with how many that are not ending.
+    #[must_use]
+    pub fn versions(&self) -> BTreeSet<Option<MilvusVersion>> {
+        self.pods.iter().filter(|pod| !pod.is_terminating).map(|pod| pod.version).collect()
+    }
+
+    /// Components that have pods which are not ending.
+    #[must_use]
+    pub fn serving(&self) -> BTreeSet<Component> {
+        self.pods.iter().filter(|pod| !pod.is_terminating).map(|pod| pod.component).collect()
+    }
+
+    /// The template that serves of each component: that of most pods, or where none runs, that of the newest ReplicaSet.
+    #[must_use]
+    pub fn serving_templates(&self) -> Before {
+        let serving = |workload: &Arc<seen::Workload>| {
+            let own = self.sets.iter().filter(|set| set.deployment == workload.name);
+            let most = own.max_by_key(|set| (self.running(set), set.revision))?;
+            Some((workload.component, Arc::clone(&most.template.digest)))
+        };
+        self.workloads.iter().filter_map(serving).collect()
+    }
+
+    fn running(&self, set: &seen::Set) -> usize {
+        self.pods.iter().filter(|pod| pod.set.as_ref() == Some(&set.name) && !pod.is_terminating).count()
+    }
+
+    /// Whether a proxy, or a standalone, is ready.
+    #[must_use]
+    pub fn has_ready_proxy(&self) -> bool {
+        self.pods.iter().any(|pod| matches!(pod.component, Component::Proxy | Component::Standalone) && pod.is_ready)
+    }
+
+    /// When an object of the release was last written by other than controllers.
+    #[must_use]
+    pub fn written(&self) -> Moment {
+        let stores = self.stores.iter().filter(|store| store.hold != Hold::None).map(|store| store.moved);
+        self.workloads.iter().map(|workload| workload.written).chain(stores).max().unwrap_or_default()
+    }
+
+    /// The ReplicaSet of a component with this template.
+    #[must_use]
+    pub fn set_of(&self, component: Component, digest: &str) -> Option<&seen::Set> {
+        let name = &self.workload(component)?.name;
+        self.sets.iter().map(|set| &**set).find(|set| set.deployment == *name && *set.template.digest == *digest)
+    }
+
+    /// Workloads as decisions need them. `before`: the templates that served when the upgrade began; `since`: when this attempt began, before which nothing counts as too late.
+    #[must_use]
+    pub fn observe(&self, before: &Before, since: Moment) -> BTreeMap<Component, Workload> {
+        let live = self.workloads.iter().map(|workload| (workload.component, self.observe_one(workload, before, since)));
+        let mut all: BTreeMap<Component, Workload> = live.collect();
+        for pod in &self.pods {
+            let gone = all.entry(pod.component).or_insert_with(|| gone(before.get(&pod.component)));
+            if gone.is_gone {
+                let template = self.template_of(pod);
+                gone.moved = gone.moved.max(pod.moved).max(since);
+                count(&mut gone.pods, pod, template);
+            }
+        }
+        all
+    }
+
+    fn observe_one(&self, workload: &seen::Workload, before: &Before, since: Moment) -> Workload {
+        let own = || self.pods.iter().filter(|pod| pod.component == workload.component);
+        let mut pods = Vec::new();
+        own().for_each(|pod| count(&mut pods, pod, self.template_of(pod)));
+        if workload.is_refused && !pods.iter().any(|pods: &Pods| pods.template == workload.template && pods.trouble.is_some()) {
+            refuse(&mut pods, &workload.template);
+        }
+        let moved = own().map(|pod| pod.moved).chain(workload.progressed).chain(self.went.get(&workload.component).copied());
+        Workload {
+            stamp: workload.stamp.clone(),
+            stored: workload.template.clone(),
+            before: before.get(&workload.component).map(|digest| self.known(workload, digest)),
+            hold: workload.hold.clone(),
+            wanted: workload.replicas,
+            stopped: workload.stopped,
+            pods,
+            is_seen: workload.is_seen,
+            is_rolling: workload.is_rolling,
+            is_gone: false,
+            is_marked: workload.is_marked,
+            epoch: workload.epoch,
+            moved: moved.max().unwrap_or(workload.written).max(since),
+        }
+    }
+
+    fn known(&self, workload: &seen::Workload, digest: &Arc<str>) -> Template {
+        if workload.template.digest == *digest {
+            return workload.template.clone();
+        }
+        let found = self.sets.iter().find(|set| set.deployment == workload.name && set.template.digest == *digest);
+        found.map_or_else(|| Template { digest: Arc::clone(digest), version: None }, |set| set.template.clone())
+    }
+
+    /// The template of a pod: that of its ReplicaSet; where that is not seen (yet), one of its own, which equals no other.
+    fn template_of(&self, pod: &seen::Pod) -> Template {
+        let set = pod.set.as_ref().and_then(|name| self.sets.iter().find(|set| set.name == *name));
+        set.map_or_else(
+            || Template { digest: format!("of {}", pod.set.as_ref().unwrap_or(&pod.name)).into(), version: pod.version },
+            |set| set.template.clone(),
+        )
+    }
+
+    /// Stores and queues as decisions need them.
+    #[must_use]
+    pub fn dependencies(&self, since: Moment) -> BTreeMap<Arc<str>, Dependency> {
+        let one = |store: &Arc<seen::Store>| {
+            let dependency = Dependency { stamp: store.stamp.clone(), hold: store.hold.clone(), is_complete: store.is_complete, moved: store.moved.max(since) };
+            (Arc::clone(&store.name), dependency)
+        };
+        self.stores.iter().map(one).collect()
+    }
+}
+
+/// A workload of which only pods are left.
+fn gone(before: Option<&Arc<str>>) -> Workload {
+    let unknown = Template { digest: "gone".into(), version: None };
+    Workload {
+        stamp: Stamp::default(),
+        stored: unknown,
+        before: before.map(|digest| Template { digest: Arc::clone(digest), version: None }),
+        hold: Hold::None,
+        wanted: 0,
+        stopped: None,
+        pods: Vec::new(),
+        is_seen: true,
+        is_rolling: true,
+        is_gone: true,
+        is_marked: false,
+        epoch: 0,
+        moved: Moment::default(),
+    }
+}
+
+fn count(all: &mut Vec<Pods>, pod: &seen::Pod, template: Template) {
+    let at = all.iter().position(|pods| pods.template == template);
+    let at = at.unwrap_or_else(|| {
+        all.push(Pods { template, running: 0, ready: 0, terminating: 0, trouble: None });
+        all.len().saturating_sub(1)
+    });
+    if let Some(pods) = all.get_mut(at) {
+        pods.running = pods.running.saturating_add(u32::from(!pod.is_terminating));
+        pods.ready = pods.ready.saturating_add(u32::from(pod.is_ready));
+        pods.terminating = pods.terminating.saturating_add(u32::from(pod.is_terminating));
+        pods.trouble = pods.trouble.or(pod.trouble);
+    }
+}
+
+fn refuse(all: &mut Vec<Pods>, template: &Template) {
+    match all.iter_mut().find(|pods| pods.template == *template) {
+        Some(pods) => pods.trouble = Some(Trouble::Refused),
+        None => all.push(Pods { template: template.clone(), running: 0, ready: 0, terminating: 0, trouble: Some(Trouble::Refused) }),
+    }
+}

@@ -1,0 +1,372 @@
+//! What is to be done with a release: from its `GuardedUpgrade`, from what the status remembers, and from what runs and is held. Pure.
+
+use std::collections::BTreeSet;
+
+use milvus_guard::model::version::MilvusVersion;
+use milvus_guard::rollout::observed::{Hold, Moment};
+use milvus_guard::rollout::orders::{Order, StepKind};
+use milvus_guard::rollout::plan::{Approval, Limits, OnFailure, Window};
+use milvus_guard::rollout::{Component, Orders, Pair, Plan, Refusal, Topology};
+use serde_json::Value;
+
+use super::observe::{Before, Seen};
+use super::seen::Workload;
+use super::status::{Phase, Status, Way};
+use super::{read_moment, written};
+use crate::api;
+use crate::cluster::text;
+
+/// Seconds between a change and the answer that it makes no sense, while its objects still arrive.
+const SETTLE_SECONDS: u64 = 15;
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Situation {
+    /// Nothing: the target serves.
+    AtTarget(MilvusVersion),
+    /// Nothing: an upgrade was taken back, and nothing of it is left. What runs.
+    WentBack(MilvusVersion),
+    /// Nothing of the release runs.
+    NothingRuns,
+    /// Nothing: the change that was declared has not come. What it would remove is to be kept.
+    Declared {
+        /// What runs.
+        from: MilvusVersion,
+        /// What is wanted.
+        to: MilvusVersion,
+        /// What the change may remove.
+        removals: BTreeSet<Component>,
+    },
+    /// Not enough of the change is there to tell what it is: when that becomes an error.
+    Arriving(Moment),
+    /// It cannot be carried out: a word, and why.
+    Stuck(&'static str, String),
+    /// Another change is held than the one that is declared, and we may follow it.
+    Retarget(MilvusVersion),
+    /// An upgrade.
+    Upgrade(Box<Upgrade>),
+}
+
+/// An upgrade to be carried out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Upgrade {
+    /// What decisions are made from.
+    pub plan: Plan,
+    /// The templates that served before.
+    pub before: Before,
+    /// The change that is held.
+    pub change: Option<String>,
+}
+
+/// What is to be done, and the memory that this asks for: where it differs from the status in course, epoch or attempt, it is to be written first.
+#[must_use]
+pub fn situation(upgrade: &Value, seen: &Seen, now: Moment) -> (Status, Situation) {
+    let mut status = Status::of(upgrade);
+    let Some(to) = api::upgrade_to(upgrade).and_then(|to| to.trim().parse::<MilvusVersion>().ok()) else {
+        return (status, Situation::Stuck("InvalidTarget", "spec.to is no Milvus version".into()));
+    };
+    begin_attempt(upgrade, &mut status, now);
+    if status.is_begun() && is_another(&status, seen) {
+        forget(&mut status);
+    }
+    let situation = if status.is_begun() { resume(upgrade, &mut status, seen) } else { begin(upgrade, to, &mut status, seen, now) };
+    (status, situation)
+}
+
+/// A raised `spec.retry` is a new attempt.
+fn begin_attempt(upgrade: &Value, status: &mut Status, now: Moment) {
+    let wanted = retry(upgrade);
+    if wanted > status.attempt.unwrap_or_default() {
+        status.attempt = Some(wanted);
+        status.attempt_at = Some(written(now));
+        if status.turned_back.take().is_some() && !is_aborted(upgrade) {
+            turn(status, Way::Forwards);
+        }
+    }
+}
+
+/// Sets a course that is another one than before, and counts it.
+fn turn(status: &mut Status, way: Way) {
+    if status.course.unwrap_or(Way::Forwards) != way {
+        status.epoch = Some(status.epoch.unwrap_or_default().saturating_add(1));
+    }
+    status.course = Some(way);
+}
+
+/// Forgets an upgrade that has ended, or that another one took the place of.
+fn forget(status: &mut Status) {
+    let kept = Status {
+        epoch: status.epoch,
+        course: status.course,
+        attempt: status.attempt,
+        attempt_at: status.attempt_at.take(),
+        helm_revision: status.helm_revision,
+        observed_generation: status.observed_generation,
+        conditions: std::mem::take(&mut status.conditions),
+        ..Status::default()
+    };
+    *status = kept;
+}
+
+/// Whether another change took the place of the one that was begun, before anything of it ran or after all of it went back.
+fn is_another(status: &Status, seen: &Seen) -> bool {
+    let (from, to) = (status.version_from(), status.version_to());
+    let held: Vec<Option<MilvusVersion>> = seen.held().map(|workload| workload.template.version).collect();
+    let runs_before = seen.versions().iter().all(|version| *version == from);
+    runs_before && !held.is_empty() && held.iter().all(|version| *version != from && *version != to)
+}
+
+/// Goes on with what was begun.
+fn resume(upgrade: &Value, status: &mut Status, seen: &Seen) -> Situation {
+    let (Some(from), Some(to), Some(before), Some(after)) = (status.version_from(), status.version_to(), status.topology_before, status.topology_after) else {
+        return Situation::Stuck(
+            "StatusIncomplete",
+            "the status does not tell what the upgrade goes from and to; delete the GuardedUpgrade and declare it anew".into(),
+        );
+    };
+    let pair = Pair { from, to, before, after };
+    let is_aborted = is_aborted(upgrade) || status.turned_back.is_some();
+    let is_back = is_aborted || is_taken_back(upgrade, status, &pair, seen);
+    turn(status, if is_back { Way::Back } else { Way::Forwards });
+    ready(upgrade, status, pair, status.before(), seen)
+}
+
+/// Whether the applier has put the version before back.
+fn is_taken_back(upgrade: &Value, status: &Status, pair: &Pair, seen: &Seen) -> bool {
+    let before = status.before();
+    let order = Orders::embedded().find(pair).ok();
+    let rolls = |component: Component| order.and_then(|order| order.step(component)).is_some_and(|step| step.kind == StepKind::Roll);
+    let is_old = |workload: &Workload| before.get(&workload.component) == Some(&workload.template.digest) && rolls(workload.component);
+    let is_held = |workload: &Workload| matches!(workload.hold, Hold::Held | Hold::Blocked(_));
+    let runs_other = |workload: &Workload| seen.serving_templates().get(&workload.component) != Some(&workload.template.digest);
+    let is_whole = pair.from != pair.to && !takes_partial(upgrade, status);
+    seen.workloads.iter().any(|workload| is_old(workload) && (is_whole || (is_held(workload) && runs_other(workload))))
+}
+
+/// Tells what a change that was not begun is.
+fn begin(upgrade: &Value, declared: MilvusVersion, status: &mut Status, seen: &Seen, now: Moment) -> Situation {
+    let versions = seen.versions();
+    if versions.is_empty() {
+        return Situation::NothingRuns;
+    }
+    let Some(running) = versions.into_iter().collect::<Option<BTreeSet<MilvusVersion>>>() else {
+        return Situation::Stuck("VersionUnknown", "the image tag of a pod that runs does not tell its Milvus version".into());
+    };
+    let held: Vec<&Workload> = seen.held().collect();
+    let Some(wanted) = held.iter().map(|workload| workload.template.version).collect::<Option<BTreeSet<MilvusVersion>>>() else {
+        return Situation::Stuck("VersionUnknown", "the image tag of a held workload does not tell its Milvus version".into());
+    };
+    let mut wanted: Vec<MilvusVersion> = wanted.into_iter().collect();
+    // What a change brings beside its own version is of the version that runs: held because an upgrade is open.
+    if wanted.len() > 1 {
+        wanted.retain(|version| !running.contains(version));
+    }
+    let from = match running.iter().collect::<Vec<_>>().as_slice() {
+        [one] => **one,
+        // Some of it runs already: what is not the target is where it came from.
+        [one, two] if wanted.first().is_some_and(|wanted| wanted == *one || wanted == *two) || declared == **one || declared == **two => {
+            let target = wanted.first().copied().unwrap_or(declared);
+            if **one == target { **two } else { **one }
+        }
+        _ => return Situation::Stuck("MixedVersions", format!("pods of several versions run: {}", list(&running))),
+    };
+    match wanted.as_slice() {
+        [] if running.len() == 1 && from == declared => Situation::AtTarget(declared),
+        [] => announced(upgrade, status, (from, declared), seen),
+        [to] if *to == declared || *to <= from => attempt(upgrade, (from, *to), status, seen, now),
+        [to] if is_ours(upgrade) => Situation::Retarget(*to),
+        [to] => Situation::Stuck(
+            "TargetDiffers",
+            format!("the change that is held leads to {to}, this GuardedUpgrade to {declared}: edit spec.to, or bring the change that it declares"),
+        ),
+        _ => Situation::Stuck(
+            "MixedTargets",
+            format!("workloads of several versions are held: {}", wanted.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
+        ),
+    }
+}
+
+/// A change that was declared and has not come.
+fn announced(upgrade: &Value, status: &mut Status, (from, to): (MilvusVersion, MilvusVersion), seen: &Seen) -> Situation {
+    let generation = upgrade.pointer("/metadata/generation").and_then(Value::as_i64);
+    if status.phase == Some(Phase::Aborted) && status.observed_generation == generation {
+        return Situation::WentBack(from);
+    }
+    let Some(before) = Topology::of(&seen.serving().into_iter().collect::<Vec<_>>()) else {
+        return Situation::Stuck("NoOrder", unknown_topology("runs").reason);
+    };
+    let find = |after: Topology| Orders::embedded().find(&Pair { from, to, before, after });
+    if !Topology::ALL.into_iter().any(|after| find(after).is_ok()) {
+        let refusal = find(before).err().map(|refusal| format!("{}: {}", refusal.rule, refusal.reason));
+        return Situation::Stuck("NoOrder", refusal.unwrap_or_default());
+    }
+    forget(status);
+    status.from = Some(from.to_string());
+    Situation::Declared { from, to, removals: removals(from, to, seen) }
+}
+
+/// An upgrade from what runs to what is held, or, where that is the lower version, the way back.
+fn attempt(upgrade: &Value, (from, to): (MilvusVersion, MilvusVersion), status: &mut Status, seen: &Seen, now: Moment) -> Situation {
+    forget(status);
+    let descends = to < from;
+    let pair = if descends { pair_back(to, from, seen) } else { pair_of(from, to, seen) };
+    let pair = match pair {
+        Ok(pair) => pair,
+        Err(refusal) => {
+            let until = seen.written().plus(SETTLE_SECONDS);
+            let words = format!("{}: {}", refusal.rule, refusal.reason);
+            return if now < until { Situation::Arriving(until) } else { Situation::Stuck("NoOrder", words) };
+        }
+    };
+    let before = if descends {
+        seen.workloads
+            .iter()
+            .filter(|workload| workload.template.version == Some(to))
+            .map(|workload| (workload.component, workload.template.digest.clone()))
+            .collect()
+    } else {
+        seen.serving_templates()
+    };
+    turn(status, if descends || is_aborted(upgrade) { Way::Back } else { Way::Forwards });
+    status.from = Some(pair.from.to_string());
+    status.to = Some(pair.to.to_string());
+    status.topology_before = Some(pair.before);
+    status.topology_after = Some(pair.after);
+    ready(upgrade, status, pair, before, seen)
+}
+
+/// The pair of an upgrade: what is wanted is told by what was written, and while the rest still arrives, by what is there.
+fn pair_of(from: MilvusVersion, to: MilvusVersion, seen: &Seen) -> Result<Pair, Refusal> {
+    let before = Topology::of(&seen.serving().into_iter().collect::<Vec<_>>()).ok_or_else(|| unknown_topology("runs"))?;
+    let written: Vec<Component> = seen.workloads.iter().filter(|workload| workload.template.version == Some(to)).map(|workload| workload.component).collect();
+    let new = |component: Component| seen.held().any(|workload| workload.component == component) && !seen.serving().contains(&component);
+    // Where the image stays, what a new kind of coordinator takes over from is still there.
+    let replaced = |component: &Component| from == to && new(Component::MixCoord) && component.is_coordinator() && *component != Component::MixCoord;
+    let written: Vec<Component> = written.into_iter().filter(|component| !replaced(component)).collect();
+    let all: Vec<Component> = seen.workloads.iter().map(|workload| workload.component).collect();
+    let afters = [Topology::of(&written), Topology::of(&all), Some(before)];
+    let mut refused = None;
+    for after in afters.into_iter().flatten() {
+        let pair = Pair { from, to, before, after };
+        match Orders::embedded().find(&pair) {
+            Ok(_) => return Ok(pair),
+            Err(refusal) => drop(refused.get_or_insert(refusal)),
+        }
+    }
+    Err(refused.unwrap_or_else(|| unknown_topology("is wanted")))
+}
+
+/// The pair of the upgrade that a change to a lower version takes back.
+fn pair_back(from: MilvusVersion, to: MilvusVersion, seen: &Seen) -> Result<Pair, Refusal> {
+    let after = Topology::of(&seen.serving().into_iter().collect::<Vec<_>>()).ok_or_else(|| unknown_topology("runs"))?;
+    let written: Vec<Component> = seen.workloads.iter().filter(|workload| workload.template.version == Some(from)).map(|workload| workload.component).collect();
+    let before = Topology::of(&written).unwrap_or(after);
+    let pair = Pair { from, to, before, after };
+    Orders::embedded().find(&pair).map(|_| pair)
+}
+
+fn unknown_topology(what: &str) -> Refusal {
+    Refusal { rule: "MV222".into(), reason: format!("The components of what {what} make no topology of Milvus, or two at a time.") }
+}
+
+/// What changes of these versions may remove, whatever their topology.
+fn removals(from: MilvusVersion, to: MilvusVersion, seen: &Seen) -> BTreeSet<Component> {
+    let Some(before) = Topology::of(&seen.serving().into_iter().collect::<Vec<_>>()) else { return BTreeSet::new() };
+    let orders = Topology::ALL.into_iter().filter_map(|after| Orders::embedded().find(&Pair { from, to, before, after }).ok());
+    let removed = |order: &Order| order.steps.iter().filter(|step| step.kind == StepKind::Remove).map(|step| step.component).collect::<Vec<_>>();
+    orders.flat_map(removed).filter(|component| seen.workload(*component).is_some()).collect()
+}
+
+fn ready(upgrade: &Value, status: &mut Status, pair: Pair, before: Before, seen: &Seen) -> Situation {
+    // An epoch on a workload that the status does not know of: the status was lost.
+    let sealed = seen.workloads.iter().map(|workload| workload.epoch).max().unwrap_or_default();
+    if sealed > status.epoch.unwrap_or_default() {
+        status.epoch = Some(sealed.saturating_add(1));
+    }
+    let change = seen.held().find_map(|workload| workload.change.as_deref().map(str::to_owned)).or_else(|| status.change.clone());
+    status.change.clone_from(&change);
+    status.order = Orders::embedded().find(&pair).ok().map(|order| order.id.clone());
+    let plan = Plan {
+        pair,
+        course: status.course.unwrap_or(Way::Forwards).into(),
+        epoch: status.epoch.unwrap_or_default(),
+        is_paused: upgrade.pointer("/spec/paused").and_then(Value::as_bool).unwrap_or_default(),
+        takes_partial: takes_partial(upgrade, status),
+        approval: approval(upgrade, pair.to),
+        windows: windows(upgrade),
+        on_failure: if text(upgrade, "/spec/onFailure") == Some("Rollback") { OnFailure::Rollback } else { OnFailure::Pause },
+        limits: limits(upgrade),
+    };
+    Situation::Upgrade(Box::new(Upgrade { plan, before, change }))
+}
+
+fn is_ours(upgrade: &Value) -> bool {
+    crate::cluster::annotation(upgrade, super::CREATED_ANNOTATION).is_some()
+}
+
+fn is_aborted(upgrade: &Value) -> bool {
+    upgrade.pointer("/spec/abort").and_then(Value::as_bool).unwrap_or_default()
+}
+
+fn retry(upgrade: &Value) -> u32 {
+    upgrade.pointer("/spec/retry").and_then(Value::as_u64).map_or(0, |retry| u32::try_from(retry).unwrap_or(u32::MAX))
+}
+
+fn takes_partial(upgrade: &Value, status: &Status) -> bool {
+    let accepted = text(upgrade, "/spec/acceptPartial");
+    accepted.is_some() && accepted == status.change.as_deref()
+}
+
+/// What `spec.approvedStep` has to say for a step.
+#[must_use]
+pub fn step_to_approve(to: MilvusVersion, component: Component) -> String {
+    format!("{to}/{component}")
+}
+
+fn approval(upgrade: &Value, to: MilvusVersion) -> Approval {
+    if text(upgrade, "/spec/approval") != Some("Manual") {
+        return Approval::Automatic;
+    }
+    let approved = text(upgrade, "/spec/approvedStep");
+    Approval::Manual(Component::ALL.into_iter().find(|component| approved == Some(step_to_approve(to, *component).as_str())))
+}
+
+fn windows(upgrade: &Value) -> Vec<Window> {
+    let all = upgrade.pointer("/spec/windows").and_then(Value::as_array);
+    let one = |window: &Value| Some(Window { from: read_moment(text(window, "/from")?)?, until: read_moment(text(window, "/until")?)? });
+    // One that cannot be read admits nothing.
+    all.into_iter().flatten().map(|window| one(window).unwrap_or(Window { from: Moment(0), until: Moment(0) })).collect()
+}
+
+fn limits(upgrade: &Value) -> Limits {
+    let usual = Limits::default();
+    let seconds = |name: &str, usual: u64| text(upgrade, &format!("/spec/timeouts/{name}")).and_then(seconds).unwrap_or(usual);
+    Limits {
+        component_seconds: seconds("component", usual.component_seconds),
+        arrival_seconds: seconds("arrival", usual.arrival_seconds),
+        job_seconds: seconds("migration", usual.job_seconds),
+        ..usual
+    }
+}
+
+/// `1h30m`, `90s`, `1.5m` in whole seconds, rounded up.
+fn seconds(text: &str) -> Option<u64> {
+    let mut rest = text.trim();
+    let mut milliseconds: f64 = 0.0;
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, after) = rest.split_at(end);
+        let (factor, length) = [("ms", 1.0), ("s", 1_000.0), ("m", 60_000.0), ("h", 3_600_000.0)]
+            .iter()
+            .find_map(|(unit, factor)| after.starts_with(unit).then_some((*factor, unit.len())))?;
+        milliseconds += number.parse::<f64>().ok()? * factor;
+        rest = after.get(length..)?;
+    }
+    let whole = (milliseconds / 1_000.0).ceil();
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within the bounds that are checked")]
+    (0.0..1e12).contains(&whole).then_some(whole as u64)
+}
+
+fn list(versions: &BTreeSet<MilvusVersion>) -> String {
+    versions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,502 @@
+//! One round for one release: look, decide, do one thing, tell.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ConfigMap, ObjectReference};
+use kube::Client;
+use kube::api::{Api, DynamicObject, PostParams};
+use kube::core::{ApiResource, GroupVersionKind};
+use kube::runtime::events::{Event, EventType, Recorder};
+use milvus_guard::rollout::observed::{Arrival, Hold, Known, Moment, Observed};
+use milvus_guard::rollout::orders::{Gate, Order};
+use milvus_guard::rollout::{Action, Component, Deed, Orders, Stop, Waiting, next};
+use serde_json::Value;
+
+use super::act::{Undone, Writer};
+use super::caches::{self, Caches};
+use super::observe::Seen;
+use super::plan::{Situation, Upgrade, situation};
+use super::status::{Phase, Status, Way};
+use super::tell::{self, Idle, Kind};
+use super::{ReleaseKey, adopt, helm, migration, moment, receipt, standby, written};
+use crate::api;
+use crate::cluster::{annotation, text};
+
+/// How often a pending Helm revision is looked at: nothing tells when it is done.
+const HELM_EVERY: Duration = Duration::from_secs(1);
+
+/// When to look again after a write whose effect the caches have not seen.
+const AFTER_WRITE: Duration = Duration::from_secs(1);
+
+/// When a release is looked at again, if nothing of it moves before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// Only when something moves.
+    Never,
+    /// After this time.
+    After(Duration),
+}
+
+/// What rounds work with.
+#[derive(Clone)]
+pub struct Work {
+    /// A way to the API server.
+    pub client: Client,
+    /// What is seen.
+    pub caches: Arc<Caches>,
+    /// Who writes Events.
+    pub recorder: Recorder,
+    /// Whether this controller may write now.
+    pub may_write: Arc<dyn Fn() -> bool + Send + Sync>,
+}
+
+impl std::fmt::Debug for Work {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Work").finish_non_exhaustive()
+    }
+}
+
+/// Whether anything of a release may need us; told from the caches alone.
+#[must_use]
+pub fn needs_a_look(seen: &Seen, upgrade: Option<&caches::Upgrade>) -> bool {
+    let is_traced = seen.workloads.iter().any(|workload| workload.is_traced || workload.hold == Hold::Held) || seen.stores.iter().any(|store| store.is_traced);
+    upgrade.is_some_and(|upgrade| upgrade.phase.as_deref() != Some("Completed") || upgrade.generation != upgrade.observed) || is_traced
+}
+
+impl Work {
+    /// One round.
+    ///
+    /// # Errors
+    /// When the API server did not answer, or refused.
+    pub async fn round(&self, key: &ReleaseKey) -> anyhow::Result<Again> {
+        // First what is cached, then what is read: a plan that is read is never older than a seal that is seen.
+        let (all, cached) = self.caches.seen(key);
+        if !needs_a_look(&all, cached.as_deref()) {
+            return Ok(Again::Never);
+        }
+        let upgrade = self.upgrade(key).await?;
+        let seen = match only_milvus(&all) {
+            Ok(seen) => seen,
+            Err(words) => return self.stuck(key, upgrade.as_ref(), "SeveralMilvus", &words).await,
+        };
+        let Some(upgrade) = upgrade else { return self.without_upgrade(key, &seen).await };
+        if upgrade.pointer("/metadata/deletionTimestamp").is_some() {
+            return Ok(Again::Never);
+        }
+        Round { work: self, key, seen: &seen, upgrade: &upgrade, writer: self.writer(key), now: moment(Timestamp::now()) }.run().await
+    }
+
+    fn writer(&self, key: &ReleaseKey) -> Writer {
+        Writer::new(self.client.clone(), Arc::clone(&key.namespace))
+    }
+
+    fn upgrades(&self, namespace: &str) -> Api<DynamicObject> {
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(api::GROUP, "v1alpha1", "GuardedUpgrade"));
+        Api::namespaced_with(self.client.clone(), namespace, &resource)
+    }
+
+    /// The `GuardedUpgrade` as the API server has it now.
+    async fn upgrade(&self, key: &ReleaseKey) -> anyhow::Result<Option<Value>> {
+        Ok(self.upgrades(&key.namespace).get_opt(&key.name).await?.map(serde_json::to_value).transpose()?)
+    }
+
+    /// A held change that nobody declared: a `GuardedUpgrade` for it, where it needs only an order.
+    async fn without_upgrade(&self, key: &ReleaseKey, seen: &Seen) -> anyhow::Result<Again> {
+        if seen.held().next().is_none() {
+            return self.tidy(key, seen).await;
+        }
+        let revision = helm::newest(&self.client, key, None).await?;
+        let arrival = helm::arrival(revision.as_ref(), seen.written());
+        let Some(object) = adopt::adopted(key, seen, &arrival) else {
+            return Ok(if matches!(arrival, Arrival::Pending(_)) { Again::After(HELM_EVERY) } else { Again::Never });
+        };
+        if (self.may_write)() {
+            self.writer(key).make(&object).await?;
+            tracing::info!(release = %key, to = text(&object, "/spec/to"), "a held change needs only an order: a GuardedUpgrade is made for it");
+        }
+        Ok(Again::After(AFTER_WRITE))
+    }
+
+    async fn stuck(&self, key: &ReleaseKey, upgrade: Option<&Value>, reason: &'static str, words: &str) -> anyhow::Result<Again> {
+        let Some(upgrade) = upgrade else { return Ok(Again::Never) };
+        let mut status = Status::of(upgrade);
+        let told = Idle { phase: Phase::Failed, reason, message: words, kind: Kind::Stalled, waiting_for: None };
+        tell::idle(&mut status, &told, moment(Timestamp::now()));
+        self.write_status(key, upgrade, status).await?;
+        Ok(Again::Never)
+    }
+
+    /// Takes everything of ours off what runs what it says.
+    async fn tidy(&self, key: &ReleaseKey, seen: &Seen) -> anyhow::Result<Again> {
+        let is_left = seen.workloads.iter().any(|workload| workload.is_traced) || seen.stores.iter().any(|store| store.is_traced);
+        if !is_left || !(self.may_write)() {
+            return Ok(Again::Never);
+        }
+        let writer = self.writer(key);
+        let configurations: std::collections::BTreeSet<Arc<str>> = seen.workloads.iter().filter_map(|workload| workload.configuration.clone()).collect();
+        // First what no later round would find: claims and configurations are not watched.
+        writer.give_back_others(&key.name, configurations).await?;
+        for store in seen.stores.iter().filter(|store| store.is_traced) {
+            settled(writer.give_back_store(store).await)?;
+        }
+        for workload in seen.workloads.iter().filter(|workload| workload.is_traced && workload.stopped.is_none()) {
+            settled(writer.give_back(workload).await)?;
+        }
+        Ok(Again::After(AFTER_WRITE))
+    }
+
+    /// Writes a status that differs from the one that is there, on the very object that was read; whether it was written.
+    async fn write_status(&self, key: &ReleaseKey, upgrade: &Value, mut status: Status) -> anyhow::Result<bool> {
+        let before = Status::of(upgrade);
+        status.observed_generation = upgrade.pointer("/metadata/generation").and_then(Value::as_i64);
+        if status == before || !(self.may_write)() {
+            return Ok(false);
+        }
+        let mut object = upgrade.clone();
+        if let Some(table) = object.as_object_mut() {
+            table.insert("status".into(), serde_json::to_value(&status)?);
+        }
+        let object: DynamicObject = serde_json::from_value(object)?;
+        let parameters = PostParams { field_manager: Some(super::FIELD_MANAGER.into()), ..PostParams::default() };
+        self.upgrades(&key.namespace).replace_status(&key.name, &parameters, &object).await?;
+        self.announce(key, upgrade, &before, &status).await;
+        Ok(true)
+    }
+
+    /// An Event where the phase moved, or something new keeps the upgrade.
+    async fn announce(&self, key: &ReleaseKey, upgrade: &Value, before: &Status, status: &Status) {
+        let stalled = |status: &Status| status.condition("Stalled").map(|condition| condition.reason.clone());
+        let message = status.message.clone().unwrap_or_default();
+        if let Some(reason) = stalled(status).filter(|reason| stalled(before).as_ref() != Some(reason)) {
+            self.event(key, upgrade, EventType::Warning, &reason, message).await;
+        } else if let Some(phase) = status.phase.filter(|phase| before.phase != Some(*phase)) {
+            tracing::info!(release = %key, phase = phase.name(), message, "phase");
+            self.event(key, upgrade, EventType::Normal, &format!("Upgrade{}", phase.name()), message).await;
+        }
+    }
+
+    async fn event(&self, key: &ReleaseKey, upgrade: &Value, type_: EventType, reason: &str, note: String) {
+        let about = ObjectReference {
+            api_version: Some(api::API_VERSION.into()),
+            kind: Some("GuardedUpgrade".into()),
+            namespace: Some(key.namespace.to_string()),
+            name: Some(key.name.to_string()),
+            uid: text(upgrade, "/metadata/uid").map(str::to_owned),
+            ..ObjectReference::default()
+        };
+        let event = Event { type_, reason: reason.into(), note: Some(super::status::cut(&note, 1000)), action: "Upgrade".into(), secondary: None };
+        if let Err(error) = self.recorder.publish(&event, &about).await {
+            tracing::warn!(release = %key, %error, "an event was not written");
+        }
+    }
+}
+
+/// What moved on is looked at again; all else is an error.
+fn settled(done: Result<(), Undone>) -> Result<(), Undone> {
+    match done {
+        Err(Undone::Stale(_)) => Ok(()),
+        done => done,
+    }
+}
+
+/// The one Milvus of a release that anything is held of, or that is there.
+fn only_milvus(seen: &Seen) -> Result<Seen, String> {
+    let labels = seen.labels();
+    let concerned: Vec<_> = labels
+        .iter()
+        .filter(|label| seen.workloads.iter().any(|workload| workload.label == **label && (workload.hold != Hold::None || workload.is_traced)))
+        .collect();
+    match (concerned.as_slice(), labels.first()) {
+        ([label], _) => Ok(seen.of(label)),
+        ([], Some(label)) if labels.len() == 1 => Ok(seen.of(label)),
+        ([], None) => Ok(seen.clone()),
+        _ => Err(format!(
+            "the release has several Milvus ({}), and this version carries out the upgrade of one",
+            labels.iter().map(|label| &**label).collect::<Vec<_>>().join(", ")
+        )),
+    }
+}
+
+/// A round of a release with a `GuardedUpgrade`.
+struct Round<'r> {
+    work: &'r Work,
+    key: &'r ReleaseKey,
+    seen: &'r Seen,
+    upgrade: &'r Value,
+    writer: Writer,
+    now: Moment,
+}
+
+impl Round<'_> {
+    async fn run(&self) -> anyhow::Result<Again> {
+        let (mut status, situation) = situation(self.upgrade, self.seen, self.now);
+        match situation {
+            Situation::Upgrade(upgrade) => self.carry_out(status, &upgrade).await,
+            Situation::Declared { from, to, removals } => {
+                let words = format!("{from} runs; the change to {to} may come");
+                let is_prepared = self.prepare(&removals).await?;
+                let phase = if is_prepared { Phase::Prepared } else { Phase::Pending };
+                status.observed_generation = self.upgrade.pointer("/metadata/generation").and_then(Value::as_i64);
+                let (said, why) = if is_prepared { ("True", "Kept") } else { ("False", "Marking") };
+                let kept = if removals.is_empty() {
+                    "nothing is removed".to_owned()
+                } else {
+                    format!("kept until their turn: {}", milvus_guard::rollout::action::names(&removals.into_iter().collect::<Vec<_>>()))
+                };
+                status.say("Prepared", said, why, &kept, self.now);
+                self.idle(
+                    status,
+                    &Idle { phase, reason: "AwaitingChange", message: &words, kind: Kind::Reconciling, waiting_for: Some(&format!("the change to {to}")) },
+                )
+                .await?;
+                Ok(if is_prepared { Again::Never } else { Again::After(AFTER_WRITE) })
+            }
+            Situation::AtTarget(version) => {
+                let words = status.message.clone().filter(|_| status.phase == Some(Phase::Completed)).unwrap_or_else(|| format!("{version} serves."));
+                self.idle(status, &Idle { phase: Phase::Completed, reason: "Completed", message: &words, kind: Kind::Ready, waiting_for: None }).await?;
+                self.work.tidy(self.key, self.seen).await
+            }
+            Situation::WentBack(version) => {
+                let words = format!("{version} serves again. To go forwards, set spec.abort to false and raise spec.retry, and apply the change again.");
+                self.idle(status, &Idle { phase: Phase::Aborted, reason: "WentBack", message: &words, kind: Kind::Stalled, waiting_for: None }).await?;
+                self.work.tidy(self.key, self.seen).await
+            }
+            Situation::NothingRuns => {
+                let words = format!("no pod of a Milvus release {} runs here; a GuardedUpgrade is named as its release", self.key.name);
+                self.idle(
+                    status,
+                    &Idle { phase: Phase::Pending, reason: "NothingRuns", message: &words, kind: Kind::Reconciling, waiting_for: Some("the release to run") },
+                )
+                .await?;
+                Ok(Again::Never)
+            }
+            Situation::Arriving(until) => {
+                let told = Idle {
+                    phase: Phase::Held,
+                    reason: "ChangeArriving",
+                    message: "the change arrives",
+                    kind: Kind::Reconciling,
+                    waiting_for: Some("the rest of the change"),
+                };
+                self.idle(status, &told).await?;
+                Ok(Again::After(Duration::from_secs(until.since(self.now).clamp(1, 5))))
+            }
+            Situation::Retarget(to) => self.retarget(to.to_string()).await,
+            Situation::Stuck(reason, words) => {
+                // A Helm revision that is written may be what it takes.
+                let phase = if self.seen.held().next().is_some() { Phase::Held } else { Phase::Failed };
+                self.idle(status, &Idle { phase, reason, message: &words, kind: Kind::Stalled, waiting_for: None }).await?;
+                Ok(Again::Never)
+            }
+        }
+    }
+
+    async fn idle(&self, mut status: Status, told: &Idle<'_>) -> anyhow::Result<bool> {
+        status.observed_generation = self.upgrade.pointer("/metadata/generation").and_then(Value::as_i64);
+        tell::idle(&mut status, told, self.now);
+        self.work.write_status(self.key, self.upgrade, status).await
+    }
+
+    /// Leads an upgrade that we declared ourselves to another target.
+    async fn retarget(&self, to: String) -> anyhow::Result<Again> {
+        let mut object = self.upgrade.clone();
+        if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) {
+            spec.insert("to".into(), to.into());
+        }
+        if (self.work.may_write)() {
+            let object: DynamicObject = serde_json::from_value(object)?;
+            self.work.upgrades(&self.key.namespace).replace(&self.key.name, &PostParams::default(), &object).await?;
+        }
+        Ok(Again::After(AFTER_WRITE))
+    }
+
+    /// Keeps what the change may remove; whether all of it is kept.
+    async fn prepare(&self, removals: &std::collections::BTreeSet<Component>) -> anyhow::Result<bool> {
+        let missing: Vec<_> = removals.iter().filter_map(|component| self.seen.workload(*component)).filter(|workload| !workload.is_marked).collect();
+        for workload in &missing {
+            if (self.work.may_write)() {
+                settled(self.writer.mark(&workload.name, &workload.stamp, true).await)?;
+            }
+        }
+        Ok(missing.is_empty())
+    }
+
+    async fn carry_out(&self, mut status: Status, upgrade: &Upgrade) -> anyhow::Result<Again> {
+        status.observed_generation = self.upgrade.pointer("/metadata/generation").and_then(Value::as_i64);
+        let plan = &upgrade.plan;
+        let order = Orders::embedded().find(&plan.pair).ok();
+        let revision = helm::newest(&self.work.client, self.key, status.helm_revision).await?;
+        status.helm_revision = revision.as_ref().map(|revision| revision.number);
+        let observed = self.observe(&status, upgrade, order, helm::arrival(revision.as_ref(), self.seen.written())).await?;
+        self.watch_proxy(&mut status);
+        let action = next(&observed, plan, Orders::embedded(), self.now);
+        let told = tell::Round { plan, order, observed: &observed, action: &action, now: self.now };
+        match &action {
+            Action::Do(Deed::TurnBack(stalled)) => {
+                status.turned_back = Some(tell::words(&Deed::TurnBack(stalled.clone())));
+                status.course = Some(Way::Back);
+                status.epoch = Some(plan.epoch.saturating_add(1));
+                tell::round(&mut status, &told);
+                self.work.write_status(self.key, self.upgrade, status).await?;
+                Ok(Again::After(Duration::ZERO))
+            }
+            Action::Do(deed) => {
+                if lets_go(deed) && !status.is_begun() {
+                    status.started_at = Some(written(self.now));
+                }
+                tell::round(&mut status, &told);
+                // What is done is done by what is remembered, and on the very memory that was read.
+                if is_new_memory(&Status::of(self.upgrade), &status) {
+                    self.work.write_status(self.key, self.upgrade, status).await?;
+                    return Ok(Again::After(Duration::ZERO));
+                }
+                self.act(status, upgrade, &observed, deed).await
+            }
+            Action::Wait(wait) => {
+                tell::round(&mut status, &told);
+                self.work.write_status(self.key, self.upgrade, status).await?;
+                let is_pending = matches!(wait.what, Waiting::Applier);
+                let until = wait.until.map(|until| Duration::from_secs(until.since(self.now).max(1)));
+                let opens = if let Waiting::Window(Some(opens)) = wait.what { Some(Duration::from_secs(opens.since(self.now).max(1))) } else { None };
+                Ok(if is_pending { Again::After(HELM_EVERY) } else { until.or(opens).map_or(Again::Never, Again::After) })
+            }
+            Action::Stop(stop) => {
+                tell::round(&mut status, &told);
+                if *stop == Stop::WentBack && self.seen.held().next().is_none() {
+                    status.finished_at.get_or_insert_with(|| written(self.now));
+                }
+                self.work.write_status(self.key, self.upgrade, status).await?;
+                Ok(Again::Never)
+            }
+            Action::Done(_) => {
+                tell::round(&mut status, &told);
+                status.finished_at = Some(written(self.now));
+                self.work.write_status(self.key, self.upgrade, status).await?;
+                Ok(Again::After(Duration::ZERO))
+            }
+        }
+    }
+
+    async fn observe(&self, status: &Status, upgrade: &Upgrade, order: Option<&Order>, arrival: Arrival) -> anyhow::Result<Observed> {
+        let since = status.since();
+        let migrates = order.is_some_and(|order| order.migration);
+        let migration = migration::observe(&self.work.client, self.key, self.upgrade, self.seen, migrates).await;
+        let hands_over = order.is_some_and(|order| order.steps.iter().any(|step| step.gates.contains(&Gate::Handover)));
+        let active_standby = if hands_over { self.active_standby().await? } else { Known::No("it was not asked for".into()) };
+        Ok(Observed {
+            workloads: self.seen.observe(&upgrade.before, since),
+            strangers: Vec::new(),
+            dependencies: self.seen.dependencies(since),
+            arrival,
+            sessions: migration.sessions,
+            active_standby,
+            metadata: migration.metadata,
+            is_recorded: status.receipt.is_some(),
+        })
+    }
+
+    async fn active_standby(&self) -> anyhow::Result<Known<bool>> {
+        let Some(name) = self.seen.workloads.iter().find_map(|workload| workload.configuration.clone()) else {
+            return Ok(Known::No("no workload mounts a configuration".into()));
+        };
+        let maps: Api<ConfigMap> = Api::namespaced(self.work.client.clone(), &self.key.namespace);
+        let found = maps.get_opt(&name).await?.map(serde_json::to_value).transpose()?;
+        Ok(found.map_or_else(|| Known::No(format!("ConfigMap {name} is not there").into()), |map| standby::active_standby(&map)))
+    }
+
+    /// Counts the time without a ready proxy.
+    fn watch_proxy(&self, status: &mut Status) {
+        if !status.is_begun() {
+            return;
+        }
+        match (self.seen.has_ready_proxy(), &status.proxy_away_since) {
+            (false, None) => status.proxy_away_since = Some(written(self.now)),
+            (true, Some(since)) => {
+                let away = super::read_moment(since).map_or(0, |since| self.now.since(since));
+                status.proxy_away_seconds = Some(status.proxy_away_seconds.unwrap_or_default().saturating_add(away));
+                status.proxy_away_since = None;
+            }
+            _ => {}
+        }
+    }
+
+    async fn act(&self, mut status: Status, upgrade: &Upgrade, observed: &Observed, deed: &Deed) -> anyhow::Result<Again> {
+        if !(self.work.may_write)() {
+            return Ok(Again::Never);
+        }
+        if *deed == Deed::Record {
+            let receipt = receipt::receipt(self.key, self.upgrade, &status, &upgrade.plan, observed, self.now);
+            self.writer.make(&receipt).await?;
+            status.receipt = text(&receipt, "/metadata/name").map(str::to_owned);
+            self.work.write_status(self.key, self.upgrade, status).await?;
+            return Ok(Again::After(Duration::ZERO));
+        }
+        match self.carry(upgrade, deed).await {
+            Ok(()) => {
+                tracing::info!(release = %self.key, deed = tell::words(deed), "done");
+                self.work.event(self.key, self.upgrade, EventType::Normal, tell::word(deed), tell::words(deed)).await;
+                self.work.write_status(self.key, self.upgrade, status).await.or_else(|error| if is_conflict(&error) { Ok(false) } else { Err(error) })?;
+            }
+            Err(error) if matches!(error.downcast_ref(), Some(Undone::Stale(_))) => tracing::debug!(release = %self.key, %error, "decided anew"),
+            Err(error) => return Err(error),
+        }
+        Ok(Again::After(AFTER_WRITE))
+    }
+
+    async fn carry(&self, upgrade: &Upgrade, deed: &Deed) -> anyhow::Result<()> {
+        let name = |component: &Component| {
+            self.seen.workload(*component).map(|workload| Arc::clone(&workload.name)).ok_or_else(|| Undone::Stale(component.name().into()))
+        };
+        match deed {
+            Deed::Mark(component, stamp, wanted) => self.writer.mark(&name(component)?, stamp, *wanted).await?,
+            Deed::Seal(component, stamp, epoch) => self.writer.seal(&name(component)?, stamp, *epoch).await?,
+            Deed::Unhold(component, stamp) => self.writer.unhold(&name(component)?, stamp).await?,
+            Deed::Release(component, stamp) => {
+                let configuration = self.seen.workload(*component).and_then(|workload| workload.configuration.clone());
+                self.writer.release(&name(component)?, stamp, configuration.as_deref()).await?;
+            }
+            Deed::Revert(component, stamp) => {
+                let set = upgrade.before.get(component).and_then(|digest| self.seen.set_of(*component, digest));
+                let set = set.ok_or_else(|| Undone::Impossible(format!("the template that served before is gone from the ReplicaSets of {component}")))?;
+                self.writer.revert(&name(component)?, stamp, &set.name).await?;
+            }
+            Deed::Remove(component, stamp) => self.writer.remove(&name(component)?, stamp).await?,
+            Deed::Stop(component, stamp, remembered) => self.writer.stop(&name(component)?, stamp, *remembered).await?,
+            Deed::Start(component, stamp, replicas) => self.writer.start(&name(component)?, stamp, *replicas).await?,
+            Deed::ReleaseDependency(name, stamp) => {
+                let store =
+                    self.seen.stores.iter().find(|store| store.name == *name && store.stamp == *stamp).ok_or_else(|| Undone::Stale(Arc::clone(name)))?;
+                self.writer.release_store(store).await?;
+            }
+            Deed::Fence | Deed::Unfence | Deed::Run(_) | Deed::Bar(_) => migration::act(&self.work.client, self.key, self.upgrade, deed).await?,
+            Deed::TurnBack(_) | Deed::Record => {}
+        }
+        Ok(())
+    }
+}
+
+/// Whether a deed makes something run, stop or go: from the first of them on, what the upgrade goes from and to is fixed.
+const fn lets_go(deed: &Deed) -> bool {
+    !matches!(deed, Deed::Mark(..) | Deed::Seal(..) | Deed::Unhold(..) | Deed::TurnBack(_) | Deed::Record)
+}
+
+/// Whether a status remembers something else than another.
+fn is_new_memory(before: &Status, after: &Status) -> bool {
+    let memory = |status: &Status| {
+        let told = (status.from.clone(), status.to.clone(), status.topology_before, status.topology_after, status.before());
+        (told, status.course, status.epoch, status.attempt, status.attempt_at.clone(), status.started_at.clone(), status.helm_revision)
+    };
+    memory(before) != memory(after)
+}
+
+fn is_conflict(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(kube::Error::Api(status)) if status.code == 409)
+}
+
+/// Whether a `GuardedUpgrade` was made by us.
+#[must_use]
+pub fn is_ours(upgrade: &Value) -> bool {
+    annotation(upgrade, super::CREATED_ANNOTATION).is_some()
+}

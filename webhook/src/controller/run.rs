@@ -1,0 +1,160 @@
+//! Runs rounds: one at a time for each release, when something of it moved or when it asked to be looked at again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kube::Client;
+use kube::runtime::events::{Recorder, Reporter};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::JoinSet;
+
+use super::ReleaseKey;
+use super::caches::Caches;
+use super::lease::Leadership;
+use super::round::{Again, Work};
+
+/// Rounds at a time.
+const AT_ONCE: usize = 8;
+
+/// What moves together is looked at together.
+const SETTLE: Duration = Duration::from_millis(20);
+
+/// The shortest and the longest wait after an error.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(60));
+
+/// Runs until `end` resolves.
+pub async fn run(client: Client, leadership: Arc<Leadership>, on_start: impl FnOnce(Arc<Caches>), end: impl Future<Output = ()>) {
+    let (moved, events) = unbounded_channel();
+    let caches = Caches::start(&client, &moved);
+    on_start(Arc::clone(&caches));
+    let recorder = Recorder::new(client.clone(), Reporter { controller: "milvus-guard-controller".into(), instance: None });
+    let leads = Arc::clone(&leadership);
+    let work = Work { client, caches: Arc::clone(&caches), recorder, may_write: Arc::new(move || leads.is_held()) };
+    let queue = Queue { work, leadership, caches, due: BTreeMap::new(), running: BTreeSet::new(), failures: BTreeMap::new() };
+    tokio::select! {
+        () = queue.serve(events) => {}
+        () = end => {}
+    }
+}
+
+struct Queue {
+    work: Work,
+    leadership: Arc<Leadership>,
+    caches: Arc<Caches>,
+    due: BTreeMap<ReleaseKey, Instant>,
+    running: BTreeSet<ReleaseKey>,
+    failures: BTreeMap<ReleaseKey, u32>,
+}
+
+impl Queue {
+    async fn serve(mut self, mut events: UnboundedReceiver<ReleaseKey>) {
+        let mut rounds: JoinSet<(ReleaseKey, anyhow::Result<Again>)> = JoinSet::new();
+        while !self.caches.are_filled() {
+            tokio::time::sleep(SETTLE).await;
+        }
+        tracing::info!("caches are filled");
+        self.all();
+        loop {
+            self.start(&mut rounds);
+            let next = self.next();
+            tokio::select! {
+                Some(key) = events.recv() => self.at(key, Instant::now() + SETTLE),
+                Some(ended) = rounds.join_next(), if !rounds.is_empty() => self.ended(ended),
+                () = tokio::time::sleep_until(next.into()) => {}
+                () = self.leadership.taken() => self.all(),
+            }
+        }
+    }
+
+    /// Everything is looked at.
+    fn all(&mut self) {
+        for key in self.caches.releases() {
+            self.at(key, Instant::now());
+        }
+    }
+
+    fn at(&mut self, key: ReleaseKey, when: Instant) {
+        let due = self.due.entry(key).or_insert(when);
+        *due = (*due).min(when);
+    }
+
+    /// When the next release is due that may be looked at.
+    fn next(&self) -> Instant {
+        let idle = Instant::now() + Duration::from_secs(3600);
+        if self.running.len() >= AT_ONCE {
+            return idle;
+        }
+        self.due.iter().filter(|(key, _)| !self.running.contains(*key)).map(|(_, due)| *due).min().unwrap_or(idle)
+    }
+
+    fn start(&mut self, rounds: &mut JoinSet<(ReleaseKey, anyhow::Result<Again>)>) {
+        let now = Instant::now();
+        if !self.leadership.is_held() {
+            // Whoever leads looks; when that is us, all are looked at.
+            self.due.retain(|_, due| *due > now);
+            return;
+        }
+        let ready: Vec<ReleaseKey> = self.due.iter().filter(|(key, due)| **due <= now && !self.running.contains(*key)).map(|(key, _)| key.clone()).collect();
+        for key in ready.into_iter().take(AT_ONCE.saturating_sub(self.running.len())) {
+            self.due.remove(&key);
+            self.running.insert(key.clone());
+            let work = self.work.clone();
+            rounds.spawn(async move {
+                let ended = work.round(&key).await;
+                (key, ended)
+            });
+        }
+    }
+
+    fn ended(&mut self, ended: Result<(ReleaseKey, anyhow::Result<Again>), tokio::task::JoinError>) {
+        let (key, result) = match ended {
+            Ok(ended) => ended,
+            Err(error) => {
+                // A bug; whose round it was is not told, so all are looked at again.
+                tracing::error!(%error, "a round broke off");
+                self.running.clear();
+                self.all();
+                return;
+            }
+        };
+        self.running.remove(&key);
+        match result {
+            Ok(again) => {
+                self.failures.remove(&key);
+                if let Again::After(after) = again {
+                    self.at(key, Instant::now() + after.max(Duration::from_millis(1)));
+                }
+            }
+            Err(error) => {
+                let failures = self.failures.entry(key.clone()).or_default();
+                *failures = failures.saturating_add(1);
+                let wait = backoff(*failures);
+                tracing::warn!(release = %key, error = format!("{error:#}"), failures, "a round failed and is tried again");
+                self.at(key, Instant::now() + wait);
+            }
+        }
+    }
+}
+
+/// Doubles with each failure, with up to a half more at random, so that many do not come together.
+fn backoff(failures: u32) -> Duration {
+    let (shortest, longest) = BACKOFF;
+    let base = shortest.saturating_mul(1 << failures.saturating_sub(1).min(12)).min(longest);
+    let chance = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |now| now.subsec_nanos() % 1000);
+    base + base.mul_f64(f64::from(chance) / 2000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_and_are_bounded() {
+        for failures in 1..40 {
+            let wait = backoff(failures);
+            assert!(wait >= BACKOFF.0 && wait <= BACKOFF.1.mul_f64(1.5), "{failures}: {wait:?}");
+        }
+        assert!(backoff(9) > backoff(1) * 10);
+    }
+}
