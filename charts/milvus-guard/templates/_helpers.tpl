@@ -14,6 +14,23 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 
+{{- define "guard.controllerName" -}}
+{{ include "guard.name" . }}-controller
+{{- end }}
+
+{{- /* Other labels than the webhook's: its Service must not reach the controller. */}}
+{{- define "guard.controllerSelector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}-controller
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "guard.controllerLabels" -}}
+{{ include "guard.controllerSelector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end }}
+
 {{- define "guard.image" -}}
 {{- with .Values.image }}{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}{{ end }}
 {{- end }}
@@ -78,6 +95,7 @@ service:
 {{- $users := list "system:kube-controller-manager" "system:kube-scheduler" "system:apiserver" -}}
 {{- range $controllers }}{{ $users = append $users (printf "system:serviceaccount:kube-system:%s" .) }}{{ end -}}
 {{- $users = append $users (printf "system:serviceaccount:%s:%s" .Release.Namespace (include "guard.name" .)) -}}
+{{- $users = append $users (printf "system:serviceaccount:%s:%s" .Release.Namespace (include "guard.controllerName" .)) -}}
 {{- $users = append $users (printf "system:serviceaccount:%s:%s-cleanup" .Release.Namespace (include "guard.name" .)) -}}
 {{- $users = concat $users .Values.excludedUsers | uniq -}}
 - name: not-a-system-user

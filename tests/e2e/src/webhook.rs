@@ -1,5 +1,6 @@
 //! Webhooks under test: runs the real `milvus-guard`, registers configurations at the API server with the URL form swapped in.
 
+mod controller;
 mod guard;
 mod hook;
 mod installed;
@@ -17,6 +18,7 @@ use serde_json::{Value, json};
 use crate::control_plane::background;
 use crate::sandbox::wait;
 
+pub use controller::Controller;
 pub use guard::{Guard, binary};
 pub use installed::{Installed, define_kinds};
 pub use service::Service;

@@ -26,4 +26,5 @@ mod metadata;
 mod one_verdict;
 mod operated;
 mod rights;
+mod upgrades;
 mod webhook_runs;

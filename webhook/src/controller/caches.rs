@@ -130,13 +130,15 @@ struct Release {
 pub struct Caches {
     releases: RwLock<BTreeMap<ReleaseKey, Release>>,
     filled: AtomicUsize,
+    /// Only these namespaces; all of them where there are none.
+    namespaces: Vec<String>,
 }
 
 impl Caches {
-    /// Begins to watch; the caches fill in the background, and `moved` is told of each release that something moved of.
+    /// Begins to watch, in these namespaces or in all; the caches fill in the background, and `moved` is told of each release that something moved of.
     #[must_use]
-    pub fn start(client: &Client, moved: &UnboundedSender<ReleaseKey>) -> Arc<Self> {
-        let caches = Arc::new(Self::default());
+    pub fn start(client: &Client, namespaces: Vec<String>, moved: &UnboundedSender<ReleaseKey>) -> Arc<Self> {
+        let caches = Arc::new(Self { namespaces, ..Self::default() });
         for watch in WATCHES {
             tokio::spawn(keep(client.clone(), watch, Arc::clone(&caches), moved.clone()));
         }
@@ -180,6 +182,9 @@ impl Caches {
 
     /// Keeps an object; the release that moved by it.
     fn put(&self, watch: Watch, object: DynamicObject) -> Option<ReleaseKey> {
+        if !self.namespaces.is_empty() && !object.namespace().is_some_and(|namespace| self.namespaces.contains(&namespace)) {
+            return None;
+        }
         let name: Arc<str> = object.name_any().into();
         let value = whole(watch, object);
         let (key, kept) = watch.read(&value)?;

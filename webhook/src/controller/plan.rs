@@ -131,16 +131,20 @@ fn resume(upgrade: &Value, status: &mut Status, seen: &Seen) -> Situation {
     ready(upgrade, status, pair, status.before(), seen)
 }
 
-/// Whether the applier has put the version before back.
+/// Whether the applier has put the version before back: on all workloads, since some of them may be what we put back ourselves; or where that does not tell, on one that it had let run.
 fn is_taken_back(upgrade: &Value, status: &Status, pair: &Pair, seen: &Seen) -> bool {
     let before = status.before();
     let order = Orders::embedded().find(pair).ok();
     let rolls = |component: Component| order.and_then(|order| order.step(component)).is_some_and(|step| step.kind == StepKind::Roll);
-    let is_old = |workload: &Workload| before.get(&workload.component) == Some(&workload.template.digest) && rolls(workload.component);
+    let mut replaced = seen.workloads.iter().filter(|workload| before.contains_key(&workload.component) && rolls(workload.component)).peekable();
+    let is_old = |workload: &Workload| before.get(&workload.component) == Some(&workload.template.digest);
     let is_held = |workload: &Workload| matches!(workload.hold, Hold::Held | Hold::Blocked(_));
-    let runs_other = |workload: &Workload| seen.serving_templates().get(&workload.component) != Some(&workload.template.digest);
-    let is_whole = pair.from != pair.to && !takes_partial(upgrade, status);
-    seen.workloads.iter().any(|workload| is_old(workload) && (is_whole || (is_held(workload) && runs_other(workload))))
+    let serving = seen.serving_templates();
+    let runs_other = |workload: &Workload| serving.get(&workload.component) != Some(&workload.template.digest);
+    if pair.from != pair.to && !takes_partial(upgrade, status) {
+        return replaced.peek().is_some() && replaced.all(|workload| is_old(workload));
+    }
+    replaced.any(|workload| is_old(workload) && is_held(workload) && runs_other(workload))
 }
 
 /// Tells what a change that was not begun is.

@@ -23,10 +23,10 @@ const SETTLE: Duration = Duration::from_millis(20);
 /// The shortest and the longest wait after an error.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(60));
 
-/// Runs until `end` resolves.
-pub async fn run(client: Client, leadership: Arc<Leadership>, on_start: impl FnOnce(Arc<Caches>), end: impl Future<Output = ()>) {
+/// Runs until `end` resolves, in these namespaces, or in all where there are none.
+pub async fn run(client: Client, namespaces: Vec<String>, leadership: Arc<Leadership>, on_start: impl FnOnce(Arc<Caches>), end: impl Future<Output = ()>) {
     let (moved, events) = unbounded_channel();
-    let caches = Caches::start(&client, &moved);
+    let caches = Caches::start(&client, namespaces, &moved);
     on_start(Arc::clone(&caches));
     let recorder = Recorder::new(client.clone(), Reporter { controller: "milvus-guard-controller".into(), instance: None });
     let leads = Arc::clone(&leadership);

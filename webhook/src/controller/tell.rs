@@ -254,7 +254,7 @@ fn explain(stop: &Stop, round: &Round<'_>) -> String {
             format!("{} can only be brought back by whoever applies the release: roll it back (`helm rollback`, or the commit)", names(components))
         }
         Stop::WentBack => format!(
-            "it went back to {}; what the change stored stays held. Roll the release back, or go forwards again: spec.abort false, spec.retry raised.",
+            "it went back to {}; what the change stored stays held. Roll the release back; or go forwards again: set spec.abort to false, raise spec.retry, and apply the change again.",
             round.plan.pair.from
         ),
         Stop::Migration(MigrationStop::LayoutUnknown(why)) => {

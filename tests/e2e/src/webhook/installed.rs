@@ -4,13 +4,14 @@ use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde::Deserialize;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::sync::{Mutex, OnceCell};
 
-use super::{Guard, hook, narrowed, service::Service};
+use super::{Controller, Guard, hook, narrowed, service::Service};
 use crate::commands::{Ended, Invocation, Program};
 use crate::control_plane::{ControlPlane, background};
 use crate::programs::repository;
@@ -31,6 +32,8 @@ pub struct Installed {
     /// The address in front of them.
     pub service: Service,
     arguments: Vec<String>,
+    /// The service account and the arguments of its controller, where the chart has one.
+    controller: Option<(User, Vec<String>)>,
     home: TempDir,
 }
 
@@ -103,7 +106,10 @@ impl Installed {
         arguments.extend(sets.iter().map(|set| format!("--set={set}")));
         Invocation::new(plane.programs(), Program::Helm3, &admin.kubeconfig, home.path(), arguments).ok().await;
         let deployments: Api<Deployment> = Api::namespaced(admin.client.clone(), &namespace);
-        let deployment = deployments.list(&kube::api::ListParams::default()).await.unwrap().items.remove(0);
+        let listed = deployments.list(&kube::api::ListParams::default()).await.unwrap().items;
+        let (mut controllers, mut webhooks): (Vec<_>, Vec<_>) = listed.into_iter().partition(|deployment| deployment.name_any().ends_with("-controller"));
+        let controller = controllers.pop();
+        let deployment = webhooks.remove(0);
         let name = deployment.metadata.name.unwrap();
         let pod = deployment.spec.unwrap().template.spec.unwrap();
         let account = plane.service_account(&namespace, pod.service_account_name.as_deref().unwrap()).await;
@@ -120,7 +126,17 @@ impl Installed {
         arguments.push(format!("--reached-at=https://127.0.0.1:{}", service.port()));
         arguments.push("--register-url".to_owned());
         arguments.push("--dns-name=127.0.0.1,localhost".to_owned());
-        Self { plane, namespace, name, account, replicas: Vec::new(), service, arguments, home }
+        let controller = match controller {
+            Some(controller) => {
+                let pod = controller.spec.unwrap().template.spec.unwrap();
+                let account = plane.service_account(&namespace, pod.service_account_name.as_deref().unwrap()).await;
+                let mut arguments: Vec<String> = pod.containers[0].args.clone().unwrap_or_default();
+                arguments.retain(|argument| argument != "controller");
+                Some((account, arguments))
+            }
+            None => None,
+        };
+        Self { plane, namespace, name, account, controller, replicas: Vec::new(), service, arguments, home }
     }
 
     /// Starts more replicas, and does not wait for them.
@@ -135,6 +151,17 @@ impl Installed {
             self.replicas.push(replica);
         }
         self.service.set_backends(&self.replicas.iter().map(Guard::port).collect::<Vec<_>>());
+    }
+
+    /// Starts a controller as the chart would run it, for some namespaces; `name` tells its log. It is not waited for.
+    pub fn controller(&self, name: &str, namespaces: &[&str]) -> Controller {
+        let (account, arguments) = self.controller.as_ref().expect("the chart has a controller");
+        Controller::start(self.plane, account, &format!("{}-{name}", self.name), namespaces, arguments)
+    }
+
+    /// The service account of its controller.
+    pub fn controller_account(&self) -> &User {
+        &self.controller.as_ref().expect("the chart has a controller").0
     }
 
     /// Starts a replica that is not behind the address yet.

@@ -1,0 +1,291 @@
+//! Upgrades carried out by the controller before a real API server. The order is read from pod starts, and never from what the controller says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::ResourceExt;
+use kube::api::{Api, DynamicObject, ListParams};
+use kube::core::{ApiResource, GroupVersionKind};
+use milvus_guard::rollout::orders::StepKind;
+use milvus_guard::rollout::{Orders, Pair, Topology};
+use milvus_guard_e2e::commands::{Ended, HELMS, Program};
+use milvus_guard_e2e::control_plane::ControlPlane;
+use milvus_guard_e2e::kubelet::{Behaviour, PodStart};
+use milvus_guard_e2e::sandbox::{Sandbox, wait};
+use milvus_guard_e2e::webhook::{Controller, Installed};
+use serde_json::{Value, json};
+
+use crate::gates::CLUSTER;
+
+/// A sandbox with a guard and a controller of its own.
+pub(crate) struct Upgrading {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) guard: Installed,
+    pub(crate) controller: Controller,
+}
+
+impl Upgrading {
+    pub(crate) async fn new(name: &str) -> Option<Self> {
+        let plane = ControlPlane::shared(name).await?;
+        let sandbox = Sandbox::on(plane, name).await;
+        let sets = ["gates.helmStorage.failurePolicy=Fail", "gates.helmStorage.doubt=refuse", "limits.budget=8s", "log.level=debug"];
+        let timeouts = ["helmStorage", "gitops", "workloads", "dependencies", "own"].map(|gate| format!("gates.{gate}.timeoutSeconds=10"));
+        let sets: Vec<&str> = sets.into_iter().chain(timeouts.iter().map(String::as_str)).collect();
+        let guard = Installed::new(plane, name, 1, &[&sandbox.namespace], &sets).await;
+        let mut controller = guard.controller("controller", &[&sandbox.namespace]);
+        controller.wait_until_ready().await;
+        Some(Self { sandbox, guard, controller })
+    }
+
+    pub(crate) async fn helm(&self, helm: Program, verb: &str, version: &str, more: &str) -> Ended {
+        run_helm(&self.sandbox, helm, verb, version, more).await
+    }
+
+    pub(crate) async fn installed(&self, helm: Program, version: &str, more: &str) {
+        let ended = self.helm(helm, "install", version, more).await;
+        assert!(ended.status.success(), "{ended}");
+        self.sandbox.wait_until_rolled_out().await;
+    }
+
+    fn upgrades(&self) -> Api<DynamicObject> {
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("guard.milvus-guard.dev", "v1alpha1", "GuardedUpgrade"));
+        Api::namespaced_with(self.sandbox.admin.clone(), &self.sandbox.namespace, &resource)
+    }
+
+    /// Declares an upgrade of release `m`, or changes what is declared.
+    pub(crate) async fn declare(&self, spec: Value) {
+        let object = json!({"apiVersion": "guard.milvus-guard.dev/v1alpha1", "kind": "GuardedUpgrade", "metadata": {"name": "m"}, "spec": spec});
+        let admin = self.sandbox.plane.admin().await;
+        let apply = ["apply", "--server-side", "--force-conflicts", "--field-manager=person", "-n", &self.sandbox.namespace, "-f", "-"];
+        self.sandbox.command_as(&admin, Program::Kubectl, apply).input(object.to_string()).ok().await;
+    }
+
+    pub(crate) async fn phase(&self) -> String {
+        let found = self.upgrades().get_opt("m").await.unwrap();
+        found.map_or_else(String::new, |object| object.data["status"]["phase"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// The versions that pods of the release run, which are not ending.
+    async fn running(&self) -> BTreeSet<String> {
+        let pods = self.sandbox.pods().await;
+        let milvus = pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).flat_map(|pod| &pod.spec.as_ref().unwrap().containers);
+        milvus.filter_map(|container| container.image.as_deref()?.strip_prefix("milvusdb/milvus:v").map(str::to_owned)).collect()
+    }
+
+    async fn runs_only(&self, version: &str) {
+        wait(&format!("nothing but {version}"), async || (self.running().await == BTreeSet::from([version.to_owned()])).then_some(())).await;
+    }
+
+    /// Waits until the upgrade is in a phase, said for what is declared now; tells its status.
+    pub(crate) async fn reaches(&mut self, phase: &str) -> Value {
+        let begin = Instant::now();
+        loop {
+            let object = self.upgrades().get_opt("m").await.unwrap();
+            let status = object.as_ref().map_or(Value::Null, |object| object.data["status"].clone());
+            let generation = object.and_then(|object| object.metadata.generation);
+            if status["phase"] == phase && status["observedGeneration"].as_i64() == generation {
+                return status;
+            }
+            assert!(
+                begin.elapsed() < milvus_guard_e2e::sandbox::PATIENCE,
+                "not {phase}: {}\n{}",
+                serde_json::to_string_pretty(&status).unwrap(),
+                self.controller.process().tail()
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Nothing of the guard is left on any workload, claim or configuration, and it owns no field.
+    pub(crate) async fn nothing_is_left(&self) {
+        wait("that nothing of the guard is left", async || {
+            let all = self.sandbox.objects().await;
+            let kinds = ["Deployment/", "StatefulSet/", "ConfigMap/", "PersistentVolumeClaim/"];
+            let of_milvus = all.iter().filter(|(name, _)| kinds.iter().any(|kind| name.starts_with(kind)));
+            let left: Vec<&String> = of_milvus.filter(|(_, object)| object.contains("milvus-guard")).map(|(name, _)| name).collect();
+            left.is_empty().then_some(())
+        })
+        .await;
+    }
+
+    pub(crate) async fn deployments(&self) -> Vec<String> {
+        self.sandbox.api::<Deployment>().list(&ListParams::default()).await.unwrap().items.iter().map(ResourceExt::name_any).collect()
+    }
+}
+
+pub(crate) async fn run_helm(sandbox: &Sandbox, helm: Program, verb: &str, version: &str, more: &str) -> Ended {
+    let chart = sandbox.chart(version);
+    let values = format!("{CLUSTER},queryNode.replicas=2,proxy.replicas=2{more}");
+    sandbox.helm(helm, [verb, "m", chart.to_str().unwrap(), "--set", &values, "--timeout=60s"]).run().await
+}
+
+/// Pod starts of an image, by component: positions among all starts of the namespace.
+fn positions(starts: &[PodStart], image: &str) -> BTreeMap<String, Vec<usize>> {
+    let mut found: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (at, start) in starts.iter().enumerate().filter(|(_, start)| start.image().ends_with(image)) {
+        found.entry(start.component.clone()).or_default().push(at);
+    }
+    found
+}
+
+/// Where pods of an image were started against the policy's order of an upgrade: a component of a later step before one of an earlier step.
+pub(crate) fn violations(starts: &[PodStart], pair: &Pair) -> Vec<String> {
+    let found = positions(starts, &format!(":v{}", pair.to));
+    let order = Orders::embedded().find(pair).unwrap_or_else(|refusal| panic!("{refusal:?}"));
+    let rolled: Vec<&str> = order.steps.iter().filter(|step| step.kind == StepKind::Roll).map(|step| step.component.name()).collect();
+    let there: Vec<&&str> = rolled.iter().filter(|name| found.contains_key(**name)).collect();
+    let pairs = there.windows(2).map(|pair| (*pair[0], *pair[1]));
+    pairs
+        .filter(|(earlier, later)| found[*later].iter().min() < found[*earlier].iter().max())
+        .map(|(earlier, later)| format!("{later} before {earlier}"))
+        .collect()
+}
+
+fn into_2_6() -> Pair {
+    Pair { from: "2.5.16".parse().unwrap(), to: "2.6.15".parse().unwrap(), before: Topology::MixCoordinator, after: Topology::Streaming }
+}
+
+#[tokio::test]
+async fn an_upgrade_into_2_6_runs_in_the_order_of_the_policy_and_not_without_the_guard() {
+    for helm in HELMS {
+        let Some(mut upgrading) = Upgrading::new(&format!("into26-{}", helm.file())).await else { return };
+        upgrading.installed(helm, "4.2.58", "").await;
+        upgrading.declare(json!({"to": "2.6.15"})).await;
+        upgrading.reaches("Prepared").await;
+        // A streaming node is not ready before there is a mix coordinator of 2.6.
+        upgrading.sandbox.behave(|pods| pods.component("streamingnode"), Behaviour::NeverReady);
+        let ended = upgrading.helm(helm, "upgrade", "5.0.19", "").await;
+        assert!(ended.status.success(), "{ended}");
+        wait("a mix coordinator of 2.6", async || upgrading.sandbox.images_of("mixcoord").last().is_some_and(|image| image.ends_with("v2.6.15")).then_some(()))
+            .await;
+        upgrading.sandbox.behave(|pods| pods.component("streamingnode"), Behaviour::ReadyAfter(Duration::from_millis(20)));
+        let status = upgrading.reaches("Completed").await;
+        let starts = upgrading.sandbox.starts();
+        assert_eq!(violations(&starts, &into_2_6()), Vec::<String>::new());
+        for component in ["streamingnode", "mixcoord", "querynode", "datanode", "proxy"] {
+            assert!(positions(&starts, ":v2.6.15").contains_key(component), "{component} was not replaced");
+        }
+        assert!(!upgrading.deployments().await.iter().any(|name| name.ends_with("indexnode")), "the index node goes at the end");
+        let receipt = status["receipt"].as_str().unwrap_or_else(|| panic!("no receipt: {status:#}"));
+        let receipt: Value = upgrading
+            .sandbox
+            .command_as(&upgrading.sandbox.plane.admin().await, Program::Kubectl, ["get", "ur", receipt, "-o", "json", "-n", &upgrading.sandbox.namespace])
+            .ok()
+            .await
+            .json();
+        assert_eq!((&receipt["spec"]["from"], &receipt["spec"]["to"]), (&json!("2.5.16"), &json!("2.6.15")));
+        upgrading.nothing_is_left().await;
+        // Nobody but the chart owns its fields: the next upgrade meets no conflict, and what it changes runs.
+        let next = upgrading.helm(helm, "upgrade", "5.0.19", ",dataNode.replicas=2,log.level=debug").await;
+        assert!(next.status.success(), "{next}");
+        upgrading.sandbox.wait_until_rolled_out().await;
+    }
+    let Some(plain) = Sandbox::new("into26-without").await else { return };
+    for (verb, version) in [("install", "4.2.58"), ("upgrade", "5.0.19")] {
+        let ended = run_helm(&plain, Program::Helm3, verb, version, "").await;
+        assert!(ended.status.success(), "{ended}");
+        plain.wait_until_rolled_out().await;
+    }
+    assert_ne!(violations(&plain.starts(), &into_2_6()), Vec::<String>::new(), "Helm alone keeps the order, so this test proves nothing");
+}
+
+/// Sends a signal to a program.
+fn signal(controller: &mut Controller, name: &str) {
+    let id = controller.process().inner_id().expect("the controller runs").to_string();
+    let status = std::process::Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap();
+    assert!(status.success(), "no {name} for {id}");
+}
+
+fn pair(from: &str, to: &str, before: Topology, after: Topology) -> Pair {
+    Pair { from: from.parse().unwrap(), to: to.parse().unwrap(), before, after }
+}
+
+#[tokio::test]
+async fn a_controller_that_is_killed_or_frozen_at_any_point_loses_nothing() {
+    let Some(mut upgrading) = Upgrading::new("killed").await else { return };
+    upgrading.installed(Program::Helm4, "4.2.20", "").await;
+    // Nobody declares anything: it only needs an order.
+    let ended = upgrading.helm(Program::Helm4, "upgrade", "4.2.58", "").await;
+    assert!(ended.status.success(), "{ended}");
+    let begin = Instant::now();
+    let mut killed: u32 = 0;
+    while upgrading.phase().await != "Completed" {
+        assert!(begin.elapsed() < milvus_guard_e2e::sandbox::PATIENCE, "not completed after {killed} kills\n{}", upgrading.controller.process().tail());
+        // Other lengths each time, from before the first write of a run to some writes later.
+        tokio::time::sleep(Duration::from_millis(120 + u64::from(killed * 67 % 400))).await;
+        if killed < 25 {
+            upgrading.controller.restart();
+            killed += 1;
+        }
+    }
+    assert!(killed > 3, "it was over before it was killed");
+    let order = pair("2.4.16", "2.5.16", Topology::MixCoordinator, Topology::MixCoordinator);
+    assert_eq!(violations(&upgrading.sandbox.starts(), &order), Vec::<String>::new());
+    upgrading.nothing_is_left().await;
+
+    // Frozen in the middle; another one takes over, and when the first goes on, it changes nothing any more.
+    let mut second = upgrading.guard.controller("second", &[&upgrading.sandbox.namespace]);
+    second.wait_until_ready().await;
+    upgrading.declare(json!({"to": "2.6.15"})).await;
+    upgrading.reaches("Prepared").await;
+    let ended = upgrading.helm(Program::Helm4, "upgrade", "5.0.19", "").await;
+    assert!(ended.status.success(), "{ended}");
+    wait("the first pod of 2.6", async || (!positions(&upgrading.sandbox.starts(), ":v2.6.15").is_empty()).then_some(())).await;
+    signal(&mut upgrading.controller, "STOP");
+    upgrading.reaches("Completed").await;
+    upgrading.nothing_is_left().await;
+    let versions = crate::held::versions(&upgrading.sandbox).await;
+    signal(&mut upgrading.controller, "CONT");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(crate::held::versions(&upgrading.sandbox).await, versions, "the one that was frozen wrote something");
+    assert_eq!(violations(&upgrading.sandbox.starts(), &into_2_6()), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_was_let_go_is_taken_back_by_an_abort_and_by_a_rollback() {
+    for helm in HELMS {
+        let Some(mut upgrading) = Upgrading::new(&format!("back-{}", helm.file())).await else { return };
+        upgrading.installed(helm, "4.2.58", "").await;
+        let tag = |version: &str| format!(",image.all.tag=v{version}");
+        let stuck = |upgrading: &Upgrading, version: &str, behaviour| {
+            let image = format!("v{version}");
+            upgrading.sandbox.behave(|pods| pods.component("querynode").image(&image), behaviour);
+        };
+        stuck(&upgrading, "2.5.22", Behaviour::NeverReady);
+        let ended = upgrading.helm(helm, "upgrade", "4.2.58", &tag("2.5.22")).await;
+        assert!(ended.status.success(), "{ended}");
+        wait("a query node of 2.5.22", async || upgrading.sandbox.images_of("querynode").last().is_some_and(|image| image.ends_with("v2.5.22")).then_some(()))
+            .await;
+        // What came after it was never let go.
+        assert!(!upgrading.sandbox.images_of("proxy").iter().any(|image| image.ends_with("v2.5.22")));
+        upgrading.declare(json!({"to": "2.5.22", "abort": true})).await;
+        upgrading.reaches("Aborted").await;
+        upgrading.runs_only("2.5.16").await;
+        // Forwards again, once what was wrong is put right.
+        stuck(&upgrading, "2.5.22", Behaviour::ReadyAfter(Duration::from_millis(20)));
+        upgrading.declare(json!({"to": "2.5.22", "abort": false, "retry": 1})).await;
+        let ended = upgrading.helm(helm, "upgrade", "4.2.58", &tag("2.5.22")).await;
+        assert!(ended.status.success(), "{ended}");
+        upgrading.reaches("Completed").await;
+        upgrading.runs_only("2.5.22").await;
+        upgrading.nothing_is_left().await;
+
+        // The applier rolls back in the middle of the next.
+        stuck(&upgrading, "2.5.23", Behaviour::NeverReady);
+        upgrading.declare(json!({"to": "2.5.23"})).await;
+        let ended = upgrading.helm(helm, "upgrade", "4.2.58", &tag("2.5.23")).await;
+        assert!(ended.status.success(), "{ended}");
+        wait("a query node of 2.5.23", async || upgrading.sandbox.images_of("querynode").last().is_some_and(|image| image.ends_with("v2.5.23")).then_some(()))
+            .await;
+        let ended = upgrading.sandbox.helm(helm, ["rollback", "m", "3"]).run().await;
+        assert!(ended.status.success(), "{ended}");
+        upgrading.runs_only("2.5.22").await;
+        upgrading.reaches("Aborted").await;
+        upgrading.nothing_is_left().await;
+        upgrading.sandbox.wait_until_rolled_out().await;
+        // And no field is anybody's but the chart's.
+        let ended = upgrading.helm(helm, "upgrade", "4.2.58", &format!("{},proxy.replicas=1,log.level=debug", tag("2.5.22"))).await;
+        assert!(ended.status.success(), "{ended}");
+    }
+}
