@@ -93,6 +93,8 @@ pub struct Timeline {
     pub away: Vec<Absence>,
     /// How long all takes.
     pub seconds: u64,
+    /// What of the values it does not look at, in words.
+    pub assumed: Vec<String>,
     /// Why it is not drawn to its end.
     pub not_drawn: Option<String>,
 }
@@ -106,7 +108,7 @@ pub struct TimelineEvent {
     pub text: String,
     /// Why now.
     pub reason: Option<String>,
-    /// From here on there is no way back.
+    /// From here on milvus-guard takes nothing back; whether a rollback by hand can is told by the hop.
     pub one_way: bool,
 }
 

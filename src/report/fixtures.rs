@@ -171,6 +171,7 @@ pub(super) fn timeline() -> Timeline {
         order: Some("from 2.5 into 2.6".into()),
         disputed: Some("Others begin elsewhere.".into()),
         events: vec![event(0, "start streamingnode (1 pod)", false), event(65, "replace mixcoord (1 pod)", true)],
+        assumed: Vec::new(),
         away: vec![Absence { what: "root coordinator".into(), from_seconds: 70, until_seconds: 110 }],
         seconds: 3_725,
         not_drawn: None,

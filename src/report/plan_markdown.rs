@@ -39,7 +39,7 @@ fn write_hop(out: &mut dyn io::Write, number: usize, hop: &Hop) -> io::Result<()
         write_action(out, number, action)?;
     }
     if let Some(timeline) = &hop.timeline {
-        write_timeline(out, timeline)?;
+        write_timeline(out, timeline, hop.one_way_door)?;
     }
     if !hop.sources.is_empty() {
         let sources: Vec<String> = hop.sources.iter().map(|source| inline(source)).collect();
@@ -48,7 +48,7 @@ fn write_hop(out: &mut dyn io::Write, number: usize, hop: &Hop) -> io::Result<()
     Ok(())
 }
 
-fn write_timeline(out: &mut dyn io::Write, timeline: &Timeline) -> io::Result<()> {
+fn write_timeline(out: &mut dyn io::Write, timeline: &Timeline, is_door: bool) -> io::Result<()> {
     writeln!(out, "\n{}", inline(&plan_text::title_of_timeline(timeline)))?;
     if let Some(disputed) = &timeline.disputed {
         writeln!(out, "\nDisputed: {}", inline(disputed))?;
@@ -56,10 +56,13 @@ fn write_timeline(out: &mut dyn io::Write, timeline: &Timeline) -> io::Result<()
     if !timeline.events.is_empty() {
         writeln!(out, "\n| at | step | why now |\n|---|---|---|")?;
         for event in &timeline.events {
-            let mark = if event.one_way { " **No way back from here on.**" } else { "" };
+            let mark = if event.one_way { format!(" **From here on {}.**", plan_text::no_way_back(is_door)) } else { String::new() };
             writeln!(out, "| {} | {}{mark} | {} |", plan_text::clock(event.seconds), cell(&event.text), cell(event.reason.as_deref().unwrap_or_default()))?;
         }
         writeln!(out, "\nAway meanwhile: {}.", inline(&plan_text::away(timeline)))?;
+    }
+    for assumed in &timeline.assumed {
+        writeln!(out, "\nNot drawn: {}.", inline(assumed))?;
     }
     match &timeline.not_drawn {
         Some(why) => writeln!(out, "\n{}", inline(why)),

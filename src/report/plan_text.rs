@@ -68,7 +68,7 @@ fn write_hop(out: &mut dyn io::Write, number: usize, hop: &Hop, width: usize) ->
     }
     if let Some(timeline) = &hop.timeline {
         writeln!(out)?;
-        write_timeline(out, timeline, width)?;
+        write_timeline(out, timeline, hop.one_way_door, width)?;
     }
     if !hop.sources.is_empty() {
         writeln!(out)?;
@@ -97,17 +97,20 @@ fn write_action(out: &mut dyn io::Write, action: &Action, width: usize) -> io::R
     Ok(())
 }
 
-fn write_timeline(out: &mut dyn io::Write, timeline: &Timeline, width: usize) -> io::Result<()> {
+fn write_timeline(out: &mut dyn io::Write, timeline: &Timeline, is_door: bool, width: usize) -> io::Result<()> {
     writeln!(out, "{}", prose(&title_of_timeline(timeline), width, "   - ", INDENT))?;
     if let Some(disputed) = &timeline.disputed {
         writeln!(out, "{}", prose(&format!("Disputed: {disputed}"), width, INDENT, INDENT))?;
     }
     for event in &timeline.events {
-        let mark = if event.one_way { NO_WAY_BACK } else { "" };
+        let mark = if event.one_way { format!(" <- from here on {}", no_way_back(is_door)) } else { String::new() };
         writeln!(out, "{}", prose(&format!("{}{mark}", event.text), width, &format!("{INDENT}{:>7}  ", clock(event.seconds)), "              "))?;
     }
     if !timeline.events.is_empty() {
         writeln!(out, "{}", prose(&format!("Away meanwhile: {}.", away(timeline)), width, INDENT, INDENT))?;
+    }
+    for assumed in &timeline.assumed {
+        writeln!(out, "{}", prose(&format!("Not drawn: {assumed}."), width, INDENT, INDENT))?;
     }
     if let Some(why) = &timeline.not_drawn {
         writeln!(out, "{}", prose(why, width, INDENT, INDENT))?;
@@ -115,13 +118,18 @@ fn write_timeline(out: &mut dyn io::Write, timeline: &Timeline, width: usize) ->
     Ok(())
 }
 
-/// What follows a step behind which there is no way back.
-pub(super) const NO_WAY_BACK: &str = " <- from here on there is no way back";
+/// What a step closes: behind a door nothing leads back; elsewhere a rollback by hand may, which nobody tests.
+pub(super) fn no_way_back(is_door: bool) -> &'static str {
+    if is_door { "there is no way back" } else { "milvus-guard takes nothing back by itself" }
+}
 
 /// What a timeline is, as a sentence.
 pub(super) fn title_of_timeline(timeline: &Timeline) -> String {
     let order = timeline.order.as_ref().map_or_else(String::new, |order| format!(" (order: {order})"));
-    format!("timeline{order}: as milvus-guard carries the hop out where nothing goes wrong. The sequence is what counts; minutes and seconds are assumed.")
+    format!(
+        "timeline{order}: as milvus-guard carries the hop out where nothing goes wrong; without it all components are replaced at once, in no order, whatever tool applies \
+         the chart. The sequence is what counts; minutes and seconds are assumed."
+    )
 }
 
 /// Seconds as `1:02:05` or `2:05`.
@@ -236,7 +244,8 @@ mod tests {
         let from = written.find("   - timeline").unwrap();
         let expected = [
             "   - timeline (order: from 2.5 into 2.6): as milvus-guard carries the hop out where nothing goes",
-            "     wrong. The sequence is what counts; minutes and seconds are assumed.",
+            "     wrong; without it all components are replaced at once, in no order, whatever tool applies the",
+            "     chart. The sequence is what counts; minutes and seconds are assumed.",
             "     Disputed: Others begin elsewhere.",
             "        0:00  start streamingnode (1 pod)",
             "        1:05  replace mixcoord (1 pod) <- from here on there is no way back",
@@ -245,8 +254,15 @@ mod tests {
             "   source: https://example.com/migrate",
         ];
         assert_eq!(written[from..].lines().collect::<Vec<_>>(), expected);
-        let empty =
-            Timeline { events: Vec::new(), away: Vec::new(), order: None, disputed: None, not_drawn: Some("The values leave it open.".into()), seconds: 0 };
+        let empty = Timeline {
+            events: Vec::new(),
+            away: Vec::new(),
+            order: None,
+            disputed: None,
+            assumed: Vec::new(),
+            not_drawn: Some("The values leave it open.".into()),
+            seconds: 0,
+        };
         assert_eq!(away(&empty), "nothing (single requests may fail)");
     }
 

@@ -68,6 +68,34 @@ pub struct Order {
     /// What to do when all is done and something does not work.
     #[serde(default)]
     pub afterwards: Option<String>,
+    /// What fails meanwhile although a pod serves it.
+    #[serde(default)]
+    pub windows: Vec<Window>,
+}
+
+/// Something that fails from one step to another.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Window {
+    /// What: `flush`.
+    pub what: String,
+    /// The component with whose step it begins.
+    pub from: Component,
+    /// The component that has to be replaced for it to end.
+    pub until: Component,
+    /// Versions that are wanted, where it is not so for all of the order.
+    #[serde(default)]
+    to: Versions,
+    /// Where it is written.
+    pub sources: Vec<String>,
+}
+
+impl Window {
+    /// Whether it is so on the way to a version.
+    #[must_use]
+    pub fn holds_for(&self, to: MilvusVersion) -> bool {
+        self.to.admits(to)
+    }
 }
 
 /// One step.

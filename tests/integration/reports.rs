@@ -101,6 +101,7 @@ fn timeline() -> Timeline {
         order: Some("from 2.5 into 2.6".into()),
         disputed: None,
         events: vec![TimelineEvent { seconds: 0, text: "replace mixcoord (1 pod)".into(), reason: None, one_way: true }],
+        assumed: Vec::new(),
         away: vec![Absence { what: "proxy".into(), from_seconds: 5, until_seconds: 40 }],
         seconds: 60,
         not_drawn: None,

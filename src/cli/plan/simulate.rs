@@ -1,6 +1,7 @@
 //! `--simulate`: the timeline of each hop, from the engine that carries upgrades out.
 
 use milvus_guard::model::plan::{Absence, Plan, Run, Timeline, TimelineEvent};
+use milvus_guard::model::value::Value;
 use milvus_guard::rollout::Orders;
 use milvus_guard::rollout::simulate::between;
 use milvus_guard::rollout::simulate::timeline::{Pace, draw};
@@ -31,12 +32,39 @@ fn timeline(run: &Run) -> Timeline {
             .into_iter()
             .map(|event| TimelineEvent { seconds: event.at, text: event.what, reason: event.why, one_way: event.is_one_way })
             .collect(),
-        away: drawn.away.iter().map(|away| Absence { what: away.duty.name().to_owned(), from_seconds: away.from, until_seconds: away.until }).collect(),
+        away: drawn.away.iter().map(|away| Absence { what: away.what.clone(), from_seconds: away.from, until_seconds: away.until }).collect(),
         seconds: drawn.seconds,
+        assumed: assumed(run),
         not_drawn: drawn.stuck.map(|stuck| format!("It does not come to its end: {stuck}.")),
     }
 }
 
 fn not_drawn(why: String) -> Timeline {
-    Timeline { order: None, disputed: None, events: Vec::new(), away: Vec::new(), seconds: 0, not_drawn: Some(why) }
+    Timeline { order: None, disputed: None, events: Vec::new(), away: Vec::new(), seconds: 0, assumed: Vec::new(), not_drawn: Some(why) }
+}
+
+/// What of the values the timeline does not look at, in words.
+fn assumed(run: &Run) -> Vec<String> {
+    let mut assumed = Vec::new();
+    for component in &run.after.components {
+        let key = component.values_key;
+        let is_set = |path: &str| run.after.user.lookup(path).found().is_some_and(|entry| !is_empty(&entry.node.value));
+        if is_set(&format!("{key}.strategy")) {
+            assumed.push(format!("`{key}.strategy` is not looked at: its pods are drawn as the chart rolls them by default"));
+        }
+        if run.after.effective.lookup(&format!("{key}.hpa.enabled")).found().is_some_and(|entry| entry.node.value == Value::Bool(true)) {
+            assumed.push(format!("`{key}.hpa` is not looked at: as many pods are drawn as `{key}.replicas` says"));
+        } else if component.replicas.is_none_or(|replicas| replicas < 0) {
+            assumed.push(format!("how many pods {} has is not known: one is drawn", component.name));
+        }
+    }
+    assumed
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Table(table) => table.entries.is_empty(),
+        Value::Null => true,
+        _ => false,
+    }
 }

@@ -36,6 +36,10 @@ fn problems_of(order: &Order) -> Vec<String> {
     must(!order.steps.is_empty(), "`steps` is empty");
     must(order.back.open == Open::Always || order.back.step.is_some(), "`back` needs the `step` that closes it");
     must(order.back.step.is_none_or(|step| order.step(step).is_some()), "`back` names a step that the order has not");
+    for window in &order.windows {
+        must(are_sources(&window.sources) && !window.what.trim().is_empty(), "a window needs a name and a source");
+        must(order.step(window.from).is_some() && order.step(window.until).is_some(), "a window names a step that the order has not");
+    }
     for (number, step) in order.steps.iter().enumerate() {
         let earlier = order.steps.get(..number).unwrap_or_default();
         let name = step.name();

@@ -169,6 +169,8 @@ refusals: []
         (good.replace("from: {at_least: 2.2.0", "from: {at_least: 2.4.0"), "a: a range of versions is empty"),
         (good.replace("2.2.0, below", "2.2.x, below"), "`2.2.x` is not a Milvus version"),
         (good.replace("reason: r}\n  back", "completes: [cdc], reason: r}\n  back"), "a: proxy completes what no earlier step started"),
+        (good.replace("\nrefusals: []", "\n  windows: [{what: x, from: mixcoord, until: cdc, sources: [x]}]\nrefusals: []"), "a: a window names a step that"),
+        (good.replace("\nrefusals: []", "\n  windows: [{what: x, from: mixcoord, until: proxy, sources: []}]\nrefusals: []"), "a: a window needs a name"),
         (good.replace("refusals: []", "refusals: [{id: a, rule: MV205, reason: r, sources: [x]}]"), "a is there twice"),
         (good.replace("refusals: []", "refusals: [{id: c, rule: MV205, reason: r, sources: []}]"), "c: a source is missing"),
     ] {

@@ -1,6 +1,6 @@
 //! The timeline of an upgrade in an imagined cluster where nothing goes wrong: what runs when, and what is away meanwhile.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Setting, World};
 use crate::rollout::action::{Action, Deed};
@@ -68,8 +68,8 @@ pub struct Event {
 /// Something that nobody does for some time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Away {
-    /// What.
-    pub duty: Duty,
+    /// What: a coordinator, the proxy, or what an order says that fails meanwhile.
+    pub what: String,
     /// Seconds after the change has arrived.
     pub from: u64,
     /// When it is there again.
@@ -87,7 +87,7 @@ pub fn draw(setting: Setting, orders: &Orders, pace: Pace) -> Result<Timeline, R
     let components: Vec<Component> = world.setting.after.keys().copied().collect();
     world.begin();
     components.into_iter().for_each(|component| world.write(component));
-    let mut drawing = Drawing { start: world.now, world, order, pace, events: Vec::new(), away: Vec::new(), open: BTreeMap::new() };
+    let mut drawing = Drawing { start: world.now, world, order, pace, events: Vec::new(), away: Vec::new(), open: BTreeMap::new(), begun: BTreeSet::new() };
     let stuck = drawing.run(&plan, orders);
     let seconds = drawing.elapsed();
     Ok(Timeline { events: drawing.events, away: drawing.away, seconds, stuck })
@@ -100,8 +100,10 @@ struct Drawing<'o> {
     start: Moment,
     events: Vec<Event>,
     away: Vec<Away>,
-    /// Duties that are away now, since when.
-    open: BTreeMap<Duty, u64>,
+    /// What is away now, since when.
+    open: BTreeMap<String, u64>,
+    /// Components whose step has begun.
+    begun: BTreeSet<Component>,
 }
 
 impl Drawing<'_> {
@@ -136,6 +138,9 @@ impl Drawing<'_> {
     }
 
     fn carry_out(&mut self, deed: &Deed) {
+        if let Deed::Release(component, _) = deed {
+            self.begun.insert(*component);
+        }
         if let Some(what) = self.what(deed) {
             let component = deed.component();
             let step = component.and_then(|component| self.order.step(component));
@@ -233,15 +238,36 @@ impl Drawing<'_> {
 
     /// Notes what is away, and what is there again.
     fn look(&mut self) {
-        let at = self.elapsed();
         for duty in Duty::ALL {
             let does = |(component, workload): (&Component, &Workload)| component.duties().contains(&duty) && workload.pods.iter().any(|pods| pods.ready > 0);
-            if !self.world.truth.workloads.iter().any(does) {
-                self.open.entry(duty).or_insert(at);
-            } else if let Some(from) = self.open.remove(&duty) {
-                self.away.push(Away { duty, from, until: at });
-            }
+            let is_away = !self.world.truth.workloads.iter().any(does);
+            self.note(duty.name(), is_away);
         }
+        let order = self.order;
+        let pair = self.world.setting.pair;
+        for window in order.windows.iter().filter(|window| window.holds_for(pair.to)) {
+            let is_away = self.begun.contains(&window.from) && !self.is_replaced(window.until);
+            self.note(&window.what, is_away);
+        }
+    }
+
+    fn note(&mut self, what: &str, is_away: bool) {
+        let at = self.elapsed();
+        if is_away {
+            self.open.entry(what.to_owned()).or_insert(at);
+        } else if let Some(from) = self.open.remove(what) {
+            self.away.push(Away { what: what.to_owned(), from, until: at });
+        }
+    }
+
+    /// Whether all pods of a component are new and ready.
+    fn is_replaced(&self, component: Component) -> bool {
+        let target = self.world.setting.pair.template_after();
+        self.world
+            .truth
+            .workloads
+            .get(&component)
+            .is_some_and(|workload| workload.others(&target) == 0 && workload.of(&target).is_some_and(|pods| pods.ready >= workload.wanted))
     }
 }
 
@@ -260,7 +286,7 @@ mod tests {
         assert_eq!(timeline.stuck, None);
         let mark = |event: &Event| if event.is_one_way { " !" } else { "" };
         let events = timeline.events.iter().map(|event| format!("{:>4} {}{}", event.at, event.what, mark(event)));
-        let away = timeline.away.iter().map(|away| format!("{} away {} to {}", away.duty.name(), away.from, away.until));
+        let away = timeline.away.iter().map(|away| format!("{} away {} to {}", away.what, away.from, away.until));
         events.chain(away).collect::<Vec<_>>().join("\n")
     }
 
@@ -277,7 +303,10 @@ mod tests {
  250 complete
 root coordinator away 10 to 50
 data coordinator away 10 to 50
-query coordinator away 10 to 50";
+query coordinator away 10 to 50
+changes of collections, partitions and indexes away 0 to 235
+flush away 145 to 235
+some writes away 190 to 235";
         assert_eq!(format!("\n{}", drawn("2.5.22", "2.6.15", Topology::MixCoordinator, Topology::Streaming, false)), expected);
     }
 

@@ -36,7 +36,15 @@ fn a_simulated_plan_shows_what_runs_when() {
     let text = sandbox.run(&["plan", "--from", "2.1.4", "--to", "2.2.16", "--topology", "standalone", "--simulate"]).stdout;
     assert!(text.contains("migrate the metadata\n") && text.contains("proxy from 0:05 to"), "{text}");
     let markdown = sandbox.run(&["plan", "--from", "2.5.22", "--to", "2.6.15", "--simulate", "--format", "markdown"]).stdout;
-    assert!(markdown.contains("| 0:05 | replace mixcoord (1 pod) **No way back from here on.** |"), "{markdown}");
+    assert!(markdown.contains("| 0:05 | replace mixcoord (1 pod) **From here on there is no way back.** |"), "{markdown}");
+    let away: Vec<&str> = timeline["away"].as_array().unwrap().iter().map(|away| away["what"].as_str().unwrap()).collect();
+    assert_eq!(away[3..], ["changes of collections, partitions and indexes", "flush", "some writes"]);
+    // A rollback that may work is not called impossible.
+    let minor = sandbox.run(&["plan", "--from", "2.4.16", "--to", "2.5.22", "--simulate"]).stdout;
+    assert!(minor.contains("`helm rollback`") && minor.contains("milvus-guard takes nothing back by itself") && !minor.contains("is no way back"), "{minor}");
+    sandbox.write("v.yaml", "proxy: {strategy: {type: Recreate}}\nqueryNode: {hpa: {enabled: true}}\n");
+    let set = sandbox.run(&["plan", "--from", "2.6.0", "--to", "2.6.15", "--simulate", "--values", "v.yaml"]).stdout;
+    assert!(set.contains("Not drawn: `proxy.strategy`") && set.contains("`queryNode.hpa` is not looked at"), "{set}");
     // Not asked for, not told.
     assert!(!sandbox.run(&["plan", "--from", "2.5.22", "--to", "2.6.15", "--format", "json"]).stdout.contains("timeline"));
 }
