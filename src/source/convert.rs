@@ -1,10 +1,11 @@
 //! From YAML nodes to Helm values: types as Helm's decoder gives them, every node with its place, templates as unknown.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::document::scalar::{self, Scalar};
 use crate::document::template::{is_bare_variable, is_variable, nothing_sets};
-use crate::document::yaml::{self, Broken, Document, Kind, Limits, Node as YamlNode, Shape, Shaped, Span, Style, parse_verbatim};
+use crate::document::yaml::{self, Broken, Document, Kind, Limits, Node as YamlNode, Point, Shape, Shaped, Span, Style, parse_verbatim};
 use crate::model::entries::Entries;
 use crate::model::helm::HelmMajor;
 use crate::model::merge::merge_over;
@@ -114,7 +115,12 @@ type ReadRoot = fn(&Arc<str>, &YamlNode) -> Result<Node, Refused>;
 fn merge_documents(file: &Arc<str>, text: &str, documents: &[Result<Document, Broken>], helm: HelmMajor, read_root: ReadRoot) -> Result<Node, Refused> {
     let mut values = Node::empty_table(Origin::At(Place::file_start(file)));
     let read = |document: &Result<Document, Broken>| match document {
-        Ok(document) => read_root(file, &document.root),
+        Ok(document) => {
+            as_helm_reads(file, text, document)?;
+            let nothing = is_empty_flow_key(&document.root);
+            let root = if helm == HelmMajor::Three { without_last_line_end(text, document) } else { None };
+            if nothing { Ok(Node::empty_table(Origin::At(Place::file_start(file)))) } else { read_root(file, root.as_ref().unwrap_or(&document.root)) }
+        }
         Err(broken) => Err(Refused { place: place(file, &Span { start: broken.at, end: broken.at }), reason: broken.reason.clone() }),
     };
     match helm {
@@ -123,6 +129,9 @@ fn merge_documents(file: &Arc<str>, text: &str, documents: &[Result<Document, Br
             _ => Ok(values),
         },
         HelmMajor::Four => {
+            if let Some(at) = wrong_separator(text) {
+                return Err(Refused { place: place(file, &Span { start: at, end: at }), reason: "Helm 4 takes nothing but a comment behind `---`".into() });
+            }
             for document in documents {
                 let above = read(document)?;
                 if let (Value::Table(below), Value::Table(above)) = (&mut values.value, &above.value) {
@@ -131,6 +140,105 @@ fn merge_documents(file: &Arc<str>, text: &str, documents: &[Result<Document, Br
             }
             Ok(values)
         }
+    }
+}
+
+/// What Helm's parser refuses and this one reads.
+///
+/// # Errors
+/// With the first line that begins with a tab where a block expects its indent.
+pub fn as_helm_reads(file: &Arc<str>, text: &str, document: &Document) -> Result<(), Refused> {
+    let body = text.get(document.bytes.clone()).unwrap_or_default();
+    if !body.starts_with('\t') && !body.contains("\n\t") {
+        return Ok(());
+    }
+    let mut free = Vec::new();
+    free_of_indent(text, &document.root, &mut free);
+    let mut at = document.bytes.start;
+    for line in body.split_inclusive('\n') {
+        if line.starts_with('\t') && !free.iter().any(|bytes| bytes.contains(&at)) {
+            let place = place(file, &Span { start: point(text, at), end: point(text, at) });
+            return Err(Refused { place, reason: "a line begins with a tab; YAML is indented with spaces".into() });
+        }
+        at += line.len();
+    }
+    Ok(())
+}
+
+/// The bytes of quoted texts and of collections in brackets, in which indents do not count.
+fn free_of_indent(text: &str, node: &YamlNode, found: &mut Vec<Range<usize>>) {
+    let bytes = node.span.start.byte..node.span.end.byte;
+    match &node.kind {
+        Kind::Scalar { style: Style::Quoted, .. } => found.push(bytes),
+        Kind::Scalar { .. } => {}
+        _ if matches!(text.as_bytes().get(bytes.start), Some(b'{' | b'[')) => found.push(bytes),
+        Kind::Sequence(items) => items.iter().for_each(|item| free_of_indent(text, item, found)),
+        Kind::Mapping(entries) => entries.iter().for_each(|(key, value)| [key, value].iter().for_each(|node| free_of_indent(text, node, found))),
+    }
+}
+
+fn point(text: &str, byte: usize) -> Point {
+    let lines = memchr::memchr_iter(b'\n', text.as_bytes().get(..byte).unwrap_or_default()).count();
+    Point { byte, line: u32::try_from(lines + 1).unwrap_or(u32::MAX), column: 1 }
+}
+
+/// `{}: 1` is to Helm's parser an empty table with which the document ends.
+fn is_empty_flow_key(root: &YamlNode) -> bool {
+    root.entries().first().is_some_and(|(key, _)| matches!(&key.kind, Kind::Mapping(entries) if entries.is_empty()))
+}
+
+/// A line that begins with `---` and goes on with anything but a comment: Helm 4 splits a file into documents before it parses them.
+fn wrong_separator(text: &str) -> Option<Point> {
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        let rest = line.trim_start_matches('\u{feff}').strip_prefix("---").map(str::trim);
+        if rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('#')) {
+            return Some(point(text, at));
+        }
+        at += line.len();
+    }
+    None
+}
+
+/// The document as Helm 3 reads it where the file ends in a block scalar without a line end: the text has none either. Helm 4 puts one there.
+fn without_last_line_end(text: &str, document: &Document) -> Option<YamlNode> {
+    if text.ends_with('\n') || document.bytes.end != text.len() {
+        return None;
+    }
+    let last = last_scalar(&document.root);
+    let before = text.get(..last.span.start.byte)?;
+    let first_line = text.get(before.rfind('\n').map_or(0, |at| at + 1)..)?.lines().next()?;
+    let last_line = text.rsplit('\n').next()?;
+    let indent = |line: &str| line.len() - line.trim_start_matches(' ').len();
+    let is_in_block = indent(last_line) >= indent(first_line) && !last_line.trim().is_empty();
+    let Kind::Scalar { text: value, style: Style::Literal | Style::Folded, templated: false, .. } = &last.kind else { return None };
+    let shorter: Arc<str> = value.strip_suffix('\n').filter(|_| is_in_block)?.into();
+    let mut root = document.root.clone();
+    set_last_scalar(&mut root, shorter);
+    Some(root)
+}
+
+/// The scalar that stands last in the text.
+fn last_scalar(node: &YamlNode) -> &YamlNode {
+    let inner = match &node.kind {
+        Kind::Mapping(entries) => entries.iter().map(|(_, value)| value).max_by_key(|value| value.span.end.byte),
+        Kind::Sequence(items) => items.last(),
+        Kind::Scalar { .. } => None,
+    };
+    inner.map_or(node, last_scalar)
+}
+
+fn set_last_scalar(node: &mut YamlNode, to: Arc<str>) {
+    let inner = match &mut node.kind {
+        Kind::Mapping(entries) => entries.iter_mut().map(|(_, value)| value).max_by_key(|value| value.span.end.byte),
+        Kind::Sequence(items) => items.last_mut(),
+        Kind::Scalar { text, .. } => {
+            *text = to;
+            return;
+        }
+    };
+    if let Some(inner) = inner {
+        set_last_scalar(inner, to);
     }
 }
 

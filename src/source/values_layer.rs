@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::context::Context;
-use super::convert::to_values_table;
+use super::convert::{as_helm_reads, to_values_table};
 use super::{ReadError, SourceFile};
 use crate::model::declaration::{Layer, NotChecked, NotCheckedKind};
 use crate::model::place::Place;
@@ -46,7 +46,7 @@ pub fn of_file(file: &SourceFile) -> Read {
             at.end = at.start;
             unseen(&file.path, &at, &format!("the values cannot be read: {}; correct the YAML", broken.reason), kind)
         }
-        Some(Ok(document)) => match to_values_table(&file.path, &document.root) {
+        Some(Ok(document)) => match as_helm_reads(&file.path, &file.text, document).and_then(|()| to_values_table(&file.path, &document.root)) {
             Ok(mut values) => {
                 if document.root.at(&["sops", "mac"]).is_some() {
                     hide_encrypted(&mut values);

@@ -5,7 +5,7 @@ use std::time::Instant;
 use milvus_guard::model::helm::HelmMajor;
 
 use crate::controlplane;
-use crate::helm_case::{Case, RealHelm, disagreement};
+use crate::helm_case::{Case, Chart, RealHelm, disagreement};
 use crate::helm_generator::{Dice, case};
 
 const HELMS: [HelmMajor; 2] = [HelmMajor::Three, HelmMajor::Four];
@@ -53,6 +53,70 @@ fn every_made_up_case_gives_the_same_values() {
     ));
     assert!(differing.is_empty(), "{} of {cases} cases differ", differing.len());
     assert!(refused.iter().all(|refused| *refused * 3 < usize::try_from(cases).unwrap()), "too many cases are refused to say much");
+}
+
+/// What people's editors leave behind, and what parsers of YAML take in different ways. Not among them is what is told as not read although Helm takes it (a byte
+/// order mark that begins a key or a value, a tab alone on a line within quotes), nor spaces alone on the last line of a `|+`.
+const UNUSUAL: [&str; 42] = [
+    "a: 1\n\t\nb: 2\n",
+    "a:\n  b: 1\n\t\n  c: 2\n",
+    "a: 1\n\t",
+    "a: 1\n\t# x\nb: 2\n",
+    "a: |\n  x\n\t\n  y\nb: 1\n",
+    "a: |\n  x\n  \t\n  y\n",
+    "a: {\n\t\nb: 1}\n",
+    "a: 1\t\nb: 2\n",
+    "a: 1\n---\nb: 1\n\t\n",
+    "a: x\u{feff}y\n",
+    "a: \"x\u{feff}y\"\n",
+    "# x\u{feff}\na: 1\n",
+    "a\u{feff}b: 1\n",
+    "a: |\n  x\u{feff}y\n",
+    "a: x\u{feff}\n",
+    "\u{feff}a: 1\n",
+    "{}: 1\n",
+    "{ }: 1\nb: 2\n",
+    "[]: 1\n",
+    "a: 1\n{}: 1\n",
+    "{a: 1}: 1\n",
+    "--- {a: 1}\n",
+    "--- {a: 1}\n---\nb: 2\n",
+    "a: 1\n--- {b: 1}\n",
+    "--- # c\na: 1\n",
+    "---a: 1\n",
+    "a: 1\n---\t\nb: 2\n",
+    "a: |\n  x",
+    "a: |+\n  x",
+    "a: |-\n  x",
+    "a: >\n  x\n  y",
+    "a: |\n  x\n ",
+    "a: |\n  x\n  ",
+    "a: |\n  x ",
+    "a:\n- |\n  x",
+    "a:\n  b: |\n    x\n# c",
+    "a: |\n  x\n---\nb: 1",
+    "a: |2\n   x",
+    "a: |\r\n  x\r\n  y",
+    "a: -0.0\n",
+    "a: -0\n",
+    "a: -.0\n",
+];
+
+#[test]
+fn unusual_yaml_is_read_as_helm_reads_it() {
+    let Some(programs) = controlplane::programs("unusual_yaml") else { return };
+    let mut real = RealHelm::start(programs);
+    let mut differing = Vec::new();
+    for text in UNUSUAL {
+        let chart = Chart { name: "c".into(), ..Chart::default() };
+        let case = Case { chart, files: vec![text.to_owned()], ..Case::default() };
+        let outcomes = real.ask(&case);
+        for (i, helm) in HELMS.into_iter().enumerate() {
+            let ours = case.run_library(helm);
+            differing.extend(disagreement(&outcomes[i], &ours).map(|how| format!("{text:?} {helm:?}: {how}; Helm {:?}, ours {ours:?}", outcomes[i])));
+        }
+    }
+    assert!(differing.is_empty(), "{}", differing.join("\n"));
 }
 
 #[test]
