@@ -17,6 +17,9 @@ pub const SCRIPT_FOLDER: char = '\u{e000}';
 /// Stands for the root of the repository in a resolved word (`$(git rev-parse --show-toplevel)`, `$GITHUB_WORKSPACE`).
 pub const REPOSITORY_ROOT: char = '\u{e001}';
 
+/// Why a variable is not known that `read` sets.
+pub const READ: &str = "it is read when the script runs";
+
 /// A script: its commands and blocks in source order. Byte ranges are those of the text that was parsed.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Script {

@@ -139,7 +139,7 @@ fn start(step: &Step, added: &[(String, Value)]) -> Environment {
 
 fn push_command(command: Resolved, environment: &Environment, file: &ScriptFile<'_>, depth: usize, events: &mut Vec<Event>) {
     if depth < NESTED_SCRIPTS
-        && let Some(text) = nested_script(&command.words)
+        && let Some(text) = nested_script(&command.words).or_else(|| script_on_input(&command))
     {
         let mut inner = Environment::new(environment.outer());
         if let Some(folder) = &command.folder {
@@ -155,15 +155,33 @@ fn push_command(command: Resolved, environment: &Environment, file: &ScriptFile<
     events.push(Event::Command(Box::new(command), call));
 }
 
+/// The script that a shell reads from a here-document: `bash <<EOF`, `ssh host bash -s <<'EOF'`.
+fn script_on_input(command: &Resolved) -> Option<Extract> {
+    let text = command.redirects.iter().find_map(|redirect| match redirect {
+        ResolvedRedirect::Heredoc(text) => Some(text),
+        _ => None,
+    })?;
+    let programs: Vec<String> = command.words.iter().map(|word| word.text().map(|text| helm::program(&text)).unwrap_or_default()).collect();
+    // A shell takes its script from the input where no file is named: nothing but flags stands behind it.
+    let takes_input = match programs.iter().position(|name| is_shell(name)) {
+        Some(at) => programs.iter().skip(at + 1).all(|word| word.starts_with('-')),
+        None => programs.first().is_some_and(|name| name == "ssh"),
+    };
+    takes_input.then(|| text.clone())
+}
+
+fn is_shell(program: &str) -> bool {
+    matches!(program, "bash" | "sh" | "zsh" | "dash" | "ash" | "ksh")
+}
+
 /// The script that a command is given as an argument: `bash -c '...'`, `ssh host "..."`, `eval "..."`.
 fn nested_script(words: &[Word]) -> Option<Extract> {
     let programs: Vec<String> = words.iter().map(|word| word.text().map(|text| helm::program(&text)).unwrap_or_default()).collect();
-    let is_shell = |name: &String| matches!(name.as_str(), "bash" | "sh" | "zsh" | "dash" | "ash" | "ksh");
     let first = programs.first()?.as_str();
     let script = if matches!(first, "eval" | "ssh") {
         words.iter().skip(1).find(|word| word.known_start().trim_start().contains(' '))
     } else {
-        let shell = programs.iter().position(is_shell)?;
+        let shell = programs.iter().position(|name| is_shell(name))?;
         let flag = words
             .iter()
             .skip(shell)

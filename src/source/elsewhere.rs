@@ -1,4 +1,4 @@
-//! Forms that are known and not read: Terraform, Rancher Fleet, Ansible. A file in which one of them deploys Milvus says so once, so that silence never means that it was checked.
+//! Forms that are known and not read: Terraform, Rancher Fleet, Ansible, and commands in task files and pipelines of other tools. A file in which one of them deploys Milvus says so once, so that silence never means that it was checked.
 
 use super::context::Context;
 use super::convert::place;
@@ -7,6 +7,7 @@ use super::index::objects;
 use super::lineage::{is_milvus_chart, is_operator_chart};
 use super::{Reading, SourceFile};
 use crate::document::extract::LineIndex;
+use crate::document::script;
 use crate::document::yaml::{Kind, Node};
 use crate::model::declaration::{NotChecked, NotCheckedKind};
 use crate::model::place::Place;
@@ -26,6 +27,7 @@ pub(super) fn read(file: &SourceFile, _: &Context<'_>) -> Reading {
     } else {
         None
     };
+    let found = found.or_else(|| command(file).map(|place| ("a command in a task file or pipeline", place)));
     let mut reading = Reading::default();
     if let Some((what, place)) = found {
         let reason = format!(
@@ -105,6 +107,41 @@ fn ansible(file: &SourceFile) -> Option<Place> {
     None
 }
 
+/// The first line with a Helm command for Milvus, in a file whose scripts are not read: of Azure, Bitbucket or Tekton, a Taskfile, a Justfile, PowerShell.
+fn command(file: &SourceFile) -> Option<Place> {
+    let name = file.file_name().to_ascii_lowercase();
+    let is_script = [".ps1", ".psm1", ".bat", ".cmd", ".just"].iter().any(|end| name.ends_with(end)) || matches!(name.as_str(), "justfile" | ".justfile");
+    if !(is_script || file.is_yaml()) || memchr::memmem::find(file.text.as_bytes(), b"helm").is_none() {
+        return None;
+    }
+    let mut at = 0;
+    let mut begun: Option<(usize, usize)> = None;
+    for line in file.text.split_inclusive('\n') {
+        let start = at;
+        at += line.len();
+        let line = line.split_once(" #").map_or(line, |(code, _)| code);
+        begun = deploys(line).then(|| (start + line.len() - line.trim_start().len(), start + line.trim_end().len())).or(begun);
+        let names_milvus = || line.split([' ', '\t', '"', '\'', ',']).any(|word| is_milvus_chart(word.trim()) && !is_operator_chart(word.trim()));
+        if let Some((start, end)) = begun
+            && names_milvus()
+        {
+            let is_read = script::kind(&file.path, &file.text).is_some_and(|kind| !script::jobs(kind, &file.text, file.documents()).is_empty());
+            return (!is_read).then(|| place_of(&file.path, &LineIndex::new(&file.text).span(&(start..end))));
+        }
+        // The command goes on as long as its line does not end.
+        begun = begun.filter(|_| line.trim_end().ends_with(['\\', '`', '^', '>']));
+    }
+    None
+}
+
+/// Whether a line begins with a Helm command that deploys, behind the marks of a list, a key and quotes.
+fn deploys(line: &str) -> bool {
+    let line = line.trim_start_matches([' ', '\t', '-', '@', '"', '\'', '&']);
+    let behind_key = line.split_once(": ").filter(|(key, _)| !key.contains(' ')).map_or(line, |(_, behind)| behind);
+    let mut words = behind_key.trim_start_matches(['"', '\'', '|', '>', '-', ' ']).split_whitespace();
+    matches!(words.next(), Some("helm" | "helm3" | "helm.exe")) && words.take(6).any(|word| matches!(word, "upgrade" | "install"))
+}
+
 fn is_about_milvus(text: &str) -> bool {
     !is_operator_chart(text) && (is_milvus_chart(text) || text.to_ascii_lowercase().contains("milvus-helm") || text == "milvus")
 }
@@ -129,6 +166,20 @@ mod tests {
         assert!(told("main.tf", &format!("{}variable \"milvus\" {{}}\n# milvus\n", release("redis", "redis"))).is_empty());
         assert!(told("main.tf", &release("op", "milvus-operator")).is_empty());
         assert!(told("main.txt", &two).is_empty());
+    }
+
+    #[test]
+    fn commands_in_files_whose_scripts_are_not_read_are_told_once() {
+        let helm = "helm upgrade m zilliztech/milvus --version 5.0.19";
+        assert_eq!(told("Taskfile.yml", &format!("version: '3'\ntasks:\n  up:\n    cmds:\n    - {helm}\n    - {helm}\n")), [5]);
+        assert_eq!(told("azure-pipelines.yml", &format!("steps:\n- script: {helm}\n")), [2]);
+        assert_eq!(told("up.ps1", "helm upgrade --install m `\n  zilliztech/milvus\n"), [1]);
+        assert_eq!(told("justfile", &format!("up:\n    @{helm}\n")), [2]);
+        assert!(told(".github/workflows/up.yaml", &format!("on: push\njobs:\n  up:\n    steps:\n    - run: {helm}\n")).is_empty());
+        for other in [format!("# {helm}\na: 1\n"), format!("note: run `{helm}`\n"), "run: helm upgrade m bitnami/redis # milvus\nx: a/milvus\n".to_owned()] {
+            assert!(told("a.yaml", &other).is_empty(), "{other}");
+        }
+        assert!(told("README.md", helm).is_empty());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::{ChartResolution, Release};
 use crate::model::catalogue::Catalogue;
 use crate::model::change::Environment;
 use crate::model::coalesce::{self, ChartValues, Dependency};
-use crate::model::declaration::{Declaration, Defaults, Form, Layer, Operation, ValuesStrategy};
+use crate::model::declaration::{Declaration, Defaults, FlagKind, Form, Layer, Operation, ValuesStrategy};
 use crate::model::helm::HelmMajor;
 use crate::model::merge::{self, Refused};
 use crate::model::place::Origin;
@@ -87,8 +87,9 @@ fn base<'a>(declaration: &Declaration, before: Option<&'a Release>, chart: &Char
         Defaults::Of(version) => Ok(version.clone()),
         Defaults::OfChart | Defaults::Carried(_) => defaults_of(chart, catalogue),
     };
-    // `helm upgrade --install` without values installs with none, and each later run keeps that.
-    let installs = declaration.operation == Operation::UpgradeInstall && declaration.strategy == ValuesStrategy::KeptByDefault && before.is_none();
+    // `helm upgrade --install` without values installs with none, and each later run keeps that. So does a values file that holds none.
+    let says_none = declaration.operation == Operation::UpgradeInstall || declaration.flags.iter().any(|flag| flag.kind == FlagKind::ValuesFile);
+    let installs = says_none && declaration.strategy == ValuesStrategy::KeptByDefault && before.is_none();
     let is_first = installs || matches!(declaration.operation, Operation::Install | Operation::Template);
     match (declaration.strategy, before) {
         _ if declaration.identity.form == Form::Manifest => Base { kept: None, unseen: Some("rendered manifests do not tell the values"), chart: own },

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::chart::{Charts, Meant, Repository};
-use super::deletion::deletion;
+use super::deletion::{deletion, is_read};
 use super::flags::{flags, namespace, strategy};
 use super::helm::{HelmCall, Placed};
 use super::kubectl::{UpstreamScript, direct_change, flushes};
@@ -224,7 +224,9 @@ impl<'d> JobDeclarer<'d, '_> {
         });
         let unknown = || command.words.iter().flat_map(|word| &word.pieces).filter(|piece| matches!(piece, Piece::Unknown { .. }));
         let is_inside = |before: &&&Resolved| unknown().any(|piece| piece.bytes().start <= before.bytes.start && before.bytes.end <= piece.bytes().end);
-        in_pipe.chain(recent.clone().filter(is_inside)).copied().collect()
+        // What a loop reads comes from a command before it.
+        let reads = command.words.iter().any(is_read);
+        in_pipe.chain(recent.clone().filter(move |before| reads || is_inside(before))).copied().collect()
     }
 
     /// What a command reads: its own here-document, or that of the command before it.

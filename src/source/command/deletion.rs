@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::kubectl::Call;
 use super::script_file::ScriptFile;
 use super::state::Release;
-use crate::document::shell::{Resolved, Word};
+use crate::document::shell::{READ, Resolved, Word};
 
 /// What stands before the release's name in the names of its claims: `data-my-release-etcd-0`.
 const BEFORE_THE_RELEASE: [&str; 4] = ["", "data-", "export-", "datadir-"];
@@ -100,7 +100,12 @@ fn is_claim(kind: &str) -> bool {
 /// Whether a word is what one of these commands prints.
 fn is_fed(word: &Word, feeding: &[&Resolved]) -> bool {
     let holds = |command: &&Resolved| word.pieces.iter().any(|piece| piece.bytes().start <= command.bytes.start && command.bytes.end <= piece.bytes().end);
-    word.text().is_none() && feeding.iter().any(holds)
+    word.text().is_none() && (feeding.iter().any(holds) || is_read(word))
+}
+
+/// Whether a word is what a loop reads: `while read claim; do ...`.
+pub(super) fn is_read(word: &Word) -> bool {
+    word.unknown().is_some_and(|reason| &**reason == READ)
 }
 
 /// What the commands that name things for a deletion say.

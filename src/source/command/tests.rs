@@ -321,6 +321,8 @@ fn what_kubectl_deletes_before_is_told_where_it_is_the_releases() {
         "kubectl get pvc -o name -l release=my-milvus | xargs -I{} kubectl delete {}",
         "kubectl delete $(kubectl get pvc -o name | grep my-milvus)",
         "for c in $(kubectl get pvc -o name | grep milvus); do kubectl delete $c; done",
+        "kubectl get pvc -n vectors --no-headers | awk '{print $1}' | while read c; do kubectl delete pvc \"$c\" -n vectors; done",
+        "ssh host bash -s <<'EOF'\nkubectl delete pvc --all -n vectors\nEOF",
         "alias k='kubectl -n vectors'\nk delete pvc --all",
         "[ -z \"$X\" ] || kubectl delete pvc --all -n vectors",
         "kubectl delete pvc --all -n vectors || exit 1",
@@ -592,4 +594,18 @@ fn a_broken_script_is_said_and_the_rest_is_read() {
     let [gap] = reading.gaps.as_slice() else { panic!("{:?}", reading.gaps) };
     assert_eq!((gap.kind, gap.place.as_ref().unwrap().start.line), (NotCheckedKind::NotRead, 3));
     assert!(read_all(&[("up.sh", "helm upgrade m milvus/milvus\necho \"oops\n")]).gaps.is_empty());
+}
+
+#[test]
+fn scripts_on_the_input_of_a_shell_are_read() {
+    for text in [
+        "bash <<EOF\nhelm upgrade m milvus/milvus --version 5.0.19\nEOF\n",
+        "ssh host <<'EOF'\nhelm upgrade m milvus/milvus --version 5.0.19\nEOF\n",
+        "kubectl exec -i pod -- sh -e <<EOF\nhelm upgrade m milvus/milvus --version 5.0.19\nEOF\n",
+    ] {
+        let found = script(text);
+        assert_eq!(found.len(), 1, "{text}");
+        assert_eq!(found[0].place.to_string(), "deploy/up.sh:2:1", "{text}");
+    }
+    assert!(script("bash deploy.sh <<EOF\nhelm upgrade m milvus/milvus\nEOF\ncat <<EOF\nhelm upgrade m milvus/milvus\nEOF\n").is_empty());
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::{DEPTH_LIMIT, FOLDER, Frame, FrameKind, Piece, Runner, Value, Variable, Word, bounded, restore};
-use crate::document::shell::{REPOSITORY_ROOT, SCRIPT_FOLDER};
+use crate::document::shell::{READ, REPOSITORY_ROOT, SCRIPT_FOLDER};
 
 /// The key under which an alias is kept; no variable can have this name.
 fn alias_key(name: &str) -> String {
@@ -28,7 +28,7 @@ impl Runner<'_> {
             "read" | "mapfile" | "readarray" => {
                 for word in arguments {
                     if let Some(variable) = word.text().filter(|text| !text.starts_with('-')) {
-                        self.assign(&variable, Some(Variable::Scalar(Value::unknown("it is read when the script runs", word.bytes.clone()))), false);
+                        self.assign(&variable, Some(Variable::Scalar(Value::unknown(READ, word.bytes.clone()))), false);
                     }
                 }
             }
