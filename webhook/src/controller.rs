@@ -6,6 +6,8 @@
 pub mod act;
 pub mod adopt;
 pub mod caches;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod helm;
 pub mod lease;
 pub mod migration;

@@ -12,6 +12,7 @@ use crate::admission::hold::{
 use crate::admission::patch::Patching;
 use crate::cluster::running::Serving;
 use crate::cluster::{annotation, text};
+use crate::controller::EPOCH_ANNOTATION;
 
 /// The label that Kubernetes puts on the templates of ReplicaSets.
 const HASH_LABEL: &str = "pod-template-hash";
@@ -54,7 +55,7 @@ pub fn deployment(object: &Value, serving: &[Serving], release: &[Serving]) -> O
         patching.set("/spec/replicas", json!(wanted));
         what = "the replicas from before the stop are back";
     }
-    HOLD_ANNOTATIONS.iter().chain([&STOPPED_ANNOTATION]).for_each(|name| patching.unannotate(name));
+    HOLD_ANNOTATIONS.iter().chain([&STOPPED_ANNOTATION, &EPOCH_ANNOTATION]).for_each(|name| patching.unannotate(name));
     patching.unlabel(HELD_LABEL);
     marks(object, &mut patching);
     finish(patching, what)

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
 use kube::api::{Api, Patch, PatchParams};
 use milvus_guard_e2e::commands::{Ended, Program};
-use milvus_guard_e2e::sandbox::Sandbox;
+use milvus_guard_e2e::kubelet::Behaviour;
+use milvus_guard_e2e::sandbox::{Sandbox, wait};
 use milvus_guard_e2e::users::User;
 use milvus_guard_e2e::webhook::{Installed, binary};
 use serde::Deserialize;
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::gates::SMALL;
 use crate::gitops::define;
+use crate::upgrades::Upgrading;
 
 /// One verb on one kind of object, or on one object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -268,4 +270,74 @@ async fn every_right_of_the_chart_is_needed_and_none_is_missing() {
     let others = objects.iter().filter(|(key, _)| !key.starts_with("RoleBinding/") && !key.starts_with("ControllerRevision/"));
     let left: Vec<&String> = others.filter(|(_, object)| object.contains("milvus-guard")).map(|(key, _)| key).collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+/// What a user asked of the API server, and what of it was denied.
+fn asked(sandbox: &Sandbox, user: &str) -> (BTreeSet<Asked>, BTreeSet<Asked>) {
+    let log = std::fs::read(sandbox.plane.audit_log()).unwrap();
+    let text = String::from_utf8_lossy(&log);
+    let events = text.lines().filter(|line| line.contains(user)).map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let (mut all, mut denied) = (BTreeSet::new(), BTreeSet::new());
+    for event in events.filter(|event| event["user"]["username"] == user && !event["objectRef"].is_null()) {
+        let about = |key: &str| event["objectRef"][key].as_str().unwrap_or_default().to_owned();
+        let resource = if about("subresource").is_empty() { about("resource") } else { format!("{}/{}", about("resource"), about("subresource")) };
+        let one = (event["verb"].as_str().unwrap().to_owned(), about("apiGroup"), resource);
+        if event["annotations"]["authorization.k8s.io/decision"] == "forbid" {
+            denied.insert(one.clone());
+        }
+        all.insert(one);
+    }
+    (all, denied)
+}
+
+type Asked = (String, String, String);
+
+#[tokio::test]
+async fn the_controller_uses_every_right_that_the_chart_grants_and_no_other() {
+    let Some(upgrading) = Upgrading::new("rights-of-controller").await else { return };
+    let (plane, namespace) = (upgrading.sandbox.plane, upgrading.sandbox.namespace.clone());
+    let tag = |version: &str| format!(",image.all.tag=v{version}");
+    upgrading.installed(Program::Helm3, "4.2.58", "").await;
+    // Taken up by itself, and taken back.
+    upgrading.sandbox.behave(|pods| pods.component("querynode").image("v2.5.22"), Behaviour::NeverReady);
+    let ended = upgrading.helm(Program::Helm3, "upgrade", "4.2.58", &tag("2.5.22")).await;
+    assert!(ended.status.success(), "{ended}");
+    upgrading.reaches("Running").await;
+    upgrading.sandbox.kubectl(["annotate", "pvc", "data-m-etcd-0", "seen=yes"]).ok().await;
+    // A user that the gates pass over: what it notes stays.
+    plane.bind(&upgrading.guard.account, "admin", &namespace).await;
+    let note = ["annotate", "configmap", "m-milvus", "guard.milvus-guard.dev/kept-files=user.yaml", "-n", &namespace];
+    upgrading.sandbox.command_as(&upgrading.guard.account, Program::Kubectl, note).ok().await;
+    wait("a query node of 2.5.22", async || upgrading.sandbox.images_of("querynode").last().is_some_and(|image| image.ends_with("v2.5.22")).then_some(()))
+        .await;
+    upgrading.declare(json!({"to": "2.5.22", "abort": true})).await;
+    upgrading.reaches("Aborted").await;
+    let ended = upgrading.sandbox.helm(Program::Helm3, ["rollback", "m", "1"]).run().await;
+    assert!(ended.status.success(), "{ended}");
+    upgrading.nothing_is_left().await;
+    upgrading.declare(json!({"to": "2.5.22"})).await;
+    // Another target, which we may follow, since nobody declared one; then one that somebody declares, with everything that it removes.
+    let ended = upgrading.helm(Program::Helm3, "upgrade", "4.2.58", &tag("2.5.23")).await;
+    assert!(ended.status.success(), "{ended}");
+    upgrading.reaches("Completed").await;
+    upgrading.declare(json!({"to": "2.6.15"})).await;
+    upgrading.reaches("Prepared").await;
+    let ended = upgrading.helm(Program::Helm3, "upgrade", "5.0.19", "").await;
+    assert!(ended.status.success(), "{ended}");
+    upgrading.reaches("Completed").await;
+    upgrading.nothing_is_left().await;
+
+    let admin = plane.admin().await;
+    let roles: Api<ClusterRole> = Api::all(admin.client.clone());
+    let name = format!("{}-controller", upgrading.guard.name);
+    let own: Api<Role> = Api::namespaced(admin.client.clone(), &upgrading.guard.namespace);
+    let mut rules = own.get(&name).await.unwrap().rules.unwrap();
+    for role in [name.clone(), format!("{name}-releases")] {
+        rules.extend(roles.get(&role).await.unwrap().rules.unwrap());
+    }
+    let granted: BTreeSet<Asked> = rights(&rules, None).into_iter().map(|right| (right.verb, right.group, right.resource)).collect();
+    let (asked, denied) = asked(&upgrading.sandbox, &upgrading.guard.controller_account().name);
+    assert_eq!(denied, BTreeSet::new(), "denied to the controller");
+    let unused: Vec<&Asked> = granted.difference(&asked).collect();
+    assert!(unused.is_empty(), "granted by the chart, and never asked for: {unused:?}");
 }

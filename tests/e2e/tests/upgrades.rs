@@ -78,7 +78,7 @@ impl Upgrading {
     }
 
     /// Waits until the upgrade is in a phase, said for what is declared now; tells its status.
-    pub(crate) async fn reaches(&mut self, phase: &str) -> Value {
+    pub(crate) async fn reaches(&self, phase: &str) -> Value {
         let begin = Instant::now();
         loop {
             let object = self.upgrades().get_opt("m").await.unwrap();
@@ -91,7 +91,7 @@ impl Upgrading {
                 begin.elapsed() < milvus_guard_e2e::sandbox::PATIENCE,
                 "not {phase}: {}\n{}",
                 serde_json::to_string_pretty(&status).unwrap(),
-                self.controller.process().tail()
+                self.controller.tail()
             );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -149,7 +149,7 @@ fn into_2_6() -> Pair {
 #[tokio::test]
 async fn an_upgrade_into_2_6_runs_in_the_order_of_the_policy_and_not_without_the_guard() {
     for helm in HELMS {
-        let Some(mut upgrading) = Upgrading::new(&format!("into26-{}", helm.file())).await else { return };
+        let Some(upgrading) = Upgrading::new(&format!("into26-{}", helm.file())).await else { return };
         upgrading.installed(helm, "4.2.58", "").await;
         upgrading.declare(json!({"to": "2.6.15"})).await;
         upgrading.reaches("Prepared").await;
@@ -211,7 +211,7 @@ async fn a_controller_that_is_killed_or_frozen_at_any_point_loses_nothing() {
     let begin = Instant::now();
     let mut killed: u32 = 0;
     while upgrading.phase().await != "Completed" {
-        assert!(begin.elapsed() < milvus_guard_e2e::sandbox::PATIENCE, "not completed after {killed} kills\n{}", upgrading.controller.process().tail());
+        assert!(begin.elapsed() < milvus_guard_e2e::sandbox::PATIENCE, "not completed after {killed} kills\n{}", upgrading.controller.tail());
         // Other lengths each time, from before the first write of a run to some writes later.
         tokio::time::sleep(Duration::from_millis(120 + u64::from(killed * 67 % 400))).await;
         if killed < 25 {
@@ -245,7 +245,7 @@ async fn a_controller_that_is_killed_or_frozen_at_any_point_loses_nothing() {
 #[tokio::test]
 async fn what_was_let_go_is_taken_back_by_an_abort_and_by_a_rollback() {
     for helm in HELMS {
-        let Some(mut upgrading) = Upgrading::new(&format!("back-{}", helm.file())).await else { return };
+        let Some(upgrading) = Upgrading::new(&format!("back-{}", helm.file())).await else { return };
         upgrading.installed(helm, "4.2.58", "").await;
         let tag = |version: &str| format!(",image.all.tag=v{version}");
         let stuck = |upgrading: &Upgrading, version: &str, behaviour| {
@@ -288,4 +288,111 @@ async fn what_was_let_go_is_taken_back_by_an_abort_and_by_a_rollback() {
         let ended = upgrading.helm(helm, "upgrade", "4.2.58", &format!("{},proxy.replicas=1,log.level=debug", tag("2.5.22"))).await;
         assert!(ended.status.success(), "{ended}");
     }
+}
+
+/// Watches until it is dropped that one of some components is ready at any time.
+struct Served {
+    watch: tokio::task::JoinHandle<usize>,
+    done: std::sync::Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl Served {
+    fn by(sandbox: &Sandbox, components: &'static [&'static str]) -> Self {
+        let pods = sandbox.api::<k8s_openapi::api::core::v1::Pod>();
+        let done = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let until = std::sync::Arc::clone(&done);
+        let selector = ListParams::default().labels(&format!("component in ({})", components.join(",")));
+        let watch = tokio::spawn(async move {
+            let mut looks = 0;
+            while !until.load(std::sync::atomic::Ordering::Acquire) {
+                let listed = pods.list(&selector).await.unwrap().items;
+                let is_ready = |pod: &k8s_openapi::api::core::v1::Pod| {
+                    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+                    pod.metadata.deletion_timestamp.is_none()
+                        && conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+                };
+                assert!(listed.iter().any(is_ready), "none of {components:?} is ready");
+                looks += 1;
+                tokio::time::sleep(Duration::from_millis(30)).await;
+            }
+            looks
+        });
+        Self { watch, done }
+    }
+
+    /// How often it looked.
+    async fn looks(self) -> usize {
+        self.done.store(true, std::sync::atomic::Ordering::Release);
+        self.watch.await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn from_2_2_to_2_6_in_hops_with_the_switch_to_the_mix_coordinator_in_between() {
+    use Topology::{MixCoordinator, SeparateCoordinators};
+    let Some(upgrading) = Upgrading::new("hops").await else { return };
+    let separate =
+        ",mixCoordinator.enabled=false,rootCoordinator.enabled=true,queryCoordinator.enabled=true,indexCoordinator.enabled=true,dataCoordinator.enabled=true";
+    let standby = ",rootCoordinator.activeStandby.enabled=true,queryCoordinator.activeStandby.enabled=true,indexCoordinator.activeStandby.enabled=true,dataCoordinator.activeStandby.enabled=true,mixCoordinator.activeStandby.enabled=true";
+    let separate = format!("{separate}{standby}");
+    upgrading.installed(Program::Helm3, "4.0.31", &separate).await;
+    let hops = [
+        ("4.1.24", separate.as_str(), pair("2.2.13", "2.3.11", SeparateCoordinators, SeparateCoordinators)),
+        ("4.2.20", &separate, pair("2.3.11", "2.4.16", SeparateCoordinators, SeparateCoordinators)),
+        ("4.2.58", standby, pair("2.4.16", "2.5.16", SeparateCoordinators, MixCoordinator)),
+        ("5.0.19", standby, into_2_6()),
+    ];
+    for (chart, values, pair) in hops {
+        upgrading.declare(json!({"to": pair.to.to_string()})).await;
+        upgrading.reaches("Prepared").await;
+        let served = Served::by(&upgrading.sandbox, &["rootcoord", "mixcoord"]);
+        let ended = upgrading.helm(Program::Helm3, "upgrade", chart, values).await;
+        assert!(ended.status.success(), "{chart}: {ended}");
+        upgrading.reaches("Completed").await;
+        assert!(served.looks().await > 10, "{chart}");
+        assert_eq!(violations(&upgrading.sandbox.starts(), &pair), Vec::<String>::new(), "{chart}");
+        upgrading.runs_only(&pair.to.to_string()).await;
+        upgrading.nothing_is_left().await;
+        let separate = upgrading
+            .deployments()
+            .await
+            .iter()
+            .filter(|name| ["rootcoord", "datacoord", "querycoord", "indexcoord"].iter().any(|one| name.ends_with(one)))
+            .count();
+        assert_eq!(separate, if pair.after == SeparateCoordinators { 4 } else { 0 }, "{chart}");
+    }
+}
+
+#[tokio::test]
+async fn rendered_manifests_that_arrive_in_parts_begin_when_the_last_is_there() {
+    let Some(upgrading) = Upgrading::new("parts").await else { return };
+    let sandbox = &upgrading.sandbox;
+    let render = async |version: &str| {
+        let (chart, values) = (sandbox.chart(version), format!("{CLUSTER},queryNode.replicas=2"));
+        let rendered =
+            sandbox.helm(Program::Helm3, ["template", "m", chart.to_str().unwrap(), "--namespace", &sandbox.namespace, "--set", &values]).ok().await.stdout;
+        rendered.split("\n---\n").map(str::to_owned).collect::<Vec<_>>()
+    };
+    let apply = async |documents: &[String]| {
+        sandbox.kubectl(["apply", "-f", "-"]).input(documents.join("\n---\n")).ok().await;
+    };
+    apply(&render("4.2.58").await).await;
+    sandbox.wait_until_rolled_out().await;
+    upgrading.declare(json!({"to": "2.6.15"})).await;
+    upgrading.reaches("Prepared").await;
+    // All but what the order begins with; that comes last.
+    let is_last = |document: &String| {
+        let object: Value = serde_yaml::from_str(document).unwrap();
+        object["kind"] == "Deployment" && object["metadata"]["name"] == "m-milvus-streamingnode"
+    };
+    let (last, first): (Vec<String>, Vec<String>) = render("5.0.19").await.into_iter().partition(is_last);
+    assert_eq!(last.len(), 1);
+    apply(&first).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(positions(&sandbox.starts(), ":v2.6.15").is_empty(), "it began with a part of the change");
+    apply(&last).await;
+    upgrading.reaches("Completed").await;
+    assert_eq!(violations(&upgrading.sandbox.starts(), &into_2_6()), Vec::<String>::new());
+    assert!(!upgrading.deployments().await.iter().any(|name| name.ends_with("indexnode")));
+    upgrading.nothing_is_left().await;
 }

@@ -397,3 +397,63 @@ fn forgetting(object: &Value) -> json_patch::Patch {
     patching.unannotate(EPOCH_ANNOTATION);
     patching.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{deployment, held, set};
+    use super::*;
+
+    fn after(object: &Value, patch: &json_patch::Patch) -> Value {
+        let mut object = object.clone();
+        json_patch::patch(&mut object, patch).unwrap();
+        object
+    }
+
+    #[test]
+    fn a_release_leaves_what_the_applier_wrote() {
+        let object = held("proxy", "v2.5.22");
+        let mut wanted = deployment("proxy", "v2.5.22");
+        wanted["metadata"]["labels"] = json!({});
+        assert_eq!(after(&object, &releasing(&object)), wanted);
+    }
+
+    #[test]
+    fn a_store_gets_its_partition_back() {
+        let mut object = json!({"metadata": {"annotations": {"guard.milvus-guard.dev/hold": "why", "guard.milvus-guard.dev/partition": "1"}},
+            "spec": {"updateStrategy": {"rollingUpdate": {"partition": 3}}}});
+        let released = after(&object, &releasing(&object));
+        assert_eq!(released.pointer(PARTITION), Some(&json!(1)));
+        // One that is not ours stays.
+        object["metadata"]["annotations"] = json!({});
+        assert!(releasing(&object).0.is_empty());
+    }
+
+    #[test]
+    fn marks_come_and_go_and_what_a_person_marked_stays() {
+        let object = deployment("indexnode", "v2.5.16");
+        let marked = after(&object, &marking(&object));
+        assert!(seen::workload(&marked).unwrap().is_marked);
+        assert!(marking(&marked).0.is_empty(), "once is enough");
+        assert_eq!(after(&marked, &unmarking(&marked)), object);
+        let mut own = object;
+        own["metadata"]["annotations"]["helm.sh/resource-policy"] = json!("keep");
+        let marked = after(&own, &marking(&own));
+        assert_eq!(after(&marked, &forgetting(&marked)), own);
+    }
+
+    #[test]
+    fn a_revert_brings_the_template_back_without_the_label_of_its_set() {
+        let object = held("proxy", "v2.5.22");
+        let reverted = after(&object, &reverting(&object, &set("proxy", "v2.5.16", 1)));
+        assert_eq!(reverted["spec"]["template"], deployment("proxy", "v2.5.16")["spec"]["template"]);
+        assert!(reverted["spec"].get("paused").is_none());
+    }
+
+    #[test]
+    fn files_that_wait_take_their_place_and_one_that_waits_empty_goes() {
+        let map = json!({"data": {"default.yaml": "a", "default.yaml.waiting": "b", "user.yaml": "c", "user.yaml.waiting": "", "other": "d"}});
+        assert_eq!(after(&map, &switching(&map)), json!({"data": {"default.yaml": "b", "other": "d"}}));
+        let still = json!({"data": {"default.yaml": "a"}});
+        assert!(switching(&still).0.is_empty());
+    }
+}

@@ -212,3 +212,65 @@ fn refuse(all: &mut Vec<Pods>, template: &Template) {
         None => all.push(Pods { template: template.clone(), running: 0, ready: 0, terminating: 0, trouble: Some(Trouble::Refused) }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::fixture::{MIX, hold, pod, running, seen, set};
+    use super::*;
+
+    #[test]
+    fn pods_count_by_the_template_of_their_set_and_those_that_end_apart() {
+        let mut objects = running(&MIX, "v2.5.16");
+        hold(&mut objects, "proxy", "v2.5.22");
+        objects.push(set("proxy", "v2.5.22", 2));
+        objects.push(pod("proxy", "v2.5.22", 2));
+        let mut ending = pod("proxy", "v2.5.16", 1);
+        ending["metadata"]["name"] = json!("another");
+        ending["metadata"]["deletionTimestamp"] = json!("2026-11-21T20:01:00Z");
+        objects.push(ending);
+        let seen = seen(&objects);
+        let proxy = &seen.observe(&seen.serving_templates(), Moment(0))[&Component::Proxy];
+        assert_eq!((proxy.hold.clone(), proxy.others(&proxy.stored)), (Hold::Held, 2));
+        let own = proxy.of(&proxy.stored).unwrap();
+        assert_eq!((own.running, own.ready), (1, 1));
+        assert_eq!(proxy.moved, super::super::read_moment("2026-11-21T20:01:00Z").unwrap());
+    }
+
+    #[test]
+    fn a_pod_whose_set_is_not_seen_yet_is_of_no_known_template() {
+        let mut objects = running(&["proxy"], "v2.5.16");
+        objects.push(pod("proxy", "v2.5.16", 9));
+        let seen = seen(&objects);
+        let proxy = &seen.observe(&Before::new(), Moment(0))[&Component::Proxy];
+        assert_eq!(proxy.others(&proxy.stored), 1, "nobody knows what it runs, so it counts as another");
+    }
+
+    #[test]
+    fn pods_without_their_deployment_are_a_workload_that_is_gone() {
+        let objects = [pod("indexnode", "v2.5.16", 1)];
+        let workload = &seen(&objects).observe(&Before::new(), Moment(0))[&Component::IndexNode];
+        assert!(workload.is_gone && workload.all_pods() == 1);
+    }
+
+    #[test]
+    fn what_serves_is_what_most_pods_run_and_without_any_the_newest() {
+        let mut objects = running(&["proxy"], "v2.5.16");
+        objects.push(set("proxy", "v2.5.22", 2));
+        let digest = |objects: &[serde_json::Value]| seen(objects).serving_templates()[&Component::Proxy].clone();
+        let (old, new) = (seen(&objects).sets[0].template.digest.clone(), seen(&objects).sets[1].template.digest.clone());
+        assert_eq!(digest(&objects), old);
+        objects.retain(|object| object.pointer("/status/phase").is_none());
+        assert_eq!(digest(&objects), new);
+    }
+
+    #[test]
+    fn a_refusal_to_make_pods_is_trouble_of_the_stored_template() {
+        let mut objects = running(&["proxy"], "v2.5.16");
+        hold(&mut objects, "proxy", "v2.5.22");
+        objects.last_mut().unwrap()["status"]["conditions"] = json!([{"type": "ReplicaFailure", "status": "True"}]);
+        let proxy = &seen(&objects).observe(&Before::new(), Moment(0))[&Component::Proxy];
+        assert_eq!(proxy.of(&proxy.stored).unwrap().trouble, Some(Trouble::Refused));
+    }
+}

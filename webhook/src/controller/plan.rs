@@ -374,3 +374,176 @@ fn seconds(text: &str) -> Option<u64> {
 fn list(versions: &BTreeSet<MilvusVersion>) -> String {
     versions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use milvus_guard::rollout::Course;
+    use serde_json::json;
+
+    use super::super::fixture::{MIX, deployment, hold, pod, running, seen, set, upgrade};
+    use super::*;
+
+    /// Long after everything was written.
+    const LATER: Moment = Moment(4_000_000_000);
+
+    fn into_2_6() -> Vec<Value> {
+        let mut objects = running(&MIX, "v2.5.16");
+        for component in ["datanode", "mixcoord", "proxy", "querynode", "streamingnode"] {
+            hold(&mut objects, component, "v2.6.15");
+        }
+        objects
+    }
+
+    fn plan(upgrade: &Value, objects: &[Value]) -> (Status, Upgrade) {
+        match situation(upgrade, &seen(objects), LATER) {
+            (status, Situation::Upgrade(upgrade)) => (status, *upgrade),
+            (_, other) => panic!("{other:?}"),
+        }
+    }
+
+    /// The same upgrade once its first deed is due.
+    fn begun(upgrade: &Value, objects: &[Value]) -> Value {
+        let (mut status, carried) = plan(upgrade, objects);
+        status.started_at = Some("2026-11-21T20:30:00Z".into());
+        let line = |(component, digest): (&Component, &std::sync::Arc<str>)| json!({"name": component.name(), "state": "Held", "before": digest});
+        let mut object = upgrade.clone();
+        object["status"] = serde_json::to_value(&status).unwrap();
+        object["status"]["components"] = carried.before.iter().map(line).collect();
+        object
+    }
+
+    fn stuck(upgrade: &Value, objects: &[Value]) -> &'static str {
+        match situation(upgrade, &seen(objects), LATER).1 {
+            Situation::Stuck(reason, _) => reason,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_declared_is_waited_for_and_what_it_may_remove_is_known() {
+        let objects = running(&MIX, "v2.5.16");
+        let (_, declared) = situation(&upgrade("2.6.15", json!({})), &seen(&objects), LATER);
+        let Situation::Declared { removals, .. } = declared else { panic!("{declared:?}") };
+        assert_eq!(removals, BTreeSet::from([Component::IndexNode]));
+        assert_eq!(situation(&upgrade("v2.5.16", json!({})), &seen(&objects), LATER).1, Situation::AtTarget("2.5.16".parse().unwrap()));
+        assert_eq!(situation(&upgrade("2.6.15", json!({})), &seen(&[]), LATER).1, Situation::NothingRuns);
+        assert_eq!(stuck(&upgrade("2.6.15", json!({})), &running(&MIX, "v2.4.16")), "NoOrder");
+        assert_eq!(stuck(&upgrade("2.6.15", json!({})), &running(&MIX, "latest")), "VersionUnknown");
+    }
+
+    #[test]
+    fn a_held_change_is_an_upgrade_from_what_runs_to_what_waits() {
+        let (status, carried) = plan(&upgrade("2.6.15", json!({})), &into_2_6());
+        let pair = carried.plan.pair;
+        assert_eq!((pair.before, pair.after), (Topology::MixCoordinator, Topology::Streaming));
+        assert_eq!((carried.plan.course, carried.plan.epoch, carried.change.as_deref()), (Course::Forwards, 0, Some("c1")));
+        assert_eq!((status.from.as_deref(), status.order.as_deref()), (Some("2.5.16"), Some("into-2-6")));
+        assert!(carried.before.contains_key(&Component::MixCoord) && !carried.before.contains_key(&Component::StreamingNode));
+    }
+
+    #[test]
+    fn a_part_of_a_change_is_no_error_while_the_rest_may_come() {
+        let mut objects = running(&MIX, "v2.5.16");
+        hold(&mut objects, "mixcoord", "v2.6.15");
+        let at = seen(&objects).written();
+        let declared = upgrade("2.6.15", json!({}));
+        assert!(matches!(situation(&declared, &seen(&objects), at.plus(1)).1, Situation::Arriving(_)));
+        assert_eq!(stuck(&declared, &objects), "NoOrder");
+        hold(&mut objects, "streamingnode", "v2.6.15");
+        assert_eq!(plan(&declared, &objects).1.plan.pair.after, Topology::Streaming);
+    }
+
+    #[test]
+    fn only_what_we_declared_ourselves_follows_another_change() {
+        let mut objects = running(&MIX, "v2.5.16");
+        hold(&mut objects, "proxy", "v2.5.23");
+        let mut declared = upgrade("2.5.22", json!({}));
+        assert_eq!(stuck(&declared, &objects), "TargetDiffers");
+        declared["metadata"]["annotations"] = json!({super::super::CREATED_ANNOTATION: "us"});
+        assert_eq!(situation(&declared, &seen(&objects), LATER).1, Situation::Retarget("2.5.23".parse().unwrap()));
+        hold(&mut objects, "querynode", "v2.5.24");
+        assert_eq!(stuck(&declared, &objects), "MixedTargets");
+    }
+
+    #[test]
+    fn a_lower_version_is_the_way_back_of_the_upgrade_before() {
+        let mut objects = running(&MIX, "v2.5.22");
+        MIX.iter().for_each(|component| hold(&mut objects, component, "v2.5.16"));
+        let (status, carried) = plan(&upgrade("2.5.22", json!({"epoch": 3})), &objects);
+        assert_eq!((status.from.as_deref(), status.to.as_deref()), (Some("2.5.16"), Some("2.5.22")));
+        assert_eq!((carried.plan.course, carried.plan.epoch), (Course::Back, 4));
+        // What serves again is what is stored.
+        assert_eq!(carried.before[&Component::Proxy], seen(&objects).workload(Component::Proxy).unwrap().template.digest);
+    }
+
+    #[test]
+    fn what_was_begun_goes_back_when_a_person_or_the_applier_says_so_and_not_by_our_own_reverts() {
+        let mut objects = running(&MIX, "v2.5.16");
+        MIX.iter().for_each(|component| hold(&mut objects, component, "v2.5.22"));
+        let mut under_way = begun(&upgrade("2.5.22", json!({})), &objects);
+        assert_eq!(plan(&under_way, &objects).1.plan.course, Course::Forwards);
+        under_way["spec"]["abort"] = json!(true);
+        let (status, carried) = plan(&under_way, &objects);
+        assert_eq!((carried.plan.course, carried.plan.epoch), (Course::Back, 1));
+        under_way["status"] = serde_json::to_value(&status).unwrap();
+        // Two are put back; then the person goes on.
+        for component in ["indexnode", "mixcoord"] {
+            objects.retain(|object| object["metadata"]["name"] != format!("m-milvus-{component}").as_str());
+            objects.push(deployment(component, "v2.5.16"));
+        }
+        under_way["spec"] = json!({"to": "2.5.22", "abort": false, "retry": 1});
+        let lines: Vec<Value> = carried.before.iter().map(|(component, digest)| json!({"name": component.name(), "state": "Held", "before": digest})).collect();
+        under_way["status"]["components"] = json!(lines);
+        let (status, carried) = plan(&under_way, &objects);
+        assert_eq!((carried.plan.course, carried.plan.epoch, status.attempt), (Course::Forwards, 2, Some(1)));
+        assert_eq!(status.since(), LATER);
+        // The applier puts all of it back.
+        let stored = running(&MIX, "v2.5.16");
+        assert_eq!(plan(&under_way, &stored).1.plan.course, Course::Back);
+    }
+
+    #[test]
+    fn another_change_over_one_of_which_nothing_runs_takes_its_place() {
+        let mut objects = running(&MIX, "v2.5.16");
+        MIX.iter().for_each(|component| hold(&mut objects, component, "v2.5.22"));
+        let mut under_way = begun(&upgrade("2.5.22", json!({})), &objects);
+        MIX.iter().for_each(|component| hold(&mut objects, component, "v2.5.23"));
+        under_way["spec"]["to"] = json!("2.5.23");
+        let (status, carried) = plan(&under_way, &objects);
+        assert_eq!((carried.plan.pair.to, status.started_at), ("2.5.23".parse().unwrap(), None));
+        // Where something of it runs, it stays what it is.
+        objects.push(set("mixcoord", "v2.5.22", 2));
+        objects.push(pod("mixcoord", "v2.5.22", 2));
+        assert_eq!(plan(&under_way, &objects).1.plan.pair.to, "2.5.22".parse().unwrap());
+    }
+
+    #[test]
+    fn an_epoch_that_the_status_does_not_know_is_passed() {
+        let mut objects = into_2_6();
+        objects.iter_mut().filter(|object| object["metadata"]["name"] == "m-milvus-proxy").for_each(|object| {
+            object["metadata"]["annotations"]["guard.milvus-guard.dev/epoch"] = json!("5");
+        });
+        assert_eq!(plan(&upgrade("2.6.15", json!({})), &objects).1.plan.epoch, 6);
+        assert_eq!(plan(&upgrade("2.6.15", json!({"epoch": 5})), &objects).1.plan.epoch, 5);
+    }
+
+    #[test]
+    fn what_people_write_is_read_and_what_cannot_be_read_admits_nothing() {
+        let mut declared = upgrade("2.6.15", json!({"change": "c1"}));
+        declared["spec"] = json!({"to": "2.6.15", "approval": "Manual", "approvedStep": "2.6.15/mixcoord", "paused": true, "acceptPartial": "c1", "onFailure": "Rollback",
+            "timeouts": {"component": "1h30m", "arrival": "1500ms"}, "windows": [{"from": "2026-12-01T02:00:00Z", "until": "2026-12-01T05:00:00Z"}, {"from": "soon", "until": "later"}]});
+        let objects = into_2_6();
+        let (status, _) = plan(&declared, &objects);
+        declared["status"] = serde_json::to_value(&status).unwrap();
+        declared["status"]["startedAt"] = json!("2026-11-21T20:30:00Z");
+        let plan = plan(&declared, &objects).1.plan;
+        assert_eq!(plan.approval, Approval::Manual(Some(Component::MixCoord)));
+        assert_eq!((plan.limits.component_seconds, plan.limits.arrival_seconds, plan.limits.job_seconds), (5_400, 2, 3_600));
+        assert_eq!((plan.is_paused, plan.takes_partial, plan.on_failure), (true, true, OnFailure::Rollback));
+        assert_eq!(plan.windows.len(), 2);
+        assert!(plan.windows[1].from >= plan.windows[1].until);
+        // Approved for another upgrade.
+        declared["spec"]["approvedStep"] = json!("2.5.22/mixcoord");
+        assert_eq!(approval(&declared, "2.6.15".parse().unwrap()), Approval::Manual(None));
+    }
+}

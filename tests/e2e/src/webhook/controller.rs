@@ -48,6 +48,11 @@ impl Controller {
         self.process = Process::watched(self.plane.programs(), binary(), &self.arguments, self.environment.clone(), self.process.log());
     }
 
+    /// The last lines of its log.
+    pub fn tail(&self) -> String {
+        self.process.tail()
+    }
+
     /// The program: to kill it, freeze it, read its log.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
