@@ -8,10 +8,16 @@ use super::observe::Seen;
 use super::{CREATED_ANNOTATION, ReleaseKey};
 use crate::api;
 
+/// Whether a `GuardedUpgrade` may be made for what is held: something is, and nothing of it is blocked.
+#[must_use]
+pub fn is_adoptable(seen: &Seen) -> bool {
+    seen.held().next().is_some() && seen.held().all(|workload| workload.hold == Hold::Held)
+}
+
 /// The object to make; nothing while the change still arrives, where a part of it is blocked, or where it does not lead to one version.
 #[must_use]
 pub fn adopted(release: &ReleaseKey, seen: &Seen, arrival: &Arrival) -> Option<Value> {
-    if matches!(arrival, Arrival::Pending(_)) || seen.held().any(|workload| workload.hold != Hold::Held) {
+    if matches!(arrival, Arrival::Pending(_)) || !is_adoptable(seen) {
         return None;
     }
     let running = seen.versions();
@@ -29,4 +35,35 @@ pub fn adopted(release: &ReleaseKey, seen: &Seen, arrival: &Arrival) -> Option<V
     let metadata = object.get_mut("metadata")?.as_object_mut()?;
     metadata.insert("annotations".into(), json!({CREATED_ANNOTATION: "milvus-guard controller, for a held change that only needs an order"}));
     Some(object)
+}
+
+#[cfg(test)]
+mod tests {
+    use milvus_guard::rollout::observed::Moment;
+
+    use super::super::fixture::{MIX, hold, running, seen};
+    use super::*;
+
+    #[test]
+    fn only_a_whole_change_to_one_version_that_nothing_blocks_is_taken_up() {
+        let release = ReleaseKey { namespace: "db".into(), name: "m".into() };
+        let of = |objects: &[Value], arrival: Arrival| adopted(&release, &seen(objects), &arrival);
+        let done = Arrival::Written(Moment(1));
+        let mut objects = running(&MIX, "v2.5.16");
+        assert_eq!(of(&objects, done), None, "nothing is held");
+        hold(&mut objects, "proxy", "v2.5.22");
+        let made = of(&objects, done).unwrap();
+        assert_eq!((&made["spec"], &made["metadata"]["name"]), (&json!({"to": "2.5.22"}), &json!("m")));
+        assert!(made["metadata"]["annotations"].get(CREATED_ANNOTATION).is_some());
+        assert_eq!(of(&objects, Arrival::Pending(Moment(1))), None);
+        // What is held beside it at the version that runs is part of it; a third version is not.
+        hold(&mut objects, "datanode", "v2.5.16");
+        assert_eq!(of(&objects, done).unwrap()["spec"]["to"], "2.5.22");
+        hold(&mut objects, "querynode", "v2.5.23");
+        assert_eq!(of(&objects, done), None);
+        let mut blocked = running(&MIX, "v2.5.16");
+        hold(&mut blocked, "proxy", "v2.6.15");
+        blocked.last_mut().unwrap()["metadata"]["annotations"]["guard.milvus-guard.dev/blocked"] = json!("MV405: why");
+        assert_eq!(of(&blocked, done), None, "what a person has to declare is never declared for them");
+    }
 }

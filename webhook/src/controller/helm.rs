@@ -1,6 +1,5 @@
 //! How far a change has arrived, by the revision that Helm keeps of it. Read by name, and only its labels: neither lists of Secrets nor what is in them.
 
-use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -13,7 +12,7 @@ use serde::de::DeserializeOwned;
 use super::{ReleaseKey, moment};
 
 /// The highest revision that is looked for where none is known.
-const MOST_REVISIONS: u64 = 2_000;
+const MOST_REVISIONS: u64 = 1_000;
 
 /// Revisions between two that are asked for at first: Helm keeps ten, Flux five.
 const STRIDE: u64 = 4;
@@ -102,12 +101,6 @@ where
     let by_label = |name: &str| object.labels().get(name)?.parse().ok().map(Moment);
     let stored = by_label("modifiedAt").or_else(|| by_label("createdAt")).or_else(|| object.creation_timestamp().map(|time| moment(time.0)));
     Revision { number, status, stored: stored.unwrap_or_default() }
-}
-
-/// Names of what a set of annotations waives or acknowledges, for a receipt.
-#[must_use]
-pub fn distinct(texts: impl IntoIterator<Item = String>) -> Vec<String> {
-    texts.into_iter().collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 #[cfg(test)]

@@ -56,6 +56,12 @@ impl Seen {
         self.workloads.iter().map(|workload| &**workload).filter(|workload| matches!(workload.hold, Hold::Held | Hold::Blocked(_)))
     }
 
+    /// Whether Helm wrote any of it; Argo CD and `kubectl apply` keep no revision.
+    #[must_use]
+    pub fn is_helms(&self) -> bool {
+        self.workloads.iter().any(|workload| workload.is_helms)
+    }
+
     /// The versions that pods run, with how many that are not ending.
     #[must_use]
     pub fn versions(&self) -> BTreeSet<Option<MilvusVersion>> {

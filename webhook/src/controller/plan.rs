@@ -13,6 +13,7 @@ use super::observe::{Before, Seen};
 use super::seen::Workload;
 use super::status::{Phase, Status, Way};
 use super::{read_moment, written};
+use crate::admission::hold::HELD_LABEL;
 use crate::api;
 use crate::cluster::text;
 
@@ -157,6 +158,16 @@ fn begin(upgrade: &Value, declared: MilvusVersion, status: &mut Status, seen: &S
         return Situation::Stuck("VersionUnknown", "the image tag of a pod that runs does not tell its Milvus version".into());
     };
     let held: Vec<&Workload> = seen.held().collect();
+    // Before anything of it is let go, its stores included.
+    if let Some((workload, why)) = held.iter().find_map(|workload| if let Hold::Blocked(why) = &workload.hold { Some((workload, why)) } else { None }) {
+        return Situation::Stuck(
+            "Blocked",
+            format!(
+                "{} is not to be released: {why} Once that is resolved, have it judged again by any write: kubectl -n {} annotate deployments -l {HELD_LABEL} --overwrite kubernetes.io/change-cause=judged-again",
+                workload.component, workload.release.namespace
+            ),
+        );
+    }
     let Some(wanted) = held.iter().map(|workload| workload.template.version).collect::<Option<BTreeSet<MilvusVersion>>>() else {
         return Situation::Stuck("VersionUnknown", "the image tag of a held workload does not tell its Milvus version".into());
     };
@@ -463,6 +474,13 @@ mod tests {
         assert_eq!(situation(&declared, &seen(&objects), LATER).1, Situation::Retarget("2.5.23".parse().unwrap()));
         hold(&mut objects, "querynode", "v2.5.24");
         assert_eq!(stuck(&declared, &objects), "MixedTargets");
+    }
+
+    #[test]
+    fn what_is_blocked_is_told_before_anything_of_the_change_is_let_go() {
+        let mut objects = into_2_6();
+        objects.last_mut().unwrap()["metadata"]["annotations"]["guard.milvus-guard.dev/blocked"] = json!("MV405: why.");
+        assert_eq!(stuck(&upgrade("2.6.15", json!({})), &objects), "Blocked");
     }
 
     #[test]

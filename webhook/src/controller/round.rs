@@ -61,7 +61,8 @@ impl std::fmt::Debug for Work {
 /// Whether anything of a release may need us; told from the caches alone.
 #[must_use]
 pub fn needs_a_look(seen: &Seen, upgrade: Option<&caches::Upgrade>) -> bool {
-    let is_traced = seen.workloads.iter().any(|workload| workload.is_traced || workload.hold == Hold::Held) || seen.stores.iter().any(|store| store.is_traced);
+    let is_traced = seen.workloads.iter().any(|workload| workload.is_traced || matches!(workload.hold, Hold::Held | Hold::Blocked(_)))
+        || seen.stores.iter().any(|store| store.is_traced);
     upgrade.is_some_and(|upgrade| upgrade.phase.as_deref() != Some("Completed") || upgrade.generation != upgrade.observed) || is_traced
 }
 
@@ -107,7 +108,10 @@ impl Work {
         if seen.held().next().is_none() {
             return self.tidy(key, seen).await;
         }
-        let revision = helm::newest(&self.client, key, None).await?;
+        if !adopt::is_adoptable(seen) {
+            return Ok(Again::Never);
+        }
+        let revision = if seen.is_helms() { helm::newest(&self.client, key, None).await? } else { None };
         let arrival = helm::arrival(revision.as_ref(), seen.written());
         let Some(object) = adopt::adopted(key, seen, &arrival) else {
             return Ok(if matches!(arrival, Arrival::Pending(_)) { Again::After(HELM_EVERY) } else { Again::Never });
@@ -327,7 +331,7 @@ impl Round<'_> {
         status.observed_generation = self.upgrade.pointer("/metadata/generation").and_then(Value::as_i64);
         let plan = &upgrade.plan;
         let order = Orders::embedded().find(&plan.pair).ok();
-        let revision = helm::newest(&self.work.client, self.key, status.helm_revision).await?;
+        let revision = if self.seen.is_helms() { helm::newest(&self.work.client, self.key, status.helm_revision).await? } else { None };
         status.helm_revision = revision.as_ref().map(|revision| revision.number);
         let observed = self.observe(&status, upgrade, order, helm::arrival(revision.as_ref(), self.seen.written())).await?;
         self.watch_proxy(&mut status);
