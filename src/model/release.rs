@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use super::catalogue::Catalogue;
 use super::change::Environment;
-use super::declaration::{Declaration, Form};
+use super::declaration::{Declaration, Form, Operation, ValuesStrategy};
 use super::merge::Refused;
 use super::place::Fact;
 use super::truth::Truth;
@@ -225,6 +225,23 @@ impl Release {
             objects,
             config,
         }
+    }
+
+    /// Whether it is the same whatever ran before: no values are kept, and no queue is looked up.
+    #[must_use]
+    pub fn is_same_after_any(&self) -> bool {
+        let declaration = &self.declaration;
+        let keeps_none = match declaration.operation {
+            Operation::DirectChange | Operation::RollingScript | Operation::MigrateScript => false,
+            Operation::Install | Operation::Template => true,
+            _ => declaration.strategy == ValuesStrategy::Replace || declaration.identity.form == Form::Manifest,
+        };
+        let looks_none_up = match &self.queue {
+            Fact::Known(queue, _) => !queue.by_lookup,
+            Fact::Absent => true,
+            Fact::Unknown(..) => false,
+        };
+        keeps_none && looks_none_up
     }
 
     /// Whether the values of a running release that is not in sight are among its own.

@@ -1,5 +1,7 @@
 //! The one function: a change in, findings out.
 
+use std::collections::BTreeSet;
+
 use sha2::{Digest, Sha256};
 
 use crate::model::change::Change;
@@ -20,6 +22,21 @@ use crate::policy::render::{self, Words};
 #[must_use]
 pub fn check(change: &Change, policies: &Policies) -> Vec<Finding> {
     check_with(change, policies.bundle(), policies.bundle().rules.iter())
+}
+
+/// What these rules say of a change, beside all others. What stays silent beside them is not among their evidence notes.
+#[must_use]
+pub fn check_by(change: &Change, policies: &Policies, wanted: &BTreeSet<&str>) -> Vec<Finding> {
+    let mut asked = wanted.clone();
+    let mut open: Vec<&str> = wanted.iter().copied().collect();
+    while let Some(id) = open.pop() {
+        let yields_to = policies.rules().iter().filter(|rule| rule.id == id).flat_map(|rule| &rule.yields_to);
+        open.extend(yields_to.map(String::as_str).filter(|id| asked.insert(id)));
+    }
+    let rules = policies.rules().iter().filter(|rule| asked.contains(rule.id.as_str()));
+    let mut found = check_with(change, policies.bundle(), rules);
+    found.retain(|finding| wanted.contains(&*finding.rule));
+    found
 }
 
 /// Judges a change by some rules; precedence counts among them.

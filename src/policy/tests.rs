@@ -1,6 +1,7 @@
 //! Tests of the whole: the compiled rules, the tables, the documentation, the speed.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde::de::DeserializeOwned;
@@ -18,10 +19,12 @@ use super::format::{
 use super::selftest::tests::from_folder;
 use super::tables::{BadVersion, Gate, GateKind, RemovedValue, Stop};
 use super::text::{PLACEHOLDERS, Template};
-use super::{Policies, check, page, selftest};
+use super::{Policies, Rule, check, check_by, page, selftest};
 use crate::model::catalogue::Catalogue;
-use crate::model::change::Change;
-use crate::model::finding::Severity;
+use crate::model::change::{Change, Environment};
+use crate::model::declaration::Declaration;
+use crate::model::finding::{Finding, Severity};
+use crate::model::release::Release;
 use crate::model::truth::Truth;
 use crate::model::words::{
     Applier, ChangeKind, FlagKind, Form, Lineage, Mode, NotCheckedKind, ObjectStoreKind, Operation, QueueKind, QueueServer, ValuesStrategy,
@@ -45,6 +48,55 @@ fn the_compiled_rules_are_those_of_the_folder() {
         let page = page(&rule.id).unwrap();
         assert!(page.tests.len() >= 4 && !page.why.is_empty() && !page.sources.is_empty(), "{}", rule.id);
     }
+}
+
+/// The changes of all cases.
+fn changes(policies: &Policies) -> impl Iterator<Item = Change> {
+    policies.rules().iter().flat_map(|rule| &rule.tests).filter_map(|case| fixture::change(case).ok())
+}
+
+#[test]
+fn some_rules_say_what_they_say_beside_all_others() {
+    let policies = Policies::with_pages();
+    let (mut said, mut silent) = (0, 0);
+    for change in changes(&policies) {
+        let all = check(&change, &policies);
+        let speaking: BTreeSet<&str> = all.iter().map(|finding| &*finding.rule).collect();
+        let yields = |rule: &&Rule| rule.yields_to.iter().any(|id| speaking.contains(id.as_str()));
+        let asked = policies.rules().iter().filter(yields).map(|rule| rule.id.as_str()).chain(speaking.iter().copied());
+        for id in asked.collect::<BTreeSet<_>>() {
+            let tell = |found: &[Finding]| -> Vec<_> {
+                let of_rule = found.iter().filter(|finding| *finding.rule == *id);
+                of_rule.map(|finding| (finding.fingerprint.clone(), finding.severity, finding.message.clone(), finding.remedy.clone())).collect()
+            };
+            let alone = check_by(&change, &policies, &[id].into());
+            assert_eq!(tell(&alone), tell(&all), "{id} of {:?}", change.identity);
+            assert_eq!(tell(&alone).len(), alone.len(), "{id}: another rule spoke");
+            said += alone.len();
+            silent += usize::from(alone.is_empty());
+        }
+    }
+    assert!(said > 500 && silent > 100, "{said} said, {silent} silent");
+}
+
+#[test]
+fn what_does_not_depend_on_the_state_before_is_the_same_after_any() {
+    let policies = Policies::with_pages();
+    let resolve = |declaration: &Arc<Declaration>, before: Option<&Release>| {
+        Release::resolve(declaration.clone(), before, &Environment::default(), Catalogue::embedded())
+    };
+    let all: Vec<Release> = changes(&policies).flat_map(|change| [change.before, change.after]).flatten().collect();
+    let standalone = all.iter().filter(|release| release.mode == Some(Mode::Standalone));
+    let befores: Vec<&Release> = standalone.step_by(7).chain(all.iter().step_by(50)).collect();
+    let (mut same, mut other) = (0, 0);
+    for release in all.iter().step_by(3) {
+        let alone = resolve(&release.declaration, None);
+        let differs = befores.iter().any(|before| resolve(&release.declaration, Some(before)) != alone);
+        assert!(!differs || !alone.is_same_after_any(), "{:?}", release.declaration.identity);
+        same += usize::from(alone.is_same_after_any());
+        other += usize::from(differs);
+    }
+    assert!(same > 100 && other > 10, "{same} are the same, {other} differ");
 }
 
 /// A step that does not work is not declared away; the steps of the way are.

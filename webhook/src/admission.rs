@@ -11,6 +11,7 @@ pub mod guard;
 pub(crate) mod helm_storage;
 pub mod hold;
 pub mod judge;
+mod memo;
 pub mod milvus;
 mod own;
 pub mod patch;

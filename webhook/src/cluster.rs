@@ -70,6 +70,11 @@ pub trait Cluster: Send + Sync + 'static {
     /// Kubernetes' version, where it is known.
     fn kubernetes(&self) -> Option<(u32, u32)>;
 
+    /// A number that grows after every change of what the caches tell; absent: nobody counts.
+    fn generation(&self) -> Option<u64> {
+        None
+    }
+
     /// Whether all caches were filled once.
     fn is_ready(&self) -> bool;
 

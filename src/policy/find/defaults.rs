@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use super::paths::printed;
 use super::{Hit, MAX_HITS};
 use crate::model::catalogue::Catalogue;
-use crate::model::place::Origin;
+use crate::model::place::{Origin, Place};
 use crate::model::release::{Mode, Release, is_of_cluster};
 use crate::model::truth::Truth;
 use crate::model::value::{Node, Table, Value, escape_key};
@@ -19,7 +19,7 @@ use crate::policy::format::{CopiedFind, FlipsFind};
 pub(crate) fn dropped_values(facts: &Facts<'_>) -> Vec<Hit> {
     let (Some(before), Some(after)) = (facts.before, facts.after) else { return Vec::new() };
     // Shared values were not dropped.
-    if before.user == after.user {
+    if before.user.table().is_none_or(|before| !may_lack(before, &after.user)) {
         return Vec::new();
     }
     let catalogue = Catalogue::embedded();
@@ -58,6 +58,17 @@ pub(crate) fn dropped_values(facts: &Facts<'_>) -> Vec<Hit> {
         hits.push(Hit { listed, place_before: entry.node.origin.place().cloned(), ..hit });
     });
     hits
+}
+
+/// Whether a value of `before` may be missing in `after`.
+fn may_lack(before: &Table, after: &Node) -> bool {
+    let Some(after) = after.table() else { return true };
+    !std::ptr::eq(before, after)
+        && before.entries.iter().any(|(key, entry)| match (after.entries.get(key), &entry.node.value) {
+            (None, _) => true,
+            (Some(kept), Value::Table(inner)) if !inner.entries.is_empty() => may_lack(inner, &kept.node),
+            (Some(_), _) => false,
+        })
 }
 
 /// Defaults that differ between the charts of before and after where the user's values say nothing.
@@ -178,25 +189,44 @@ pub(crate) fn copied_defaults(facts: &Facts<'_>, find: &CopiedFind) -> Vec<Hit> 
     if leaves(&after.user) < u64::from(find.at_least) {
         return Vec::new();
     }
-    let (mut count, mut total) = (0_u32, 0_u32);
-    let mut first = None;
-    after.user.for_each_leaf(&mut |path, entry| {
-        total = total.saturating_add(1);
-        if first.is_none() {
-            first = entry.key.place().or_else(|| entry.node.origin.place()).cloned();
-        }
-        let keys = ValuePath::from(path.to_owned()).keys;
-        if let Found::Entry(default) = facts::walk(&defaults, &keys)
-            && values_equal(&entry.node.value, &default.node.value) == Some(true)
-        {
-            count = count.saturating_add(1);
-        }
-    });
+    let mut copied = Copied::default();
+    if let Some(user) = after.user.table() {
+        copied.count(user, defaults.table());
+    }
+    let Copied { count, total, first } = copied;
     if count < find.at_least || u64::from(count) * 100 < u64::from(total) * u64::from(find.share_percent) {
         return Vec::new();
     }
     let hit = Hit::new("copied").with("count", count.to_string()).with("total", total.to_string()).with("chart", chart.to_string()).placed(first.as_ref());
     vec![Hit { listed: "the first of them".to_owned(), ..hit }]
+}
+
+/// Values that equal the defaults, of how many, and where the first of these stands.
+#[derive(Default)]
+struct Copied {
+    count: u32,
+    total: u32,
+    first: Option<Place>,
+}
+
+impl Copied {
+    fn count(&mut self, user: &Table, defaults: Option<&Table>) {
+        for (key, entry) in &user.entries {
+            let default = defaults.and_then(|defaults| defaults.entries.get(key)).map(|entry| &entry.node);
+            match &entry.node.value {
+                Value::Table(inner) if !inner.entries.is_empty() => self.count(inner, default.and_then(Node::table)),
+                value => {
+                    self.total = self.total.saturating_add(1);
+                    if self.first.is_none() {
+                        self.first = entry.key.place().or_else(|| entry.node.origin.place()).cloned();
+                    }
+                    if default.is_some_and(|default| values_equal(value, &default.value) == Some(true)) {
+                        self.count = self.count.saturating_add(1);
+                    }
+                }
+            }
+        }
+    }
 }
 
 fn leaves(node: &Node) -> u64 {

@@ -150,12 +150,16 @@ fn measures(arguments: &Arguments, stored: &Stored, namespace: &str) -> Vec<Meas
         let load = Load { path, bodies: Arc::clone(bodies), protocol, pace, connections, streams, time };
         all.push(Measure { name, limit, load });
     };
-    let releases = bodies::helm_releases(namespace);
-    for protocol in [Protocol::H2, Protocol::Http1] {
-        add("HelmRelease".into(), Some(1.0), "/gates/gitops", &releases, protocol, Pace::PerSecond(arguments.rate));
+    let (releases, unseen) = (bodies::helm_releases(namespace), bodies::unseen_helm_releases(namespace));
+    for (name, bodies) in [("HelmRelease", &releases), ("HelmRelease never seen", &unseen)] {
+        for protocol in [Protocol::H2, Protocol::Http1] {
+            add(name.into(), Some(1.0), "/gates/gitops", bodies, protocol, Pace::PerSecond(arguments.rate));
+        }
     }
-    for protocol in [Protocol::H2, Protocol::Http1] {
-        add("HelmRelease, the most".into(), None, "/gates/gitops", &releases, protocol, Pace::AsAnswered);
+    for (name, bodies) in [("HelmRelease, the most", &releases), ("HelmRelease never seen, the most", &unseen)] {
+        for protocol in [Protocol::H2, Protocol::Http1] {
+            add(name.into(), None, "/gates/gitops", bodies, protocol, Pace::AsAnswered);
+        }
     }
     for (kib, limit, rate) in [(100, 2.0, 50), (1024, 15.0, 10)] {
         let bodies = stored.upgraded("v2.5.22").reviews(kib, namespace);

@@ -15,7 +15,7 @@ use milvus_guard::policy::condition::EvidenceWord;
 use serde_json::Value;
 
 use super::guard::Guard;
-use super::verdict::{Point, findings};
+use super::verdict::{Changes, Point};
 use crate::api;
 use crate::cluster::{Cluster, Kind};
 
@@ -33,6 +33,8 @@ pub(super) struct Judged {
     pub(super) findings: Vec<Finding>,
     /// The release's `GuardedUpgrade`.
     pub(super) upgrade: Option<Value>,
+    /// The API server was asked for it, or would be if this were no dry run: the caches do not tell all of this verdict.
+    pub(super) asks: bool,
 }
 
 /// Judges a change of a release of this cluster. `after` keeps the evidence that was found. Before a refusal that a declaration would open, the API server is asked once more: the cache may lag
@@ -40,46 +42,49 @@ pub(super) struct Judged {
 pub(super) async fn judge<C: Cluster>(
     guard: &Guard<C>,
     (namespace, release): (&str, &str),
-    befores: &[Declaration],
+    befores: Vec<Release>,
     after: &mut Declaration,
     dry_run: bool,
     told: &(dyn Fn(&[Finding]) -> Vec<Point> + Sync),
 ) -> Judged {
+    let changes = Changes::new(befores, after, guard.cluster.kubernetes());
     let own = after.evidence.clone();
-    let kubernetes = guard.cluster.kubernetes();
     let receipts: Vec<Evidence> =
         guard.cluster.objects(Kind::UpgradeReceipt, namespace).iter().flat_map(|receipt| api::evidence_of_receipt(receipt, release)).collect();
-    let with = |upgrade: Option<&Value>, after: &mut Declaration| {
+    let evidence = |upgrade: Option<&Value>, after: &Declaration| {
         let mut evidence = own.clone();
         evidence.extend(upgrade.map(|upgrade| evidence_of(upgrade, after)).unwrap_or_default());
         evidence.extend(receipts.iter().cloned());
-        after.evidence = evidence;
-        findings(befores, after, kubernetes)
+        evidence
     };
+    let with = |evidence: &[Evidence]| if *evidence == *own { changes.findings() } else { changes.clone().with_evidence(evidence).findings() };
     let mut upgrade = guard.cluster.object(Kind::GuardedUpgrade, namespace, release).map(|object| Value::clone(&object));
-    let mut found = with(upgrade.as_ref(), after);
-    if !dry_run
-        && to_declare(&found, namespace, release, &|_| true).is_some()
+    after.evidence = evidence(upgrade.as_ref(), after);
+    let mut found = with(&after.evidence);
+    let asks = to_declare(&found, namespace, release, &|_| true).is_some();
+    if asks
+        && !dry_run
         && let Ok(fresh) = guard.cluster.guarded_upgrade(namespace, release).await
         && fresh != upgrade
     {
         upgrade = fresh;
-        found = with(upgrade.as_ref(), after);
+        after.evidence = evidence(upgrade.as_ref(), after);
+        found = with(&after.evidence);
     }
     let mut points = told(&found);
     let closes_none = |rule: &str| {
         let alone = api::guarded_upgrade_acknowledging(namespace, release, "", &[format!("{rule} {TRIAL}")]);
-        let still = with(Some(&alone), &mut after.clone());
+        let still = with(&evidence(Some(&alone), after));
         still
             .iter()
             .all(|finding| finding.severity != Severity::Error || found.iter().any(|known| known.rule == finding.rule && known.severity == Severity::Error))
     };
     if let Some((object, trial)) = to_declare(&found, namespace, release, &closes_none) {
-        let still = with(Some(&trial), &mut after.clone());
+        let still = with(&evidence(Some(&trial), after));
         let opens = |rule: &str| is_door(rule) && !still.iter().any(|finding| *finding.rule == *rule && finding.severity == Severity::Error);
         points.iter_mut().filter(|point| point.refuses() && opens(&point.rule)).for_each(|point| point.missing = Some(object.clone()));
     }
-    Judged { points, findings: found, upgrade }
+    Judged { points, findings: found, upgrade, asks }
 }
 
 /// What a `GuardedUpgrade` proves of a change. What is acknowledged on it is of the change that it leads to, and opens no door of a later one.

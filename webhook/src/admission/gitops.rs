@@ -4,11 +4,10 @@
 
 mod fields;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use milvus_guard::model::catalogue::Catalogue;
-use milvus_guard::model::change::Environment;
 use milvus_guard::model::declaration::{Declaration, FlagKind, Form, Lineage, NotChecked};
 use milvus_guard::model::finding::{Finding, Severity};
 use milvus_guard::model::place::{Fact, Origin};
@@ -25,7 +24,7 @@ use super::guard::Guard;
 use super::milvus::{image_layers, repository_of, tag_of};
 use super::patch::Patching;
 use super::request::{Operation, Request, mentions_milvus};
-use super::verdict::{Point, Terms, answer, findings, points};
+use super::verdict::{Point, Terms, answer, findings, points, resolved};
 use super::{Answer, declared};
 use crate::cluster::running::{Serving, counted, serving};
 use crate::cluster::{Cluster, Kind, label, text};
@@ -66,24 +65,18 @@ pub(super) async fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> An
     if !mentions(&request.object) {
         return Answer::admitted();
     }
-    let mut object = request.object.clone();
-    let (patch, carries) = preserve(guard, request, &object).await;
-    let _applied = json_patch::patch(&mut object, &patch);
-    let read = Reading::of(guard, &object, &request.namespace);
-    let before = if request.old_object.is_null() { Reading::default() } else { Reading::of(guard, &request.old_object, &request.namespace) };
-    let mut all = Vec::new();
-    for declaration in &read.declarations {
-        all.extend(judge_one(guard, request, declaration, &before.declarations, &read.fields).await);
+    let (patch, carries) = preserve(guard, request, &request.object).await;
+    let mut object = Cow::Borrowed(&request.object);
+    if !patch.0.is_empty() {
+        let _applied = json_patch::patch(object.to_mut(), &patch);
     }
-    for gap in read.idle.iter().filter(|_| !read.declarations.is_empty()) {
-        let field = gap.place.as_ref().and_then(|place| read.fields.path(place.start.line));
-        all.push(Point { field, ..Point::new("MV901", Severity::Warning, &*gap.reason, "") });
-    }
+    let verdict = verdict(guard, request, &object).await;
+    let mut all = verdict.points.clone();
     for point in all.iter_mut().filter(|point| &*point.rule == "MV108" && carries != Carries::Nothing) {
         // Gate 1 stands behind it, where it is known what the values become.
         point.severity = Severity::Warning;
     }
-    let namespace = read.declarations.first().map_or(request.namespace.as_str(), |declaration| namespace_of(declaration, request));
+    let namespace = verdict.namespace.as_str();
     let exceptions = exceptions(guard, request, namespace);
     let mut answer = answer(all, &Terms { mode: guard.mode(namespace), exceptions: &exceptions, user: &request.user_info, dry_run: request.is_dry_run() });
     if let Carries::Patched(secret) = &carries {
@@ -105,21 +98,64 @@ fn mentions(value: &Value) -> bool {
     }
 }
 
+/// What is to be said of a change before it is asked what is waived.
+#[derive(Debug)]
+pub(super) struct Verdict {
+    points: Vec<Point>,
+    /// Whose mode and waivers count.
+    namespace: String,
+}
+
+/// The verdict on an object (patched) and the one before it. One that the caches tell all of is kept for as long as they stay: a dry run and its write are judged once.
+async fn verdict<C: Cluster>(guard: &Guard<C>, request: &Request, object: &Value) -> Arc<Verdict> {
+    let after = Fields::write(object);
+    let before = Some(&request.old_object).filter(|before| !before.is_null()).map(Fields::write);
+    let key = guard.cluster.generation().map(|generation| {
+        let before = before.as_ref().map_or("", |(text, _)| text);
+        format!("{generation}\0{}\0{}\0{before}", request.namespace, after.0)
+    });
+    if let Some(known) = key.as_ref().and_then(|key| guard.verdicts.get(key)) {
+        return known;
+    }
+    let before = before.map(|(text, fields)| Reading::of(guard, &text, fields.object, &request.namespace)).unwrap_or_default();
+    let (text, fields) = after;
+    let read = Reading::of(guard, &text, fields.object, &request.namespace);
+    let (mut points, mut lasts) = (Vec::new(), true);
+    for declaration in &read.declarations {
+        let judged = judge_one(guard, request, declaration, &before.declarations, &fields).await;
+        points.extend(judged.0);
+        lasts &= judged.1;
+    }
+    for gap in read.idle.iter().filter(|_| !read.declarations.is_empty()) {
+        let field = gap.place.as_ref().and_then(|place| fields.path(place.start.line));
+        points.push(Point { field, ..Point::new("MV901", Severity::Warning, &*gap.reason, "") });
+    }
+    let namespace = read.declarations.first().map_or(request.namespace.as_str(), |declaration| namespace_of(declaration, request)).to_owned();
+    let verdict = Arc::new(Verdict { points, namespace });
+    if let Some(key) = key.filter(|_| lasts) {
+        guard.verdicts.put(&key, Arc::clone(&verdict));
+    }
+    verdict
+}
+
 /// What an object declares.
-#[derive(Default)]
-struct Reading {
+#[derive(Debug, Default)]
+pub(super) struct Reading {
     declarations: Vec<Declaration>,
     /// What was written to be evidence and is none.
     idle: Vec<NotChecked>,
-    fields: Fields,
 }
 
 impl Reading {
-    fn of<C: Cluster>(guard: &Guard<C>, object: &Value, namespace: &str) -> Self {
-        let (text, fields) = Fields::write(object);
-        let mut files = vec![(FILE.to_owned(), text)];
+    /// Reads an object's text, or remembers it: what comes before was mostly what came a moment ago.
+    fn of<C: Cluster>(guard: &Guard<C>, text: &str, object: &Value, namespace: &str) -> Arc<Self> {
+        let mut files = vec![(FILE.to_owned(), text.to_owned())];
         for repository in repositories(guard, object, namespace) {
             files.push((format!("repository-{}.yaml", files.len()), repository.to_string()));
+        }
+        let key = files.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>().join("\0");
+        if let Some(known) = guard.readings.get(&key) {
+            return known;
         }
         let tree = MemoryTree::new(files.iter().map(|(path, text)| (path.as_str(), text.as_str())));
         let candidates: Vec<SourceFile> = files.iter().map(|(path, text)| SourceFile::new(path.as_str().into(), text.as_str().into())).collect();
@@ -129,7 +165,9 @@ impl Reading {
         let mut idle = read.idle;
         idle.extend(declarations.iter().flat_map(|declaration| Policies::embedded().idle_evidence(declaration)));
         idle.retain(|gap| &*gap.file == FILE);
-        Self { declarations, idle, fields }
+        let reading = Arc::new(Self { declarations, idle });
+        guard.readings.put(&key, Arc::clone(&reading));
+        reading
     }
 }
 
@@ -145,7 +183,8 @@ fn namespace_of<'d>(declaration: &'d Declaration, request: &'d Request) -> &'d s
     declaration.identity.namespace.as_deref().unwrap_or(&request.namespace)
 }
 
-async fn judge_one<C: Cluster>(guard: &Guard<C>, request: &Request, declaration: &Declaration, old: &[Declaration], fields: &Fields) -> Vec<Point> {
+/// What is to be said of one release, and whether the caches tell all of it.
+async fn judge_one<C: Cluster>(guard: &Guard<C>, request: &Request, declaration: &Declaration, old: &[Declaration], fields: &Fields<'_>) -> (Vec<Point>, bool) {
     let mut after = declaration.clone();
     let namespace = namespace_of(declaration, request).to_owned();
     after.identity.namespace = Some(namespace.as_str().into());
@@ -156,13 +195,14 @@ async fn judge_one<C: Cluster>(guard: &Guard<C>, request: &Request, declaration:
     let (Some(release), true) = (release, is_here(&request.object)) else {
         // Another cluster's, or nobody knows whose: what the objects themselves say is all there is.
         let before: Vec<Declaration> = counterpart(&after, old).into_iter().collect();
-        return points(&findings(&before, &after, None), &field);
+        return (points(&findings(&before, &after, None), &field), true);
     };
     let runs = serving(&*guard.cluster, &namespace, &release);
     know_lineage(&mut after, guard, &namespace, &release);
     let befores = befores(&after, old, &runs, guard, &namespace, &release);
     let told = |found: &[Finding]| points(found, &field);
-    declared::judge(guard, (&namespace, &release), &befores, &mut after, request.is_dry_run(), &told).await.points
+    let judged = declared::judge(guard, (&namespace, &release), befores, &mut after, request.is_dry_run(), &told).await;
+    (judged.points, !judged.asks)
 }
 
 /// Whether an Argo CD object deploys to this cluster; other kinds always do.
@@ -196,7 +236,7 @@ fn counterpart(after: &Declaration, old: &[Declaration]) -> Option<Declaration> 
 }
 
 /// The states before: what the object said, and what runs where that is something else.
-fn befores<C: Cluster>(after: &Declaration, old: &[Declaration], runs: &[Serving], guard: &Guard<C>, namespace: &str, release: &str) -> Vec<Declaration> {
+fn befores<C: Cluster>(after: &Declaration, old: &[Declaration], runs: &[Serving], guard: &Guard<C>, namespace: &str, release: &str) -> Vec<Release> {
     let declared = counterpart(after, old).map(|mut before| {
         before.identity.namespace.clone_from(&after.identity.namespace);
         if before.chart.lineage == Lineage::Unknown {
@@ -207,33 +247,38 @@ fn befores<C: Cluster>(after: &Declaration, old: &[Declaration], runs: &[Serving
     let mut images: Vec<&str> = counted(runs).into_iter().filter_map(Serving::image).collect();
     images.sort_unstable();
     images.dedup();
-    let base = declared.clone().unwrap_or_else(|| {
+    let is_declared = declared.is_some();
+    if !is_declared && images.is_empty() {
+        return Vec::new();
+    }
+    let base = resolved(declared.unwrap_or_else(|| {
         let mut before = after.clone();
         before.flags.retain(|flag| flag.kind != FlagKind::ReuseValues);
         if let Some(chart) = chart_label(guard, namespace, release) {
             before.chart.version = Fact::Known(VersionSpec::parse(&chart), Origin::Given("what runs".into()));
         }
         before
-    });
-    let mut states: Vec<Declaration> = images
-        .iter()
-        .map(|image| {
-            let mut state = base.clone();
-            // A tag that the chart brings is none that the user pinned: `--reuse-values` keeps them for different reasons.
-            if !says(&state, image) {
-                state.layers.extend(image_layers(image, &state.place));
-            }
-            state
-        })
-        .collect();
-    states.extend(declared.filter(|declared| !states.contains(declared)));
+    }));
+    let is_base = |image: &str| says(&base, image) || tag_of(image).is_none();
+    let with = |image: &str| {
+        // A tag that the chart brings is none that the user pinned: `--reuse-values` keeps them for different reasons.
+        if is_base(image) {
+            return base.clone();
+        }
+        let mut state = Declaration::clone(&base.declaration);
+        state.layers.extend(image_layers(image, &base.declaration.place));
+        resolved(state)
+    };
+    let mut states: Vec<Release> = images.iter().map(|image| with(image)).collect();
+    if is_declared && !images.iter().any(|image| is_base(image)) {
+        states.push(base);
+    }
     states
 }
 
-/// Whether the values of a declaration, with its chart's defaults, name this image.
-fn says(state: &Declaration, image: &str) -> bool {
-    let release = Release::resolve(Arc::new(state.clone()), None, &Environment::default(), Catalogue::embedded());
-    let said = |path: &str| release.effective.lookup(path).found().and_then(|entry| entry.node.value.as_str());
+/// Whether the values of a state, with its chart's defaults, name this image.
+fn says(state: &Release, image: &str) -> bool {
+    let said = |path: &str| state.effective.lookup(path).found().and_then(|entry| entry.node.value.as_str());
     said("image.all.tag") == tag_of(image) && said("image.all.repository") == Some(repository_of(image))
 }
 

@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 
 use super::exceptions::{MODE_LABEL, Mode};
 use super::judge::{Doubt, DoubtPolicy, Judge};
+use super::memo::Memo;
 use super::release::{self, DecodeError, Driver, Packed, StoredRelease};
 use super::{Answer, Gate, Request, gitops, helm_storage, own, workload};
 use crate::cluster::{Cluster, Kind, label};
@@ -38,13 +39,17 @@ pub struct Guard<C> {
     pub(super) cluster: Arc<C>,
     pub(super) configuration: Configuration,
     decoding: Semaphore,
+    /// What objects of gate 2 said lately.
+    pub(super) readings: Memo<Arc<gitops::Reading>>,
+    /// What was to be said of their changes.
+    pub(super) verdicts: Memo<Arc<gitops::Verdict>>,
 }
 
 impl<C: Cluster> Guard<C> {
     /// The gates over a cluster.
     #[must_use]
     pub fn new(cluster: Arc<C>, configuration: Configuration) -> Self {
-        Self { cluster, configuration, decoding: Semaphore::new(DECODING_KIB) }
+        Self { cluster, configuration, decoding: Semaphore::new(DECODING_KIB), readings: Memo::default(), verdicts: Memo::default() }
     }
 
     pub(super) fn namespace(&self, name: &str) -> Option<Arc<Value>> {

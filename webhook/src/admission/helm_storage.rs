@@ -23,7 +23,7 @@ use super::hold::{MIXED_COORDINATOR, SEPARATE_COORDINATORS};
 use super::milvus::{self, StoredMilvus};
 use super::release::{self, DecodeError, Driver, Packed, SECRET_TYPE, StoredRelease};
 use super::request::{Operation, Request};
-use super::verdict::{Point, Terms, answer, findings, points};
+use super::verdict::{Point, Terms, answer, findings, points, resolved};
 use super::workload::KEEP;
 use super::{Answer, UNDECODABLE, declared, milvus::Part};
 use crate::api;
@@ -122,7 +122,8 @@ async fn judge_one<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &
         }
         status => states_before(one, earlier, status == "pending-rollback"),
     };
-    let judged = declared::judge(guard, (namespace, named.release), &befores.all, &mut after, false, &|found| told(found, one)).await;
+    let resolved = befores.all.iter().cloned().map(resolved).collect();
+    let judged = declared::judge(guard, (namespace, named.release), resolved, &mut after, false, &|found| told(found, one)).await;
     let mut all = judged.points;
     if let Some(running) = befores.that_run()
         && all.iter().any(is_about_written_data)

@@ -1,12 +1,13 @@
 //! From findings to an answer: what refuses, what is only said, and how it is put into the few bytes that tools show.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use milvus_guard::model::catalogue::Catalogue;
 use milvus_guard::model::change::{Change, ChangeKind, Environment};
-use milvus_guard::model::declaration::Declaration;
+use milvus_guard::model::declaration::{Declaration, Evidence};
 use milvus_guard::model::finding::{Baseline, Finding, Severity};
+use milvus_guard::model::release::Release;
 use milvus_guard::policy::format::Rule;
 use milvus_guard::policy::{self, Policies};
 use serde_json::Value;
@@ -80,36 +81,90 @@ impl Point {
     }
 }
 
-/// Judges one release: from each state that may be the one before, the worst of each finding stands.
-#[must_use]
-pub fn findings(befores: &[Declaration], after: &Declaration, kubernetes: Option<(u32, u32)>) -> Vec<Finding> {
-    let environment = || Environment { kubernetes, ..Environment::default() };
-    let judge = |before: Option<Declaration>, after: Declaration, kind| {
-        let change = Change::new(before, Some(after), kind, environment(), Catalogue::embedded());
-        change.map(|change| policy::check(&change, Policies::embedded())).unwrap_or_default()
-    };
-    if befores.is_empty() {
-        return judge(None, after.clone(), ChangeKind::Added);
+/// A change of one release from each state that may be the one before. Each state is resolved once.
+#[derive(Debug, Clone)]
+pub struct Changes(Vec<Change>);
+
+impl Changes {
+    /// A change to `after`; an installation where there is no state before.
+    #[must_use]
+    pub fn new(befores: Vec<Release>, after: &Declaration, kubernetes: Option<(u32, u32)>) -> Self {
+        let environment = Environment { kubernetes, ..Environment::default() };
+        let (declaration, mut known) = (Arc::new(after.clone()), None::<Release>);
+        let mut change = |before: Option<Release>| {
+            let after = match &known {
+                Some(known) if known.is_same_after_any() => known.clone(),
+                _ => known.insert(Release::resolve(Arc::clone(&declaration), before.as_ref(), &environment, Catalogue::embedded())).clone(),
+            };
+            let kind = if before.is_some() { ChangeKind::Changed } else { ChangeKind::Added };
+            Change { identity: after.declaration.identity.clone(), kind, before, after: Some(after), environment: environment.clone() }
+        };
+        Self(if befores.is_empty() { vec![change(None)] } else { befores.into_iter().map(|before| change(Some(before))).collect() })
     }
-    let mut worst: BTreeMap<(Arc<str>, String), Finding> = BTreeMap::new();
-    for before in befores {
-        let standing = judge(Some(before.clone()), before.clone(), ChangeKind::Unchanged);
-        for mut finding in judge(Some(before.clone()), after.clone(), ChangeKind::Changed) {
-            // As the linter does where it has no text to compare: what is said of another version is another finding.
-            let is_it = |old: &&Finding| old.fingerprint == finding.fingerprint && old.message == finding.message;
-            let is_old = standing.iter().any(|old| is_it(&old) && old.severity >= finding.severity);
-            finding.baseline = Some(if is_old { Baseline::PreExisting } else { Baseline::New });
-            let key = (Arc::clone(&finding.rule), finding.fingerprint.clone());
-            let rank = |finding: &Finding| (finding.baseline == Some(Baseline::New), finding.severity);
-            match worst.get(&key) {
-                Some(known) if rank(known) >= rank(&finding) => {}
-                _ => {
-                    worst.insert(key, finding);
+
+    /// The same with this evidence, and no other.
+    #[must_use]
+    pub fn with_evidence(mut self, evidence: &[Evidence]) -> Self {
+        for after in self.0.iter_mut().filter_map(|change| change.after.as_mut()) {
+            Arc::make_mut(&mut after.declaration).evidence = evidence.to_vec();
+        }
+        self
+    }
+
+    /// The findings: of each the worst, from whichever state.
+    #[must_use]
+    pub fn findings(&self) -> Vec<Finding> {
+        let mut worst: BTreeMap<(Arc<str>, String), Finding> = BTreeMap::new();
+        for change in &self.0 {
+            let found = policy::check(change, Policies::embedded());
+            let Some(before) = change.before.as_ref() else { return found };
+            let standing = standing(before, &found, &change.environment);
+            for mut finding in found {
+                // As the linter does where it has no text to compare: what is said of another version is another finding.
+                let is_it = |old: &&Finding| old.fingerprint == finding.fingerprint && old.message == finding.message;
+                let is_old = standing.iter().any(|old| is_it(&old) && old.severity >= finding.severity);
+                finding.baseline = Some(if is_old { Baseline::PreExisting } else { Baseline::New });
+                let key = (Arc::clone(&finding.rule), finding.fingerprint.clone());
+                let rank = |finding: &Finding| (finding.baseline == Some(Baseline::New), finding.severity);
+                match worst.get(&key) {
+                    Some(known) if rank(known) >= rank(&finding) => {}
+                    _ => {
+                        worst.insert(key, finding);
+                    }
                 }
             }
         }
+        worst.into_values().collect()
     }
-    worst.into_values().collect()
+}
+
+/// What the rules of these findings said of the state before as it stood.
+fn standing(before: &Release, found: &[Finding], environment: &Environment) -> Vec<Finding> {
+    let rules: BTreeSet<&str> = found.iter().map(|finding| &*finding.rule).collect();
+    if rules.is_empty() {
+        return Vec::new();
+    }
+    let after = if before.is_same_after_any() {
+        before.clone()
+    } else {
+        Release::resolve(Arc::clone(&before.declaration), Some(before), environment, Catalogue::embedded())
+    };
+    let identity = before.declaration.identity.clone();
+    let change = Change { identity, kind: ChangeKind::Unchanged, before: Some(before.clone()), after: Some(after), environment: environment.clone() };
+    policy::check_by(&change, Policies::embedded(), &rules)
+}
+
+/// A state before, resolved.
+#[must_use]
+pub fn resolved(before: Declaration) -> Release {
+    // Nothing that is known of the cluster has a part in it.
+    Release::resolve(Arc::new(before), None, &Environment::default(), Catalogue::embedded())
+}
+
+/// Judges one release: from each state that may be the one before, the worst of each finding stands.
+#[must_use]
+pub fn findings(befores: &[Declaration], after: &Declaration, kubernetes: Option<(u32, u32)>) -> Vec<Finding> {
+    Changes::new(befores.iter().cloned().map(resolved).collect(), after, kubernetes).findings()
 }
 
 /// Findings as points; `field` tells the path of what a finding is about.

@@ -61,6 +61,10 @@ impl<C: Cluster> Cluster for Measured<C> {
         self.inner.kubernetes()
     }
 
+    fn generation(&self) -> Option<u64> {
+        self.inner.generation()
+    }
+
     fn is_ready(&self) -> bool {
         self.inner.is_ready()
     }

@@ -64,6 +64,11 @@ impl Cluster for Snapshot {
         self.kubernetes
     }
 
+    fn generation(&self) -> Option<u64> {
+        // A snapshot that is used is shared, so that nothing is put into it any more.
+        Some(0)
+    }
+
     fn is_ready(&self) -> bool {
         true
     }

@@ -1,7 +1,7 @@
 //! The cluster as the API server tells it: small caches kept by watches, and few reads by name.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use futures::future::BoxFuture;
@@ -23,11 +23,14 @@ type ByNamespace = BTreeMap<String, BTreeMap<String, Arc<Value>>>;
 struct Store {
     objects: RwLock<ByNamespace>,
     filled: AtomicBool,
+    /// Changes of all stores so far.
+    generation: Arc<AtomicU64>,
 }
 
 impl Store {
     fn write(&self, change: impl FnOnce(&mut ByNamespace)) {
         change(&mut self.objects.write().unwrap_or_else(PoisonError::into_inner));
+        self.generation.fetch_add(1, Ordering::Release);
     }
 }
 
@@ -36,6 +39,7 @@ pub struct Watched {
     client: Client,
     stores: BTreeMap<Kind, Arc<Store>>,
     version: OnceLock<(u32, u32)>,
+    generation: Arc<AtomicU64>,
 }
 
 impl Watched {
@@ -44,11 +48,13 @@ impl Watched {
     /// `namespaces`: only these, or all of them where there are none.
     #[must_use]
     pub fn start(client: &Client) -> Arc<Self> {
-        let stores: BTreeMap<Kind, Arc<Store>> = Kind::ALL.into_iter().map(|kind| (kind, Arc::default())).collect();
+        let generation = Arc::<AtomicU64>::default();
+        let store = || Arc::new(Store { generation: Arc::clone(&generation), ..Store::default() });
+        let stores: BTreeMap<Kind, Arc<Store>> = Kind::ALL.into_iter().map(|kind| (kind, store())).collect();
         for (kind, store) in &stores {
             tokio::spawn(keep(client.clone(), *kind, Arc::downgrade(store)));
         }
-        let watched = Arc::new(Self { client: client.clone(), stores, version: OnceLock::new() });
+        let watched = Arc::new(Self { client: client.clone(), stores, version: OnceLock::new(), generation });
         let asking = Arc::downgrade(&watched);
         let client = client.clone();
         tokio::spawn(async move {
@@ -56,6 +62,7 @@ impl Watched {
                 let number = |text: &str| text.trim_end_matches(|c: char| !c.is_ascii_digit()).parse().ok();
                 if let Some(version) = number(&info.major).zip(number(&info.minor)) {
                     let _known = watched.version.set(version);
+                    watched.generation.fetch_add(1, Ordering::Release);
                 }
             }
         });
@@ -185,6 +192,10 @@ impl Cluster for Watched {
 
     fn kubernetes(&self) -> Option<(u32, u32)> {
         self.version.get().copied()
+    }
+
+    fn generation(&self) -> Option<u64> {
+        Some(self.generation.load(Ordering::Acquire))
     }
 
     fn is_ready(&self) -> bool {

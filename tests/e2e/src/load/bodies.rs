@@ -36,29 +36,47 @@ pub fn review(object: &Value, before: Option<&Value>, namespace: &str) -> Value 
         "options": {"kind": "PatchOptions", "apiVersion": "meta.k8s.io/v1", "fieldManager": "kustomize-controller", "force": true}}})
 }
 
-/// Changes of a HelmRelease of Milvus, of some size: each another count of query nodes, every second one another Milvus too.
+/// How many states a HelmRelease goes through: far more than the webhook remembers.
+const STATES: u64 = 1024;
+
+/// A HelmRelease of Milvus that is changed again and again, as Flux does it: each state from the one before, a dry run and then the write.
 pub fn helm_releases(namespace: &str) -> Bodies {
-    let object = |number: u64, tag: &str| {
-        let mut object = helm_release("m", "milvus", "4.2.58", namespace);
-        object["spec"]["values"] = json!({
-            "image": {"all": {"repository": "milvusdb/milvus", "tag": tag}},
-            "cluster": {"enabled": true},
-            "etcd": {"replicaCount": 3, "persistence": {"size": "10Gi", "storageClass": "fast"}},
-            "minio": {"mode": "distributed", "persistence": {"size": "500Gi", "storageClass": "fast"}, "resources": {"requests": {"memory": "2Gi"}}},
-            "pulsarv3": {"enabled": true, "bookkeeper": {"replicaCount": 3, "volumes": {"journal": {"size": "100Gi"}, "ledgers": {"size": "200Gi"}}}},
-            "proxy": {"replicas": 2, "resources": {"requests": {"cpu": "1", "memory": "4Gi"}, "limits": {"memory": "4Gi"}}},
-            "queryNode": {"replicas": number % 7 + 1, "resources": {"requests": {"cpu": "8", "memory": "64Gi"}, "limits": {"memory": "64Gi"}},
-                "nodeSelector": {"pool": "vectors"}, "tolerations": [{"key": "dedicated", "operator": "Equal", "value": "vectors", "effect": "NoSchedule"}]},
-            "dataNode": {"replicas": 2, "resources": {"requests": {"cpu": "2", "memory": "8Gi"}}},
-            "indexNode": {"replicas": 2, "resources": {"requests": {"cpu": "8", "memory": "16Gi"}}},
-            "mixCoordinator": {"replicas": 2, "activeStandby": {"enabled": true}},
-            "metrics": {"enabled": true, "serviceMonitor": {"enabled": true, "interval": "30s"}},
-            "extraConfigFiles": {"user.yaml": "common:\n  security:\n    authorizationEnabled: true\nquotaAndLimits:\n  enabled: true\n  limitWriting:\n    forceDeny: false\n"}
-        });
-        object
-    };
+    let reviews = (0..STATES).flat_map(|number| {
+        let of = |number| milvus_release(number, "v2.5.16", namespace);
+        let write = review(&of(number + 1), Some(&of(number)), namespace);
+        let mut dry_run = write.clone();
+        dry_run["request"]["dryRun"] = true.into();
+        [dry_run, write]
+    });
+    Arc::new(reviews.map(|review| bytes(&review)).collect())
+}
+
+/// Changes of HelmReleases of Milvus whose states never were in a review before; every second one is another Milvus too.
+pub fn unseen_helm_releases(namespace: &str) -> Bodies {
     let tag = |number: u64| if number.is_multiple_of(2) { "v2.5.16" } else { "v2.5.22" };
-    Arc::new((0..32).map(|number| bytes(&review(&object(number + 1, tag(number)), Some(&object(number, "v2.5.16")), namespace))).collect())
+    let one = |number: u64| review(&milvus_release(2 * number + 1, tag(number), namespace), Some(&milvus_release(2 * number, "v2.5.16", namespace)), namespace);
+    Arc::new((0..STATES).map(|number| bytes(&one(number))).collect())
+}
+
+/// A HelmRelease of some size; each number is another count of query nodes.
+fn milvus_release(number: u64, tag: &str, namespace: &str) -> Value {
+    let mut object = helm_release("m", "milvus", "4.2.58", namespace);
+    object["spec"]["values"] = json!({
+        "image": {"all": {"repository": "milvusdb/milvus", "tag": tag}},
+        "cluster": {"enabled": true},
+        "etcd": {"replicaCount": 3, "persistence": {"size": "10Gi", "storageClass": "fast"}},
+        "minio": {"mode": "distributed", "persistence": {"size": "500Gi", "storageClass": "fast"}, "resources": {"requests": {"memory": "2Gi"}}},
+        "pulsarv3": {"enabled": true, "bookkeeper": {"replicaCount": 3, "volumes": {"journal": {"size": "100Gi"}, "ledgers": {"size": "200Gi"}}}},
+        "proxy": {"replicas": 2, "resources": {"requests": {"cpu": "1", "memory": "4Gi"}, "limits": {"memory": "4Gi"}}},
+        "queryNode": {"replicas": number + 1, "resources": {"requests": {"cpu": "8", "memory": "64Gi"}, "limits": {"memory": "64Gi"}},
+            "nodeSelector": {"pool": "vectors"}, "tolerations": [{"key": "dedicated", "operator": "Equal", "value": "vectors", "effect": "NoSchedule"}]},
+        "dataNode": {"replicas": 2, "resources": {"requests": {"cpu": "2", "memory": "8Gi"}}},
+        "indexNode": {"replicas": 2, "resources": {"requests": {"cpu": "8", "memory": "16Gi"}}},
+        "mixCoordinator": {"replicas": 2, "activeStandby": {"enabled": true}},
+        "metrics": {"enabled": true, "serviceMonitor": {"enabled": true, "interval": "30s"}},
+        "extraConfigFiles": {"user.yaml": "common:\n  security:\n    authorizationEnabled: true\nquotaAndLimits:\n  enabled: true\n  limitWriting:\n    forceDeny: false\n"}
+    });
+    object
 }
 
 fn helm_release(name: &str, chart: &str, version: &str, namespace: &str) -> Value {

@@ -1,21 +1,24 @@
 //! An object as a text for readers, and the JSON path of each of its lines.
 
-use serde::Serialize as _;
-use serde_json::ser::{PrettyFormatter, Serializer};
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use serde_json::ser::PrettyFormatter;
 use serde_json::{Map, Value};
 
+/// What the API server keeps in `metadata` for itself and its clients.
+const NOTES: &[&str] = &["creationTimestamp", "generation", "managedFields", "resourceVersion", "uid"];
+
 /// What readers look at of an object; tells the JSON path of a line of its text.
-#[derive(Debug, Default)]
-pub(super) struct Fields {
-    object: Value,
+#[derive(Debug)]
+pub(super) struct Fields<'o> {
+    pub(super) object: &'o Value,
 }
 
-impl Fields {
+impl<'o> Fields<'o> {
     /// The object as text: one scalar a line, not indented, without what tools note down for themselves.
-    pub(super) fn write(object: &Value) -> (String, Self) {
-        let object = without_notes(object);
+    pub(super) fn write(object: &'o Value) -> (String, Self) {
         let mut text = Vec::with_capacity(8 << 10);
-        let written = object.serialize(&mut Serializer::with_formatter(&mut text, PrettyFormatter::with_indent(b"")));
+        let written =
+            Part { value: object, level: Level::Object }.serialize(&mut serde_json::Serializer::with_formatter(&mut text, PrettyFormatter::with_indent(b"")));
         let text = written.ok().and_then(|()| String::from_utf8(text).ok()).unwrap_or_default();
         (text, Self { object })
     }
@@ -25,58 +28,86 @@ impl Fields {
         // The first line begins the object itself.
         let mut lines = usize::try_from(line).ok()?.checked_sub(2)?;
         let mut path = String::new();
-        (find(&self.object, &mut path, &mut lines) && !path.is_empty()).then_some(path)
+        (Part { value: self.object, level: Level::Object }.find(&mut path, &mut lines) && !path.is_empty()).then_some(path)
     }
 }
 
-/// An object without its status, and without who manages which field: most of it, and not read.
-fn without_notes(object: &Value) -> Value {
-    let without =
-        |table: &Map<String, Value>, name: &str| table.iter().filter(|(key, _)| *key != name).map(|(key, value)| (key.clone(), value.clone())).collect();
-    let Some(table) = object.as_object() else { return object.clone() };
-    let part = |(key, value): (&String, &Value)| match value {
-        _ if key == "status" => None,
-        Value::Object(metadata) if key == "metadata" => Some((key.clone(), Value::Object(without(metadata, "managedFields")))),
-        value => Some((key.clone(), value.clone())),
-    };
-    Value::Object(table.iter().filter_map(part).collect())
+/// Where in an object a value stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Level {
+    Object,
+    Metadata,
+    Below,
 }
 
-/// Goes on by `lines` lines of a value's text after its first; whether the line is in it. `path` is then that line's.
-fn find(value: &Value, path: &mut String, lines: &mut usize) -> bool {
-    let length = path.len();
-    let is_it = |path: &mut String, inner: Option<&Value>, lines: &mut usize| {
-        let Some(left) = lines.checked_sub(1) else { return true };
-        *lines = left;
-        inner.is_some_and(|inner| find(inner, path, lines))
-    };
-    match value {
-        Value::Object(table) if !table.is_empty() => {
-            for (key, inner) in table {
-                if key.contains(['.', '/']) {
-                    path.push_str(&format!("[{key}]"));
-                } else {
-                    path.push_str(if length == 0 { "" } else { "." });
-                    path.push_str(key);
+/// A value of an object. Its status and notes are left out: most of it, not read, and other at each write.
+#[derive(Debug, Clone, Copy)]
+struct Part<'o> {
+    value: &'o Value,
+    level: Level,
+}
+
+impl<'o> Part<'o> {
+    /// The entries of a table that are written.
+    fn entries(self, table: &'o Map<String, Value>) -> impl Iterator<Item = (&'o String, Self)> {
+        let is_written = move |(key, _): &(&String, &Value)| match self.level {
+            Level::Object => *key != "status",
+            Level::Metadata => !NOTES.contains(&key.as_str()),
+            Level::Below => true,
+        };
+        table.iter().filter(is_written).map(move |(key, value)| {
+            let level = if self.level == Level::Object && key == "metadata" { Level::Metadata } else { Level::Below };
+            (key, Self { value, level })
+        })
+    }
+
+    /// Goes on by `lines` lines of a value's text after its first; whether the line is in it. `path` is then that line's.
+    fn find(self, path: &mut String, lines: &mut usize) -> bool {
+        let length = path.len();
+        let is_it = |path: &mut String, inner: Option<Self>, lines: &mut usize| {
+            let Some(left) = lines.checked_sub(1) else { return true };
+            *lines = left;
+            inner.is_some_and(|inner| inner.find(path, lines))
+        };
+        match self.value {
+            Value::Object(table) if self.entries(table).next().is_some() => {
+                for (key, inner) in self.entries(table) {
+                    if key.contains(['.', '/']) {
+                        path.push_str(&format!("[{key}]"));
+                    } else {
+                        path.push_str(if length == 0 { "" } else { "." });
+                        path.push_str(key);
+                    }
+                    if is_it(path, Some(inner), lines) {
+                        return true;
+                    }
+                    path.truncate(length);
                 }
-                if is_it(path, Some(inner), lines) {
-                    return true;
-                }
-                path.truncate(length);
+                is_it(path, None, lines)
             }
-            is_it(path, None, lines)
-        }
-        Value::Array(items) if !items.is_empty() => {
-            for (at, inner) in items.iter().enumerate() {
-                path.push_str(&format!("[{at}]"));
-                if is_it(path, Some(inner), lines) {
-                    return true;
+            Value::Array(items) if !items.is_empty() => {
+                for (at, value) in items.iter().enumerate() {
+                    path.push_str(&format!("[{at}]"));
+                    if is_it(path, Some(Self { value, level: Level::Below }), lines) {
+                        return true;
+                    }
+                    path.truncate(length);
                 }
-                path.truncate(length);
+                is_it(path, None, lines)
             }
-            is_it(path, None, lines)
+            _ => false,
         }
-        _ => false,
+    }
+}
+
+impl Serialize for Part<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Some(table) = self.value.as_object().filter(|_| self.level != Level::Below) else { return self.value.serialize(serializer) };
+        let mut map = serializer.serialize_map(Some(self.entries(table).count()))?;
+        for (key, part) in self.entries(table) {
+            map.serialize_entry(key, &part)?;
+        }
+        map.end()
     }
 }
 
@@ -95,5 +126,18 @@ mod tests {
         assert_eq!(fields.path(line("d.e/f")).as_deref(), Some("a[d.e/f]"));
         assert_eq!(fields.path(line("\"z\"")).as_deref(), Some("z"));
         assert_eq!((fields.path(1), fields.path(0), fields.path(99)), (None, None, None));
+    }
+
+    #[test]
+    fn what_tools_note_down_is_left_out_and_paths_are_those_of_what_is_written() {
+        let object = json!({"metadata": {"generation": 7, "managedFields": [{"a": 1}], "name": "m", "uid": "u", "z": {"managedFields": 1, "status": 2}}, "spec": {"x": 1}, "status": {"y": 1}, "z": 3});
+        let (text, fields) = Fields::write(&object);
+        let wanted = json!({"metadata": {"name": "m", "z": {"managedFields": 1, "status": 2}}, "spec": {"x": 1}, "z": 3});
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), wanted);
+        let paths: Vec<Option<String>> = (1..=u32::try_from(text.lines().count()).unwrap()).map(|line| fields.path(line)).collect();
+        assert_eq!(paths, (1..=paths.len()).map(|line| Fields::write(&wanted).1.path(u32::try_from(line).unwrap())).collect::<Vec<_>>());
+        assert_eq!(fields.path(3).as_deref(), Some("metadata.name"));
+        let empty = json!({"metadata": {"managedFields": []}, "z": 1});
+        assert_eq!((Fields::write(&empty).1.path(2).as_deref(), Fields::write(&empty).1.path(3).as_deref()), (Some("metadata"), Some("z")));
     }
 }

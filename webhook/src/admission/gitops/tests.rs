@@ -1,13 +1,18 @@
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, RwLock};
+
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, ready};
 
 use super::super::fixture::Recipe;
 use super::super::guard::Configuration;
+use super::super::release::Driver;
 use super::super::request::{Kind as ObjectKind, User};
 use super::super::{Gate, Judge as _};
 use super::*;
 use crate::api;
-use crate::cluster::Snapshot;
 use crate::cluster::running::tests::replica_set;
+use crate::cluster::{ReadError, Snapshot};
 
 fn running(chart: &'static str) -> Snapshot {
     let recipe = Recipe::new(chart, 1, json!({}));
@@ -33,7 +38,11 @@ fn application(version: &str, server: &str) -> Value {
 }
 
 async fn ask(cluster: Snapshot, object: Value, old: Value, dry_run: bool) -> Answer {
-    let request = Request {
+    Guard::new(Arc::new(cluster), Configuration::default()).judge(Gate::GitOps, request(object, old, dry_run)).await
+}
+
+fn request(object: Value, old: Value, dry_run: bool) -> Arc<Request> {
+    Arc::new(Request {
         uid: "u".into(),
         kind: ObjectKind { group: String::new(), version: "v1".into(), kind: object["kind"].as_str().unwrap().into() },
         sub_resource: None,
@@ -45,8 +54,7 @@ async fn ask(cluster: Snapshot, object: Value, old: Value, dry_run: bool) -> Ans
         old_object: old,
         dry_run: Some(dry_run),
         options: Value::Null,
-    };
-    Guard::new(Arc::new(cluster), Configuration::default()).judge(Gate::GitOps, Arc::new(request)).await
+    })
 }
 
 fn causes(answer: &Answer) -> Vec<(&str, &str)> {
@@ -110,6 +118,89 @@ async fn preserved_values_are_carried_by_a_secret_once_it_is_there() {
     // Applied again from git it becomes the same again, and as it is stored it is left alone.
     assert_eq!(ask(cluster.clone(), object, stored.clone(), false).await.patch, answer.patch);
     assert!(ask(cluster, stored.clone(), stored, false).await.patch.0.is_empty());
+}
+
+/// A cluster that changes, and whose caches may be behind.
+struct Changing {
+    cached: RwLock<Snapshot>,
+    stored: RwLock<Snapshot>,
+    generation: AtomicU64,
+}
+
+impl Changing {
+    fn new(cluster: Snapshot) -> Arc<Self> {
+        Arc::new(Self { cached: RwLock::new(cluster.clone()), stored: RwLock::new(cluster), generation: AtomicU64::new(0) })
+    }
+
+    fn put(&self, object: Value) {
+        self.stored.write().unwrap().put(object);
+    }
+}
+
+impl Cluster for Changing {
+    fn objects(&self, kind: Kind, namespace: &str) -> Vec<Arc<Value>> {
+        self.cached.read().unwrap().objects(kind, namespace)
+    }
+
+    fn kubernetes(&self) -> Option<(u32, u32)> {
+        None
+    }
+
+    fn generation(&self) -> Option<u64> {
+        Some(self.generation.load(Ordering::SeqCst))
+    }
+
+    fn is_ready(&self) -> bool {
+        true
+    }
+
+    fn release<'a>(&'a self, _: &'a str, _: &'a str, _: u32, _: Driver) -> BoxFuture<'a, Result<Option<Value>, ReadError>> {
+        ready(Ok(None)).boxed()
+    }
+
+    fn guarded_upgrade<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Value>, ReadError>> {
+        let found = self.stored.read().unwrap().object(Kind::GuardedUpgrade, namespace, name);
+        ready(Ok(found.map(|object| Value::clone(&object)))).boxed()
+    }
+
+    fn config_map<'a>(&'a self, _: &'a str, _: &'a str) -> BoxFuture<'a, Result<Option<Value>, ReadError>> {
+        ready(Ok(None)).boxed()
+    }
+
+    fn has_secret<'a>(&'a self, _: &'a str, _: &'a str) -> BoxFuture<'a, Result<bool, ReadError>> {
+        ready(Ok(false)).boxed()
+    }
+}
+
+#[tokio::test]
+async fn a_verdict_is_kept_until_the_cluster_changes() {
+    let cluster = Changing::new(running("4.2.20"));
+    let guard = Guard::new(Arc::clone(&cluster), Configuration::default());
+    let ask = async |chart, second: u64, dry_run| {
+        let mut object = helm_release(chart, json!({"queryNode": {"replicas": 3}}));
+        object["metadata"]["managedFields"] = json!([{"time": format!("2026-01-05T08:00:{second:02}Z")}]);
+        guard.judge(Gate::GitOps, request(object, Value::Null, dry_run)).await.is_admitted()
+    };
+    assert!(ask("4.2.20", 1, true).await && !ask("4.2.10", 1, true).await);
+    // As if a cache had changed and nobody had counted it: the same object is not judged again.
+    *cluster.cached.write().unwrap() = running("4.2.58");
+    assert!(ask("4.2.20", 2, false).await);
+    cluster.generation.fetch_add(1, Ordering::SeqCst);
+    assert!(!ask("4.2.20", 3, false).await && ask("4.2.58", 3, false).await);
+}
+
+#[tokio::test]
+async fn what_the_api_server_is_asked_for_is_never_remembered() {
+    let cluster = Changing::new(running("3.2.18"));
+    let guard = Guard::new(Arc::clone(&cluster), Configuration::default());
+    let values = json!({"image": {"all": {"tag": "v2.2.16"}}});
+    let refuses = async |dry_run| {
+        let answer = guard.judge(Gate::GitOps, request(helm_release("4.0.34", values.clone()), helm_release("3.2.18", json!({})), dry_run)).await;
+        causes(&answer).iter().any(|(rule, _)| *rule == "MV201")
+    };
+    assert!(!refuses(true).await && refuses(false).await);
+    cluster.put(api::guarded_upgrade("db", "m", "2.2.16"));
+    assert!(!refuses(false).await, "a declaration that no cache has yet counts");
 }
 
 #[tokio::test]

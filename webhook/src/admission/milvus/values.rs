@@ -5,7 +5,7 @@ use std::sync::Arc;
 use milvus_guard::model::catalogue::Catalogue;
 use milvus_guard::model::declaration::{Defaults, Layer};
 use milvus_guard::model::place::Origin;
-use milvus_guard::model::value::{Entry, Lookup, Node, Table, Value};
+use milvus_guard::model::value::{Entry, Lookup, Node, Table, Value, escape_key};
 use milvus_guard::model::version::ChartVersion;
 
 use super::super::release::StoredRelease;
@@ -145,17 +145,32 @@ fn version_before(earlier: &StoredRelease, chart_name: &str) -> Option<ChartVers
 /// Whether every default value of a chart stands in what a release carries, or is overridden by the user. Null and empty defaults may be left out, as Helm does.
 fn is_within(defaults: &Node, carried: &Node, user: &[&Node]) -> bool {
     let is_set = |path: &str| user.iter().any(|values| values.lookup(path) != Lookup::Absent);
-    let mut all = true;
-    defaults.for_each_leaf(&mut |path, entry| {
+    let holds = |path: &str, entry: &Entry| {
         let is_there = match (&entry.node.value, carried.lookup(path)) {
             (Value::Unknown(_), _) => true,
             (value, Lookup::Found(found)) => same(value, &found.node.value) || both_empty(value, &found.node.value) || is_grown(value, &found.node.value),
             (value, Lookup::Absent) => value.truthy() == Some(false) && !matches!(value, Value::Bool(_) | Value::Int(_)),
             (_, Lookup::Unknown(_)) => false,
         };
-        all = all && (is_there || is_set(path));
-    });
-    all
+        is_there || is_set(path)
+    };
+    defaults.table().is_none_or(|table| stands_in(table, Some(carried), &mut String::new(), &holds))
+}
+
+/// Whether all values of a table stand where the same keys lead to, or `holds` says otherwise of one by its path.
+fn stands_in(table: &Table, carried: Option<&Node>, path: &mut String, holds: &dyn Fn(&str, &Entry) -> bool) -> bool {
+    table.entries.iter().all(|(key, entry)| {
+        let there = carried.and_then(Node::table).and_then(|table| table.entries.get(key)).map(|entry| &entry.node);
+        let length = path.len();
+        path.push_str(if length == 0 { "" } else { "." });
+        path.push_str(&escape_key(key));
+        let stands = match &entry.node.value {
+            Value::Table(inner) if !inner.entries.is_empty() => stands_in(inner, there, path, holds),
+            value => there.is_some_and(|there| same(value, &there.value)) || holds(path, entry),
+        };
+        path.truncate(length);
+        stands
+    })
 }
 
 /// An empty table of the chart that its subchart filled.
