@@ -33,7 +33,7 @@ pub(crate) fn kind_of(name: &str) -> NameKind {
     if is(&["yaml", "yml"]) || (extension == "lock" && ["Chart", "requirements", "helmfile"].contains(&stem)) {
         return NameKind::Yaml;
     }
-    if is(&["sh", "bash", "zsh", "ksh", "mk", "groovy", "jenkinsfile", "gotmpl", "tmpl", "tpl", "j2", "just", "tf", "tofu"]) {
+    if is(&["sh", "bash", "zsh", "ksh", "mk", "groovy", "jenkinsfile", "gotmpl", "tmpl", "tpl", "j2", "just", "tf", "tofu", "ps1", "psm1", "bat", "cmd"]) {
         return NameKind::Readable;
     }
     let starts = |prefix: &str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
@@ -127,7 +127,9 @@ mod tests {
         for name in ["a.yaml", ".gitlab-ci.yml", "values.YAML", "Chart.lock", "requirements.lock"] {
             assert_eq!(kind_of(name), NameKind::Yaml, "{name}");
         }
-        for name in ["a.sh", "Makefile", "makefile.inc", "common.mk", "Jenkinsfile", "Jenkinsfile.prod", "helmfile.yaml.gotmpl", "x.yaml.j2", "Dockerfile"] {
+        for name in
+            ["a.sh", "Makefile", "makefile.inc", "common.mk", "Jenkinsfile", "Jenkinsfile.prod", "helmfile.yaml.gotmpl", "x.yaml.j2", "Dockerfile", "up.ps1"]
+        {
             assert_eq!(kind_of(name), NameKind::Readable, "{name}");
         }
         for name in ["deploy", ".profile", "makefiles"] {

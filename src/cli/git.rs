@@ -147,14 +147,16 @@ impl Comparison {
             }
         }
         candidates.sort_unstable_by(|a: &SourceFile, b| a.path.cmp(&b.path));
-        for file in after.candidates.iter().filter(|file| file.named_as_values) {
-            if let Ok(at) = candidates.binary_search_by(|before| before.path.cmp(&file.path)) {
-                if let Some(before) = candidates.get_mut(at) {
-                    before.named_as_values = true;
+        // What is read now is read as it was, also where it did not mention Milvus.
+        for file in &after.candidates {
+            match candidates.binary_search_by(|before| before.path.cmp(&file.path)) {
+                Ok(at) => candidates.iter_mut().skip(at).take(1).for_each(|before| before.named_as_values |= file.named_as_values),
+                Err(at) => {
+                    if let Ok(text) = tree.read(&file.path) {
+                        let before = SourceFile::new(Arc::clone(&file.path), text);
+                        candidates.insert(at, if file.named_as_values { before.into_values() } else { before });
+                    }
                 }
-            } else if let Ok(text) = tree.read(&file.path) {
-                let at = candidates.partition_point(|before| before.path < file.path);
-                candidates.insert(at, SourceFile::new(Arc::clone(&file.path), text).into_values());
             }
         }
         gaps.extend(tree.moved_submodules(&after.candidates));

@@ -70,9 +70,10 @@ impl Inputs {
         // A folder outside of git may be as large as a home folder.
         let most = if whole.is_git { usize::MAX } else { MAX_ENTRIES_OUTSIDE_GIT };
         let Some(mut walked) = walk::walk_at_most(&whole, limit_bytes, most) else { return self };
-        // What the user named is looked at whatever git ignores.
-        let missing: Vec<String> = self.scope.files.iter().filter(|file| !walked.tree.holds(file)).cloned().collect();
-        walked.add(&missing);
+        // What the user named is looked at whatever git ignores, and whether or not it mentions Milvus.
+        let is_known = |file: &str| walked.candidate(file).is_some() || walked.gaps.iter().any(|gap| &*gap.file == file);
+        let missing: Vec<String> = self.scope.files.iter().filter(|file| !is_known(file)).cloned().collect();
+        walked.add_named(&missing);
         Self::of(self.scope, whole, walked, self.given)
     }
 

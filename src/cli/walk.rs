@@ -74,13 +74,22 @@ fn walk_while(scope: &Scope, limit_bytes: u64, entries: usize) -> (Walked, bool)
 impl Walked {
     /// Looks at more files, as the walk would have.
     pub(crate) fn add(&mut self, paths: &[String]) {
-        let mut looker = Looker { root: &self.tree.root, limit_bytes: self.tree.limit_bytes, buffer: Vec::new(), found: Found::default() };
-        for path in paths {
-            let path: Arc<str> = path.as_str().into();
+        self.look_at(paths, |looker, path| {
+            let path: Arc<str> = path.into();
             looker.found.paths.push(Arc::clone(&path));
             let real = looker.root.join(&*path);
             looker.look(&path, &real, content::kind_of(file_name(&path)), false);
-        }
+        });
+    }
+
+    /// Looks at more files, which the user named.
+    pub(crate) fn add_named(&mut self, paths: &[String]) {
+        self.look_at(paths, |looker, path| looker.named(path));
+    }
+
+    fn look_at(&mut self, paths: &[String], look: impl Fn(&mut Looker<'_>, &str)) {
+        let mut looker = Looker { root: &self.tree.root, limit_bytes: self.tree.limit_bytes, buffer: Vec::new(), found: Found::default() };
+        paths.iter().for_each(|path| look(&mut looker, path));
         let found = looker.found;
         self.tree.paths.extend(found.paths);
         self.tree.paths.sort_unstable();

@@ -114,6 +114,10 @@ fn command(file: &SourceFile) -> Option<Place> {
     if !(is_script || file.is_yaml()) || memchr::memmem::find(file.text.as_bytes(), b"helm").is_none() {
         return None;
     }
+    // What is broken is told as such.
+    if file.is_yaml() && file.documents().iter().any(Result::is_err) {
+        return None;
+    }
     let mut at = 0;
     let mut begun: Option<(usize, usize)> = None;
     for line in file.text.split_inclusive('\n') {

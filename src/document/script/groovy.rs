@@ -3,16 +3,28 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::condition::{self, Condition};
 use super::{Job, Part, Setting, Step};
 use crate::document::extract::Extract;
 use crate::document::shell::{Outer, Value};
+
+/// How long a condition may be.
+const CONDITION_BYTES: usize = 512;
 
 /// Stands for an expression of Groovy in a script.
 const UNKNOWN: &str = "${groovy.expression}";
 
 pub(super) fn jobs(text: &str) -> Vec<Job> {
-    let mut reader =
-        Reader { text, bytes: text.as_bytes(), at: 0, variables: BTreeMap::new(), parameters: BTreeMap::new(), folders: Vec::new(), parts: Vec::new() };
+    let mut reader = Reader {
+        text,
+        bytes: text.as_bytes(),
+        at: 0,
+        variables: BTreeMap::new(),
+        parameters: BTreeMap::new(),
+        folders: Vec::new(),
+        stages: Vec::new(),
+        parts: Vec::new(),
+    };
     reader.read();
     if reader.parts.is_empty() {
         return Vec::new();
@@ -35,6 +47,16 @@ pub(super) fn jobs(text: &str) -> Vec<Job> {
     vec![Job { automatic: true, parts, ..Job::default() }]
 }
 
+/// A `stage(...)` block.
+struct Stage {
+    /// The depth of braces at which it closes.
+    depth: usize,
+    /// What must hold for it to run, as far as its `when` tells.
+    conditions: Vec<Condition>,
+    /// Its `when` turns conditions round or offers alternatives.
+    is_open: bool,
+}
+
 struct Reader<'t> {
     text: &'t str,
     bytes: &'t [u8],
@@ -43,6 +65,8 @@ struct Reader<'t> {
     parameters: BTreeMap<String, Value>,
     /// `dir(...)` blocks that are open: the folder and the depth of braces at which it closes.
     folders: Vec<(Value, usize)>,
+    /// Stages that are open.
+    stages: Vec<Stage>,
     parts: Vec<Part>,
 }
 
@@ -58,6 +82,7 @@ impl<'t> Reader<'t> {
     fn read(&mut self) {
         let mut braces = 0_usize;
         let mut pending_folder: Option<Value> = None;
+        let mut pending_stage = false;
         while let Some(c) = self.peek() {
             match c {
                 b'/' if self.skip_comment() => {}
@@ -69,11 +94,17 @@ impl<'t> Reader<'t> {
                     if let Some(folder) = pending_folder.take() {
                         self.folders.push((folder, braces));
                     }
+                    if std::mem::take(&mut pending_stage) {
+                        self.stages.push(Stage { depth: braces, conditions: Vec::new(), is_open: false });
+                    }
                     self.at += 1;
                 }
                 b'}' => {
                     if self.folders.last().is_some_and(|(_, depth)| *depth == braces) {
                         self.folders.pop();
+                    }
+                    if self.stages.last().is_some_and(|stage| stage.depth == braces) {
+                        self.stages.pop();
                     }
                     braces = braces.saturating_sub(1);
                     self.at += 1;
@@ -82,6 +113,9 @@ impl<'t> Reader<'t> {
                     let word = self.word();
                     match word {
                         "sh" => self.shell(),
+                        "stage" => pending_stage = true,
+                        "expression" => self.expression(),
+                        "not" | "anyOf" => self.stages.iter_mut().rev().take(1).for_each(|stage| stage.is_open = true),
                         "dir" => pending_folder = self.folder(),
                         "image" => self.image(),
                         "string" | "choice" | "text" => self.parameter(),
@@ -174,7 +208,19 @@ impl<'t> Reader<'t> {
 
     fn push_script(&mut self, script: Extract) {
         let folder = self.folders.last().map(|(folder, _)| folder.clone());
-        self.parts.push(Part::Script(Box::new(Step { script, folder, fresh: true, ..Step::default() })));
+        let conditions = self.stages.iter().filter(|stage| !stage.is_open).flat_map(|stage| stage.conditions.iter().cloned()).collect();
+        self.parts.push(Part::Script(Box::new(Step { script, folder, fresh: true, conditions, ..Step::default() })));
+    }
+
+    /// `expression { params.ACTION == 'up' }` of a stage's `when`.
+    fn expression(&mut self) {
+        self.skip_blanks(true);
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let inner = rest.strip_prefix('{').and_then(|rest| rest.split_once('}')).map(|(inner, _)| inner.trim());
+        if let (Some(inner), Some(stage)) = (inner.filter(|inner| inner.len() <= CONDITION_BYTES), self.stages.last_mut()) {
+            let inner = inner.strip_prefix("return ").unwrap_or(inner).trim_end_matches(';').replace('"', "'");
+            stage.conditions.extend(condition::parse(&inner));
+        }
     }
 
     /// A string, or several joined by `+`; what is no string is an unknown part.

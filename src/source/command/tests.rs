@@ -390,6 +390,14 @@ fn steps_of_a_pipeline_that_never_run_together_lead_to_each_other_no_more() {
         has(read_all(&[(".circleci/config.yml", &text)]).declarations.last().unwrap(), FlagKind::AfterClaimDeletion)
     };
     assert!(circle("when") && !circle("unless"));
+    let jenkins = |purge: &str, up: &str| {
+        let stage = |when: &str, run: &str| format!("  stage('a') {{\n    when {{ {when} }}\n    steps {{ sh '{run}' }}\n  }}\n");
+        let text = format!("pipeline {{ stages {{\n{}{}}} }}\n", stage(purge, "kubectl delete pvc --all"), stage(up, "helm install m milvus/milvus"));
+        has(read_all(&[("Jenkinsfile", &text)]).declarations.last().unwrap(), FlagKind::AfterClaimDeletion)
+    };
+    let is = |action: &str| format!("expression {{ return params.ACTION == '{action}' }}");
+    assert!(!jenkins(&is("purge"), &is("up")));
+    assert!(jenkins(&is("purge"), &format!("not {{ {} }}", is("up"))) && jenkins(&is("up"), &is("up")) && jenkins("branch 'main'", &is("up")));
 }
 
 #[test]

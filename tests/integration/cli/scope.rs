@@ -65,3 +65,18 @@ fn outside_git_references_resolve_from_the_current_folder() {
         assert_eq!(outcome.json()["findings"][0]["release"]["applier"], "template");
     }
 }
+
+#[test]
+fn values_that_never_say_milvus_are_read_where_they_are_named() {
+    let sandbox = Sandbox::new();
+    sandbox.write("mine.yaml", "cluster: {enabled: true}\nimage: {all: {tag: v2.5.10}}\netcd: {replicaCount: 3}\n");
+    assert_eq!(found(&sandbox.run(&["check", "mine.yaml", "--format", "json"])), ["MV215 mine.yaml"]);
+    assert_eq!(sandbox.run(&["plan", "--for", "mine.yaml", "--to", "2.6.15"]).code, 0);
+    // Not named, it may be anybody's.
+    assert!(found(&sandbox.run(&["check", ".", "--format", "json"])).is_empty());
+    sandbox.git(".", &["init", "-q"]);
+    sandbox.commit(".", "before");
+    sandbox.write("mine.yaml", "cluster: {enabled: true}\nimage: {all: {tag: v2.6.15}}\netcd: {replicaCount: 3}\n");
+    let changed = found(&sandbox.run(&["check", "mine.yaml", "--base", "HEAD", "--format", "json"]));
+    assert!(changed.contains(&"MV205 mine.yaml".to_owned()), "{changed:?}");
+}
