@@ -131,7 +131,7 @@ mod tests {
             let crd: Value = serde_yaml::from_str(text).unwrap();
             assert_eq!(crd["metadata"]["name"], format!("{plural}.{GROUP}"));
             assert_eq!(crd["spec"]["names"]["shortNames"][0], short);
-            assert!(crd["spec"]["names"]["categories"].as_array().unwrap().contains(&json!("milvus")));
+            assert!(crd["spec"]["names"]["categories"].as_array().unwrap().contains(&json!("milvus-guard")));
             assert!(!crd["spec"]["versions"][0]["additionalPrinterColumns"].as_array().unwrap().is_empty());
             assert!(text.contains("x-kubernetes-validations"));
         }
