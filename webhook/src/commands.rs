@@ -6,13 +6,19 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use milvus_guard_webhook::api;
 
+mod carry;
 mod cleanup;
 mod cluster;
 mod controller;
 mod doctor;
+mod follow;
 mod judge;
 mod metadata;
+mod migrate;
 mod review;
+mod rolling_update;
+mod status;
+mod steer;
 mod webhook;
 
 #[derive(Debug, Parser)]
@@ -32,6 +38,22 @@ enum Command {
     Review(review::Review),
     /// Says what is wrong with the guard and with the Milvus releases of a cluster, and what to do
     Doctor(doctor::Doctor),
+    /// Says how far the upgrades of Milvus releases are; of others what runs and what is held
+    Status(status::Status),
+    /// Stops an upgrade where it is: nothing more is released
+    Pause(steer::Target),
+    /// Lets a paused upgrade go on
+    Resume(steer::Target),
+    /// Takes an upgrade back to the version before, where there is a way back
+    Abort(steer::Target),
+    /// Tries an upgrade again that failed or was aborted
+    Retry(steer::Target),
+    /// Lets the step begin that an upgrade waits for, or a change go on that arrived in part
+    Approve(steer::Approve),
+    /// Puts a new image on all components of a release, one after the other; takes the flags of upstream's rollingUpdate.sh
+    RollingUpdate(rolling_update::RollingUpdate),
+    /// Migrates metadata of 2.1 to 2.2; takes the flags of upstream's migrate.sh
+    Migrate(Box<migrate::Migrate>),
     /// Takes everything of the guard off the objects of a cluster, without a restart of anything
     Cleanup(cleanup::Cleanup),
     /// Looks at metadata in etcd, backs it up, verifies a backup, puts it back
@@ -47,6 +69,14 @@ pub(crate) fn run() -> ExitCode {
         Command::Controller(arguments) => controller::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Review(arguments) => review::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
+        Command::Pause(target) => steer::run(steer::Intent::Pause, &target).map(|()| ExitCode::SUCCESS),
+        Command::Resume(target) => steer::run(steer::Intent::Resume, &target).map(|()| ExitCode::SUCCESS),
+        Command::Abort(target) => steer::run(steer::Intent::Abort, &target).map(|()| ExitCode::SUCCESS),
+        Command::Retry(target) => steer::run(steer::Intent::Retry, &target).map(|()| ExitCode::SUCCESS),
+        Command::Approve(arguments) => steer::approve(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::RollingUpdate(arguments) => rolling_update::run(&arguments),
+        Command::Migrate(arguments) => migrate::run(&arguments),
         Command::Cleanup(arguments) => cleanup::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Metadata(arguments) => metadata::run(&arguments),
         Command::Crd => {
@@ -58,8 +88,12 @@ pub(crate) fn run() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
-            // Trying again helps only in the second case.
-            ExitCode::from(if error.is::<cleanup::Refused>() { 3 } else { 2 })
+            // Trying again helps only in the last case.
+            ExitCode::from(match () {
+                () if error.is::<cleanup::Refused>() => 3,
+                () if error.is::<carry::Refused>() => 1,
+                () => 2,
+            })
         }
     }
 }

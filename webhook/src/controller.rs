@@ -5,10 +5,12 @@
 
 pub mod act;
 pub mod adopt;
+pub mod alone;
 pub mod caches;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod helm;
+pub mod kept;
 pub mod lease;
 pub mod migration;
 pub mod observe;

@@ -8,11 +8,12 @@ pub mod report;
 
 use std::sync::Arc;
 
+use milvus_guard::model::catalogue::Catalogue;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::admission::helm_storage;
 use crate::admission::release::{self, Driver, StoredRelease};
+use crate::admission::{helm_storage, milvus};
 use crate::cluster::{Snapshot, text};
 
 /// How a check ended.
@@ -145,6 +146,22 @@ pub fn examine(seen: &Seen) -> Vec<Entry> {
         seen.unread.iter().map(|(what, why)| Entry::new(State::Unknown, "read", format!("{what} could not be read: {why}")).remedy(remedy_of_unread(why))),
     );
     all
+}
+
+/// Problems of one release that keep an upgrade of it from beginning.
+#[must_use]
+pub fn obstacles(seen: &Seen, release: &str) -> Vec<Entry> {
+    const CHECKS: [&str; 7] = ["pending-release", "stored-manifest", "operator", "rollout", "stopped", "fence", "upgrade"];
+    let is_obstacle = |entry: &Entry| entry.release.as_deref() == Some(release) && entry.state == State::Problem && CHECKS.contains(&entry.check);
+    releases::entries(seen).into_iter().filter(is_obstacle).collect()
+}
+
+/// The keys that lead to Milvus's values in the chart of a release: none but below a wrapper.
+#[must_use]
+pub fn values_key(seen: &Seen, release: &str) -> Vec<Arc<str>> {
+    let stored = seen.stored.iter().find(|stored| stored.revision.release == release).and_then(|stored| stored.content.as_ref().ok()?.as_ref());
+    let found = stored.map(|stored| milvus::find(stored, None, Catalogue::embedded())).unwrap_or_default();
+    found.into_iter().next().map(|milvus| milvus.key).unwrap_or_default()
 }
 
 fn remedy_of_unread(why: &str) -> &'static str {

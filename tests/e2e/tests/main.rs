@@ -15,12 +15,14 @@
 mod changes;
 mod chart_renders_as_the_real_one;
 mod chart_upgrades_as_the_real_one;
+mod doctor;
 mod faults;
 mod flux;
 mod gates;
 mod gitops;
 mod harness;
 mod held;
+mod laptop;
 mod leaving;
 mod metadata;
 mod one_verdict;

@@ -1,8 +1,12 @@
 //! The cluster as commands read it: lists and objects of any kind, and errors that say which right lacks.
 
 use anyhow::Context as _;
-use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, PartialObjectMeta};
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, PartialObjectMeta, Patch, PatchParams};
 use kube::{Api, Client};
+use milvus_guard_webhook::api;
+use milvus_guard_webhook::cluster::text;
+use milvus_guard_webhook::leave;
+use milvus_guard_webhook::server::registration::FIELD_MANAGER;
 use serde_json::{Value, json};
 
 /// A cluster, or one namespace of it.
@@ -72,9 +76,47 @@ impl Cluster {
         }
     }
 
+    /// Whether our own kinds are defined. Discovery tells everybody, while a listing of a kind that is not there is refused to whom it would be refused if it were.
+    pub(super) async fn has_our_kinds(&self) -> Result<bool, kube::Error> {
+        match self.client.list_api_group_resources(api::API_VERSION).await {
+            Ok(_) => Ok(true),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// One object; nothing where there is none.
     pub(super) async fn get(&self, version: &str, kind: &str, namespace: Option<&str>, name: &str) -> Result<Option<Value>, kube::Error> {
         Ok(self.api(version, kind, namespace).get_opt(name).await?.map(|object| typed(object, version, kind)))
+    }
+}
+
+impl Cluster {
+    /// Sends a JSON patch that only counts for the very version of the object that was read, and takes us off the owners of its fields: Helm 4 applies server-side, and would meet a conflict at its
+    /// next upgrade. What became of the object.
+    pub(super) async fn change(&self, object: &Value, patch: &json_patch::Patch) -> Result<Value, kube::Error> {
+        let test = json!([{"op": "test", "path": "/metadata/uid", "value": text(object, "/metadata/uid")},
+            {"op": "test", "path": "/metadata/resourceVersion", "value": text(object, "/metadata/resourceVersion")}]);
+        let mut operations = test.as_array().cloned().unwrap_or_default();
+        operations.extend(patch.0.iter().filter_map(|operation| serde_json::to_value(operation).ok()));
+        let mut after = self.send(object, Value::Array(operations)).await?;
+        // Controllers write at the same time; an empty patch reads.
+        for _ in 0..20 {
+            let Some(disowning) = leave::disowning(&after, FIELD_MANAGER) else { break };
+            after = match self.send(object, disowning).await {
+                Ok(after) => after,
+                Err(_) => self.send(object, json!([])).await?,
+            };
+        }
+        Ok(after)
+    }
+
+    async fn send(&self, object: &Value, operations: Value) -> Result<Value, kube::Error> {
+        let (version, kind) = (text(object, "/apiVersion").unwrap_or_default(), text(object, "/kind").unwrap_or_default());
+        let api = self.api(version, kind, text(object, "/metadata/namespace"));
+        let patch = Patch::<()>::Json(serde_json::from_value(operations).map_err(kube::Error::SerdeError)?);
+        let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+        Ok(typed(api.patch(text(object, "/metadata/name").unwrap_or_default(), &parameters, &patch).await?, version, kind))
     }
 }
 

@@ -15,7 +15,7 @@ use milvus_guard_webhook::admission::hold::{FENCE_LABEL, Identity};
 use milvus_guard_webhook::admission::release::Driver;
 use milvus_guard_webhook::api;
 use milvus_guard_webhook::cluster::{Snapshot, running, text};
-use milvus_guard_webhook::doctor::installation::{Guard, NAME, arguments};
+use milvus_guard_webhook::doctor::installation::{Guard, NAMES, arguments};
 use milvus_guard_webhook::doctor::{self, Probe, Revision, Seen, Stored, report};
 use serde_json::Value;
 
@@ -81,6 +81,20 @@ const NEEDED_THERE: [(&str, &str, &str); 2] = [("", "secrets", "get"), ("", "con
 
 /// What a webhook has to refuse: a version that is none.
 const NO_VERSION: &str = "0.0.0-milvus-guard-doctor";
+
+/// What there is in one namespace, for commands that change something in it.
+pub(super) async fn look_at(cluster: Cluster) -> Seen {
+    let mut looking = Looking::new(cluster);
+    let kubernetes = looking.kubernetes().await;
+    looking.namespaces().await;
+    looking.workloads().await;
+    looking.seen.cluster = Snapshot::new(std::mem::take(&mut looking.objects));
+    looking.seen.cluster.kubernetes = kubernetes;
+    looking.configurations().await;
+    looking.revisions().await;
+    looking.contents().await;
+    looking.seen
+}
 
 struct Looking {
     /// What is looked at.
@@ -151,7 +165,7 @@ impl Looking {
     }
 
     async fn installation(&mut self) {
-        let ours = format!("app.kubernetes.io/name={NAME}");
+        let ours = format!("app.kubernetes.io/name in ({})", NAMES.join(","));
         for plural in ["guardedupgrades", "upgradereceipts"] {
             let found = self.get("apiextensions.k8s.io/v1", "CustomResourceDefinition", None, &format!("{plural}.{}", api::GROUP)).await;
             self.objects.extend(found);
@@ -159,11 +173,15 @@ impl Looking {
         for kind in ["ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"] {
             self.take(true, "admissionregistration.k8s.io/v1", kind, &ours).await;
         }
-        for kind in ["ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"] {
-            self.take(true, "admissionregistration.k8s.io/v1", kind, FENCE_LABEL).await;
-        }
+        self.fences().await;
         if self.place.namespace.is_some() {
             self.take(true, "apps/v1", "Deployment", &ours).await;
+        }
+    }
+
+    async fn fences(&mut self) {
+        for kind in ["ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"] {
+            self.take(true, "admissionregistration.k8s.io/v1", kind, FENCE_LABEL).await;
         }
     }
 
@@ -187,8 +205,14 @@ impl Looking {
             self.take(false, "apps/v1", kind, "").await;
         }
         self.take(false, "v1", "PersistentVolumeClaim", "").await;
-        for kind in ["GuardedUpgrade", "UpgradeReceipt"] {
-            self.take(false, api::API_VERSION, kind, "").await;
+        match self.whole.has_our_kinds().await {
+            Ok(true) => {
+                for kind in ["GuardedUpgrade", "UpgradeReceipt"] {
+                    self.take(false, api::API_VERSION, kind, "").await;
+                }
+            }
+            Ok(false) => {}
+            Err(error) => self.unread("GuardedUpgrades", &error),
         }
         // The guard's own namespace may be the one that is looked at.
         let mut known = BTreeSet::new();
@@ -361,19 +385,21 @@ impl Looking {
             object.is_none_or(|object| guard.covers(object))
         };
         let Some(namespace) = namespaces.iter().find(is_covered).cloned() else { return };
-        let object = api::guarded_upgrade(&namespace, "milvus-guard-doctor", NO_VERSION);
-        let Ok(object) = serde_json::from_value::<DynamicObject>(object) else { return };
-        let upgrades = self.whole.api(api::API_VERSION, "GuardedUpgrade", Some(&namespace));
-        let answer = match upgrades.create(&PostParams { dry_run: true, ..PostParams::default() }, &object).await {
-            Ok(_) => Probe::NotAsked,
-            Err(kube::Error::Api(status)) if status.message.contains("failed calling webhook") => Probe::Unanswered(status.message.clone()),
-            Err(kube::Error::Api(status)) if status.message.contains("no Milvus version") => Probe::Answered,
-            // The definition is missing, which is told elsewhere.
-            Err(kube::Error::Api(status)) if status.code == 404 => return,
-            Err(error) => Probe::Untried(why(&error)),
-        };
-        self.seen.probe = Some((namespace, answer));
+        self.seen.probe = probe(&self.whole, &namespace).await.map(|answer| (namespace, answer));
     }
+}
+
+/// Asks for what the webhook has to refuse in a namespace, in a dry run. Nothing where our kinds are not defined.
+pub(super) async fn probe(cluster: &Cluster, namespace: &str) -> Option<Probe> {
+    let object = serde_json::from_value::<DynamicObject>(api::guarded_upgrade(namespace, "milvus-guard-doctor", NO_VERSION)).ok()?;
+    let upgrades = cluster.api(api::API_VERSION, "GuardedUpgrade", Some(namespace));
+    Some(match upgrades.create(&PostParams { dry_run: true, ..PostParams::default() }, &object).await {
+        Ok(_) => Probe::NotAsked,
+        Err(kube::Error::Api(status)) if status.message.contains("failed calling webhook") => Probe::Unanswered(status.message.clone()),
+        Err(kube::Error::Api(status)) if status.message.contains("no Milvus version") => Probe::Answered,
+        Err(kube::Error::Api(status)) if status.code == 404 => return None,
+        Err(error) => Probe::Untried(why(&error)),
+    })
 }
 
 fn in_words(namespace: Option<&str>, (group, resource, verb): (&str, &str, &str)) -> String {

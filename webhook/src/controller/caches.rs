@@ -145,6 +145,16 @@ impl Caches {
         caches
     }
 
+    /// The same in one namespace of a cluster that has no kinds of ours.
+    #[must_use]
+    pub fn start_alone(client: &Client, namespace: &str, moved: &UnboundedSender<ReleaseKey>) -> Arc<Self> {
+        let caches = Arc::new(Self { namespaces: vec![namespace.to_owned()], filled: AtomicUsize::new(1), ..Self::default() });
+        for watch in WATCHES.into_iter().filter(|watch| *watch != Watch::Upgrades) {
+            tokio::spawn(keep(client.clone(), watch, Arc::clone(&caches), moved.clone()));
+        }
+        caches
+    }
+
     /// Whether all of them were filled once.
     #[must_use]
     pub fn are_filled(&self) -> bool {
@@ -248,7 +258,11 @@ fn whole(watch: Watch, object: DynamicObject) -> Value {
 async fn keep(client: Client, watch: Watch, caches: Arc<Caches>, moved: UnboundedSender<ReleaseKey>) {
     let (group, version, kind) = watch.api();
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
-    let api: Api<DynamicObject> = Api::all_with(client, &resource);
+    // Who looks at one namespace may have no right beyond it.
+    let api: Api<DynamicObject> = match caches.namespaces.as_slice() {
+        [one] => Api::namespaced_with(client, one, &resource),
+        _ => Api::all_with(client, &resource),
+    };
     let mut events = std::pin::pin!(watcher(api, watch.selection()));
     let mut listed = BTreeMap::new();
     let mut is_filled = false;

@@ -6,8 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, ObjectReference};
 use kube::Client;
-use kube::api::{Api, DynamicObject, PostParams};
-use kube::core::{ApiResource, GroupVersionKind};
+use kube::api::Api;
 use kube::runtime::events::{Event, EventType, Recorder};
 use milvus_guard::rollout::observed::{Arrival, Hold, Known, Moment, Observed};
 use milvus_guard::rollout::orders::{Gate, Order};
@@ -16,6 +15,7 @@ use serde_json::Value;
 
 use super::act::{Undone, Writer};
 use super::caches::{self, Caches};
+use super::kept::Kept;
 use super::observe::Seen;
 use super::plan::{Situation, Upgrade, situation};
 use super::status::{Phase, Status, Way};
@@ -48,6 +48,8 @@ pub struct Work {
     pub caches: Arc<Caches>,
     /// Who writes Events.
     pub recorder: Recorder,
+    /// Where upgrades are kept.
+    pub kept: Kept,
     /// Whether this controller may write now.
     pub may_write: Arc<dyn Fn() -> bool + Send + Sync>,
 }
@@ -74,10 +76,11 @@ impl Work {
     pub async fn round(&self, key: &ReleaseKey) -> anyhow::Result<Again> {
         // First what is cached, then what is read: a plan that is read is never older than a seal that is seen.
         let (all, cached) = self.caches.seen(key);
-        if !needs_a_look(&all, cached.as_deref()) {
+        // Whoever acts alone looks because it was asked to.
+        if self.kept == Kept::AsObjects && !needs_a_look(&all, cached.as_deref()) {
             return Ok(Again::Never);
         }
-        let upgrade = self.upgrade(key).await?;
+        let upgrade = self.kept.read(&self.client, key).await?;
         let seen = match only_milvus(&all) {
             Ok(seen) => seen,
             Err(words) => return self.stuck(key, upgrade.as_ref(), "SeveralMilvus", &words).await,
@@ -93,19 +96,9 @@ impl Work {
         Writer::new(self.client.clone(), Arc::clone(&key.namespace))
     }
 
-    fn upgrades(&self, namespace: &str) -> Api<DynamicObject> {
-        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(api::GROUP, "v1alpha1", "GuardedUpgrade"));
-        Api::namespaced_with(self.client.clone(), namespace, &resource)
-    }
-
-    /// The `GuardedUpgrade` as the API server has it now.
-    async fn upgrade(&self, key: &ReleaseKey) -> anyhow::Result<Option<Value>> {
-        Ok(self.upgrades(&key.namespace).get_opt(&key.name).await?.map(serde_json::to_value).transpose()?)
-    }
-
     /// A held change that nobody declared: a `GuardedUpgrade` for it, where it needs only an order.
     async fn without_upgrade(&self, key: &ReleaseKey, seen: &Seen) -> anyhow::Result<Again> {
-        if seen.held().next().is_none() {
+        if seen.held().next().is_none() || self.kept == Kept::InConfigMaps {
             return self.tidy(key, seen).await;
         }
         if !adopt::is_adoptable(seen) {
@@ -162,9 +155,7 @@ impl Work {
         if let Some(table) = object.as_object_mut() {
             table.insert("status".into(), serde_json::to_value(&status)?);
         }
-        let object: DynamicObject = serde_json::from_value(object)?;
-        let parameters = PostParams { field_manager: Some(super::FIELD_MANAGER.into()), ..PostParams::default() };
-        self.upgrades(&key.namespace).replace_status(&key.name, &parameters, &object).await?;
+        self.kept.write_status(&self.client, key, &object).await?;
         self.announce(key, upgrade, &before, &status).await;
         Ok(true)
     }
@@ -182,6 +173,9 @@ impl Work {
     }
 
     async fn event(&self, key: &ReleaseKey, upgrade: &Value, type_: EventType, reason: &str, note: String) {
+        if self.kept == Kept::InConfigMaps {
+            return;
+        }
         let about = ObjectReference {
             api_version: Some(api::API_VERSION.into()),
             kind: Some("GuardedUpgrade".into()),
@@ -310,8 +304,7 @@ impl Round<'_> {
             spec.insert("to".into(), to.into());
         }
         if (self.work.may_write)() {
-            let object: DynamicObject = serde_json::from_value(object)?;
-            self.work.upgrades(&self.key.namespace).replace(&self.key.name, &PostParams::default(), &object).await?;
+            self.work.kept.write_spec(&self.work.client, self.key, &object).await?;
         }
         Ok(Again::After(AFTER_WRITE))
     }
@@ -432,7 +425,10 @@ impl Round<'_> {
         }
         if *deed == Deed::Record {
             let receipt = receipt::receipt(self.key, self.upgrade, &status, &upgrade.plan, observed, self.now);
-            self.writer.make(&receipt).await?;
+            // In a cluster without our kinds nobody could read it.
+            if self.work.kept == Kept::AsObjects {
+                self.writer.make(&receipt).await?;
+            }
             status.receipt = text(&receipt, "/metadata/name").map(str::to_owned);
             self.work.write_status(self.key, self.upgrade, status).await?;
             return Ok(Again::After(Duration::ZERO));

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use super::ReleaseKey;
 use super::caches::Caches;
+use super::kept::Kept;
 use super::lease::Leadership;
 use super::round::{Again, Work};
 
@@ -30,7 +31,7 @@ pub async fn run(client: Client, namespaces: Vec<String>, leadership: Arc<Leader
     on_start(Arc::clone(&caches));
     let recorder = Recorder::new(client.clone(), Reporter { controller: "milvus-guard-controller".into(), instance: None });
     let leads = Arc::clone(&leadership);
-    let work = Work { client, caches: Arc::clone(&caches), recorder, may_write: Arc::new(move || leads.is_held()) };
+    let work = Work { client, caches: Arc::clone(&caches), recorder, kept: Kept::AsObjects, may_write: Arc::new(move || leads.is_held()) };
     let queue = Queue { work, leadership, caches, due: BTreeMap::new(), running: BTreeSet::new(), failures: BTreeMap::new() };
     tokio::select! {
         () = queue.serve(events) => {}

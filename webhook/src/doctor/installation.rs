@@ -14,8 +14,8 @@ use crate::api;
 use crate::cluster::{Cluster as _, Kind, label, text};
 use crate::server::certificates;
 
-/// What our chart labels its objects with, `app.kubernetes.io/name`.
-pub const NAME: &str = "milvus-guard";
+/// What our chart labels the webhook's objects with, and the controller's, `app.kubernetes.io/name`.
+pub const NAMES: [&str; 2] = ["milvus-guard", "milvus-guard-controller"];
 
 /// Match conditions of webhooks and admission policies are there since.
 const OLDEST_KUBERNETES: (u32, u32) = (1, 30);
@@ -53,7 +53,7 @@ impl<'s> Guard<'s> {
     /// Found by their labels.
     #[must_use]
     pub fn of(seen: &'s Seen) -> Self {
-        let ours = |object: &&'s Arc<Value>| label(object, "app.kubernetes.io/name") == Some(NAME);
+        let ours = |object: &&'s Arc<Value>| label(object, "app.kubernetes.io/name").is_some_and(|name| NAMES.contains(&name));
         let of = |kind: &'static str| seen.cluster.of_kind(kind).filter(ours);
         Self {
             configurations: of("ValidatingWebhookConfiguration").chain(of("MutatingWebhookConfiguration")).collect(),

@@ -1,0 +1,416 @@
+//! Carries a new image of a release out: looks, judges, says what will be done, declares it, lets every workload wait with it, and follows whoever lets them go.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use milvus_guard::model::version::MilvusVersion;
+use milvus_guard::rollout::orders::StepKind;
+use milvus_guard_webhook::admission::milvus::{repository_of, tag_of};
+use milvus_guard_webhook::api;
+use milvus_guard_webhook::cluster::{Cluster as _, Kind, text};
+use milvus_guard_webhook::controller::ReleaseKey;
+use milvus_guard_webhook::controller::alone::Alone;
+use milvus_guard_webhook::controller::kept::{Kept, name_of};
+use milvus_guard_webhook::direct::{self, Asked, Rolling};
+use milvus_guard_webhook::doctor::{self, Probe, Seen};
+use milvus_guard_webhook::server::registration::FIELD_MANAGER;
+use serde_json::{Value, json};
+
+use super::cluster::{Cluster, why};
+use super::doctor::{look_at, probe};
+use super::follow::{Ended, Screen, follow};
+use super::status::read;
+
+/// The step is not made.
+#[derive(Debug, thiserror::Error)]
+#[error("{why}\n  -> {next}")]
+pub(crate) struct Refused {
+    why: String,
+    next: String,
+}
+
+impl Refused {
+    pub(super) fn new(why: impl Into<String>, next: impl Into<String>) -> Self {
+        Self { why: why.into(), next: next.into() }
+    }
+}
+
+impl From<direct::Refused> for Refused {
+    fn from(refused: direct::Refused) -> Self {
+        Self { why: refused.why, next: refused.next }
+    }
+}
+
+/// How long a controller may take to look at a new GuardedUpgrade.
+const CONTROLLER_ANSWERS: Duration = Duration::from_secs(20);
+
+/// How long somebody else who acts on the release is waited for: longer than a Lease lasts that nobody renews.
+const OTHERS_END: Duration = Duration::from_secs(25);
+
+/// What is to be carried out, and how.
+pub(super) struct Carry {
+    pub(super) asked: Asked,
+    /// The version that is said to run, where that is said.
+    pub(super) source: Option<MilvusVersion>,
+    pub(super) dry_run: bool,
+    pub(super) yes: bool,
+}
+
+/// Runs it.
+pub(super) fn run(carry: Carry) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(async {
+        let cluster = Cluster::of_kubeconfig(Some(carry.asked.namespace.clone())).await?;
+        Carrying { cluster, carry }.run().await
+    })
+}
+
+struct Carrying {
+    cluster: Cluster,
+    carry: Carry,
+}
+
+impl Carrying {
+    async fn run(&self) -> anyhow::Result<ExitCode> {
+        let asked = &self.carry.asked;
+        let seen = look_at(self.cluster.clone()).await;
+        must_see_workloads(&seen)?;
+        let rolling = direct::rolling(&seen.cluster, asked).await.map_err(Refused::from)?;
+        if let Some(source) = self.carry.source.filter(|source| *source != rolling.pair.from) {
+            return Err(Refused::new(format!("-s says {source}, and {} runs", rolling.pair.from), "Nothing was changed.").into());
+        }
+        let upgrade = seen.cluster.object(Kind::GuardedUpgrade, &asked.namespace, &asked.release);
+        // Begun from a laptop, and not brought to its end.
+        let kept = Kept::InConfigMaps.read(&self.cluster.client, &self.key()).await.ok().flatten();
+        if rolling.is_done() && kept.is_none() && !upgrade.as_deref().is_some_and(api::is_open) {
+            println!("every component of {} runs {} already", asked.release, asked.target.image);
+            print!("{}", values(asked, &seen));
+            return Ok(ExitCode::SUCCESS);
+        }
+        let goes_on = check(asked, &seen, &rolling, upgrade.as_deref().or(kept.as_ref()))?;
+        print!("{}", plan(&rolling, asked));
+        if self.carry.dry_run {
+            println!("nothing was changed");
+            return Ok(ExitCode::SUCCESS);
+        }
+        if !goes_on && !self.carry.yes && !is_wanted()? {
+            println!("nothing was changed");
+            return Ok(ExitCode::from(1));
+        }
+        let ended = self.carry_out(rolling, upgrade.as_deref()).await?;
+        match ended {
+            Ended::Complete => {
+                println!("{} runs {} on all components", asked.release, asked.target.version);
+                print!("{}", values(asked, &seen));
+            }
+            Ended::Stopped if self.is_alone().await => eprintln!("it stopped; once what stands in its way is mended, the same command goes on"),
+            Ended::Stopped => {
+                let of = format!("{} -n {}", asked.release, asked.namespace);
+                eprintln!(
+                    "it stopped. `milvus-guard status {of}` tells why; then `milvus-guard retry {of}`, or `milvus-guard abort {of}` to go back where there is a way back"
+                );
+            }
+            Ended::Left if self.is_alone().await => eprintln!("\ninterrupted: what waits stays as it is, and the same command goes on with it"),
+            Ended::Left => eprintln!("\nno longer followed; the upgrade goes on in the cluster, and the same command follows it again"),
+        }
+        Ok(ended.code())
+    }
+
+    fn key(&self) -> ReleaseKey {
+        ReleaseKey { namespace: self.carry.asked.namespace.as_str().into(), name: self.carry.asked.release.as_str().into() }
+    }
+
+    async fn is_alone(&self) -> bool {
+        Kept::InConfigMaps.read(&self.cluster.client, &self.key()).await.is_ok_and(|kept| kept.is_some())
+    }
+
+    /// Through the guard where it is installed: declares the upgrade, lets every workload wait with the new image, and follows the controller that lets them go. Else the same from here.
+    async fn carry_out(&self, rolling: Rolling, upgrade: Option<&Value>) -> anyhow::Result<Ended> {
+        let Some(is_new) = self.declare(upgrade).await? else { return self.act_alone(rolling).await };
+        if self.is_watched().await? {
+            self.store(rolling).await?;
+            return follow(&self.cluster, &self.carry.asked.release).await;
+        }
+        if is_new {
+            self.withdraw().await;
+        }
+        // Definitions stay when a guard is uninstalled. Where its webhook is in force, what we let go it holds again.
+        match probe(&self.cluster, &self.carry.asked.namespace).await {
+            Some(Probe::NotAsked) => self.act_alone(rolling).await,
+            _ => bail!("{NO_CONTROLLER}"),
+        }
+    }
+
+    /// The rounds of the controller, here, as long as nobody else acts on the release.
+    async fn act_alone(&self, rolling: Rolling) -> anyhow::Result<Ended> {
+        let asked = &self.carry.asked;
+        let client = &self.cluster.client;
+        if rolling.order.migration {
+            bail!("{MIGRATION_NEEDS_GUARD}");
+        }
+        let mut alone = Alone::start(client, self.key(), identity());
+        if !alone.is_ready(OTHERS_END).await {
+            bail!(
+                "somebody else acts on {} (Lease {} in namespace {}), or the right to create and update leases lacks; try again later",
+                asked.release,
+                name_of(&asked.release),
+                asked.namespace
+            );
+        }
+        self.remember().await?;
+        self.store(rolling).await?;
+        let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
+        let mut screen = Screen::default();
+        let ended = loop {
+            let (upgrade, is_traced) = tokio::select! {
+                step = alone.step() => step?,
+                _ = interrupt.recv() => break Ended::Left,
+            };
+            if let Some(found) = read(&self.cluster).await?.into_iter().find(|found| found.release == asked.release) {
+                screen.show(&found)?;
+                let told = found.upgrade.filter(|_| upgrade.is_some());
+                if told.as_ref().and_then(|told| told.end()) == Some(true) && !is_traced {
+                    break Ended::Complete;
+                }
+                if told.is_some_and(|told| told.is_seen && (told.stalled.is_some() || told.end() == Some(false))) {
+                    break Ended::Stopped;
+                }
+            }
+        };
+        if ended == Ended::Complete {
+            alone.end().await?
+        } else {
+            alone.give_back().await?
+        }
+        Ok(ended)
+    }
+
+    /// Keeps what the controller would keep in a `GuardedUpgrade`; a run after one that stopped is a new attempt.
+    async fn remember(&self) -> anyhow::Result<()> {
+        let asked = &self.carry.asked;
+        let client = &self.cluster.client;
+        let place = || format!("ConfigMap {} in namespace {}", name_of(&asked.release), asked.namespace);
+        let Some(mut known) = Kept::InConfigMaps.read(client, &self.key()).await.with_context(place)? else {
+            return Kept::begin(client, &self.key(), &asked.upgrade()).await.map_err(|error| anyhow::anyhow!("{}: {}", place(), why(&error)));
+        };
+        if let Some(spec) = known.get_mut("spec").and_then(Value::as_object_mut) {
+            let next = spec.get("retry").and_then(Value::as_i64).unwrap_or_default().saturating_add(1);
+            spec.insert("retry".into(), json!(next));
+        }
+        Kept::InConfigMaps.write_spec(client, &self.key(), &known).await.with_context(place)
+    }
+
+    /// Makes the `GuardedUpgrade`, or leads the one that is there to the target; whether it is new. Nothing where there is no such kind.
+    async fn declare(&self, upgrade: Option<&Value>) -> anyhow::Result<Option<bool>> {
+        let asked = &self.carry.asked;
+        if !self.cluster.has_our_kinds().await.map_err(|error| anyhow::anyhow!("the API server does not answer: {}", why(&error)))? {
+            return Ok(None);
+        }
+        let upgrades = self.cluster.api(api::API_VERSION, "GuardedUpgrade", Some(&asked.namespace));
+        let rights = || format!("declaring the upgrade of {}/{} (the guard's role milvus-guard-declare may)", asked.namespace, asked.release);
+        let wanted = asked.upgrade();
+        let written = match upgrade {
+            Some(upgrade) if is_declared(upgrade, &wanted) => return Ok(Some(false)),
+            Some(upgrade) => {
+                // Asking again is trying again.
+                let retry = upgrade.pointer("/spec/retry").and_then(Value::as_i64).unwrap_or_default().saturating_add(1);
+                let mut patch = json!({"metadata": {"resourceVersion": text(upgrade, "/metadata/resourceVersion")}, "spec": {"abort": null, "paused": null, "retry": retry}});
+                if let (Some(spec), Some(wanted)) = (patch.get_mut("spec").and_then(Value::as_object_mut), wanted.get("spec").and_then(Value::as_object)) {
+                    spec.extend(wanted.clone());
+                }
+                let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+                upgrades.patch(&asked.release, &parameters, &Patch::Merge(&patch)).await
+            }
+            None => {
+                let object: DynamicObject = serde_json::from_value(wanted)?;
+                upgrades.create(&PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() }, &object).await
+            }
+        };
+        match written {
+            Ok(_) => Ok(Some(upgrade.is_none())),
+            Err(error) => Err(anyhow::anyhow!(why(&error))).with_context(rights),
+        }
+    }
+
+    /// Whether a controller looks at the `GuardedUpgrade` as it is now.
+    async fn is_watched(&self) -> anyhow::Result<bool> {
+        let asked = &self.carry.asked;
+        let begin = tokio::time::Instant::now();
+        while begin.elapsed() < CONTROLLER_ANSWERS {
+            let found = self.cluster.get(api::API_VERSION, "GuardedUpgrade", Some(&asked.namespace), &asked.release).await;
+            let found = found.map_err(|error| anyhow::anyhow!("reading GuardedUpgrade {}: {}", asked.release, why(&error)))?;
+            let number = |pointer: &str| found.as_ref().and_then(|found| found.pointer(pointer)).and_then(Value::as_i64);
+            if number("/status/observedGeneration").is_some() && number("/status/observedGeneration") == number("/metadata/generation") {
+                return Ok(true);
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        Ok(false)
+    }
+
+    /// Takes a declaration of ours away again.
+    async fn withdraw(&self) {
+        let asked = &self.carry.asked;
+        let upgrades = self.cluster.api(api::API_VERSION, "GuardedUpgrade", Some(&asked.namespace));
+        if let Err(error) = upgrades.delete(&asked.release, &DeleteParams::default()).await {
+            eprintln!("GuardedUpgrade {} is left behind: {}", asked.release, why(&error));
+        }
+    }
+
+    /// Writes the new image into every workload, which waits with it. What somebody else wrote meanwhile is read and judged again.
+    async fn store(&self, mut rolling: Rolling) -> anyhow::Result<()> {
+        const ATTEMPTS: u64 = 5;
+        let asked = &self.carry.asked;
+        for attempt in 1..=ATTEMPTS {
+            let mut is_stale = false;
+            for draft in rolling.drafts.iter().filter(|draft| !draft.patch.0.is_empty()) {
+                let name = text(&draft.object, "/metadata/name").unwrap_or_default();
+                match self.cluster.change(&draft.object, &draft.patch).await {
+                    Ok(_) => {}
+                    Err(error) if has_moved(&error) => is_stale = true,
+                    Err(error) => bail!("Deployment {name} was not changed: {}. What was changed before it waits; the same command goes on", why(&error)),
+                }
+            }
+            if !is_stale {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(200 * attempt)).await;
+            let seen = look_at(self.cluster.clone()).await;
+            rolling = direct::rolling(&seen.cluster, asked).await.map_err(Refused::from)?;
+            if let Some(blocked) = rolling.blocked().first() {
+                bail!("somebody else changed the release meanwhile: {blocked}");
+            }
+        }
+        bail!("the workloads of {} are written by others all the time; try again", asked.release)
+    }
+}
+
+const NO_CONTROLLER: &str = "the guard is installed in this cluster, and no controller of it answers: its webhook would hold what is let go from here. Nothing was changed: \
+                             see what keeps the controller (milvus-guard doctor), and run this again";
+
+const MIGRATION_NEEDS_GUARD: &str =
+    "a migration of metadata is carried out by the guard's controller, which is not installed in this cluster (charts/milvus-guard). Nothing was changed";
+
+/// What tells this run from others.
+fn identity() -> String {
+    let started = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |now| now.as_millis());
+    format!("milvus-guard-{}-{started}", std::process::id())
+}
+
+/// Whether an object was written by others since it was read.
+fn has_moved(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 409 || (status.code == 422 && status.message.contains("the server rejected our request")))
+}
+
+/// Whether an upgrade says all that is wanted already, goes on, and is not to go back.
+fn is_declared(upgrade: &Value, wanted: &Value) -> bool {
+    let spec = |object: &Value, name: &str| object.pointer("/spec").and_then(|spec| spec.get(name)).cloned();
+    let is_so =
+        wanted.get("spec").and_then(Value::as_object).is_some_and(|wanted| wanted.iter().all(|(name, value)| spec(upgrade, name).as_ref() == Some(value)));
+    let conditions = upgrade.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
+    let is_stalled = conditions.into_iter().any(|condition| text(condition, "/type") == Some("Stalled") && text(condition, "/status") == Some("True"));
+    is_so && !is_stalled && spec(upgrade, "abort") != Some(json!(true)) && spec(upgrade, "paused") != Some(json!(true))
+}
+
+/// Without the workloads nothing can be told; what else could not be read is said.
+fn must_see_workloads(seen: &Seen) -> anyhow::Result<()> {
+    for (what, why) in &seen.unread {
+        if ["Deployments", "ReplicaSets", "StatefulSets", "PersistentVolumeClaims", "GuardedUpgrades"].contains(&what.as_str()) {
+            bail!("{what} could not be read: {why}");
+        }
+        eprintln!("warning: {what} could not be read, so nothing of it was checked: {why}");
+    }
+    Ok(())
+}
+
+/// Whether it goes on with an upgrade to the same version that is open already.
+fn check(asked: &Asked, seen: &Seen, rolling: &Rolling, upgrade: Option<&Value>) -> Result<bool, Refused> {
+    let open = upgrade.filter(|upgrade| api::is_open(upgrade));
+    let to = open.and_then(api::upgrade_to).and_then(|to| to.parse().ok());
+    let goes_on = to == Some(asked.target.version);
+    if let (Some(to), false) = (to, goes_on) {
+        let next = format!("Wait for it, or take it back first: milvus-guard abort {} -n {}", asked.release, asked.namespace);
+        return Err(Refused::new(format!("MV712: an upgrade of {} to {to} is open", asked.release), next));
+    }
+    // What was begun is not rolled out everywhere, as it should be.
+    let is_begun = goes_on || rolling.drafts.iter().any(|draft| draft.patch.0.is_empty());
+    if let Some(obstacle) = doctor::obstacles(seen, &asked.release).into_iter().find(|entry| !is_begun || !["rollout", "upgrade"].contains(&entry.check)) {
+        let rule = obstacle.rule.map_or_else(String::new, |rule| format!("{rule}: "));
+        return Err(Refused::new(format!("{rule}{}", obstacle.message), obstacle.remedy.unwrap_or_default()));
+    }
+    if !rolling.blocked().is_empty() {
+        let next = format!("milvus-lint plan --from {} --to {} prints the way.", rolling.pair.from, rolling.pair.to);
+        return Err(Refused::new(rolling.blocked().join("\n"), next));
+    }
+    for warning in rolling.warnings() {
+        eprintln!("warning: {warning}");
+    }
+    Ok(goes_on)
+}
+
+/// What will be done, in its order.
+fn plan(rolling: &Rolling, asked: &Asked) -> String {
+    let pair = &rolling.pair;
+    let mut text = String::new();
+    // Writing to a String does not fail.
+    let _ = writeln!(text, "{} -> {} ({}), in this order:", pair.from, pair.to, pair.before.name());
+    if rolling.order.migration {
+        let _ = writeln!(text, "  all components stop; metadata is backed up, verified and migrated; then they start:");
+    }
+    for step in rolling.order.steps.iter().filter(|step| step.kind == StepKind::Roll) {
+        let Some(draft) = rolling.drafts.iter().find(|draft| draft.component == step.component) else { continue };
+        let name = milvus_guard_webhook::cluster::text(&draft.object, "/metadata/name").unwrap_or_default();
+        let has_it = draft.before == asked.target.image;
+        let _ = if has_it { writeln!(text, "  {name}: has the image") } else { writeln!(text, "  {name}: {} -> {}", draft.before, asked.target.image) };
+    }
+    let way = rolling.order.way_back(pair);
+    let _ = match way.closes_with {
+        Some(component) => writeln!(text, "no way back once {component} has begun: {}", way.reason),
+        None => writeln!(text, "there is a way back at any time"),
+    };
+    text
+}
+
+/// Asks on a terminal; a script that runs this has decided.
+fn is_wanted() -> anyhow::Result<bool> {
+    if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
+        return Ok(true);
+    }
+    print!("Go on? [y/N] ");
+    std::io::stdout().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// What the release's values have to say, or its next upgrade takes all of it back.
+fn values(asked: &Asked, seen: &Seen) -> String {
+    let (repository, tag) = (repository_of(&asked.target.image), tag_of(&asked.target.image).unwrap_or_default());
+    let prefix: String = doctor::values_key(seen, &asked.release).iter().map(|key| format!("{key}.")).collect();
+    format!(
+        "Put this into the release's values before its next upgrade, which else puts the image before back, on all components at once:\n  {prefix}image.all.repository: {repository}\n  \
+         {prefix}image.all.tag: {tag}\nWith Helm alone: helm upgrade {} CHART -n {} --reset-then-reuse-values --set {prefix}image.all.repository={repository},{prefix}image.all.tag={tag}\n",
+        asked.release, asked.namespace
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upgrade_that_says_all_that_is_wanted_is_not_written_again() {
+        let wanted = json!({"spec": {"to": "2.5.22"}});
+        for (spec, is_so) in [
+            (json!({"to": "2.5.22", "approval": "Manual"}), true),
+            (json!({"to": "2.5.16"}), false),
+            (json!({"to": "2.5.22", "abort": true}), false),
+            (json!({"to": "2.5.22", "paused": true}), false),
+        ] {
+            assert_eq!(is_declared(&json!({"spec": spec}), &wanted), is_so, "{spec}");
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! `milvus-guard pause`, `resume`, `abort`, `retry` and `approve`: set what the controller reads from a `GuardedUpgrade`.
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use kube::api::{Patch, PatchParams};
+use milvus_guard_webhook::api;
+use milvus_guard_webhook::cluster::text;
+use milvus_guard_webhook::server::registration::FIELD_MANAGER;
+use serde_json::{Value, json};
+
+use super::cluster::{Cluster, why};
+
+/// Which release.
+#[derive(Debug, Args)]
+pub(crate) struct Target {
+    /// The release; its GuardedUpgrade has the same name
+    release: String,
+    /// Its namespace; default: that of the kubeconfig's context
+    #[arg(short, long, value_name = "NAMESPACE")]
+    namespace: Option<String>,
+}
+
+impl Target {
+    pub(super) const fn new(release: String, namespace: String) -> Self {
+        Self { release, namespace: Some(namespace) }
+    }
+}
+
+/// Arguments of `approve`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Without a STEP it approves what the upgrade waits for: a step (spec.approval: Manual), or that it goes on with the part of a change that has arrived.
+
+Examples:
+  milvus-guard approve m -n db
+  milvus-guard approve m 2.6.15/mixcoord -n db    # only if that is what is waited for when it comes to it")]
+pub(crate) struct Approve {
+    #[command(flatten)]
+    target: Target,
+    /// The step, as `status` names it
+    step: Option<String>,
+}
+
+/// What is wanted of an upgrade.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Intent {
+    Pause,
+    Resume,
+    Abort,
+    Retry,
+}
+
+/// Runs one of them.
+pub(crate) fn run(intent: Intent, target: &Target) -> anyhow::Result<()> {
+    change(target, |upgrade| decide(intent, upgrade))
+}
+
+/// Runs `approve`.
+pub(crate) fn approve(arguments: &Approve) -> anyhow::Result<()> {
+    change(&arguments.target, |upgrade| approval(upgrade, arguments.step.as_deref()))
+}
+
+/// What is written into `spec`, and what that does, in words. Nothing to write where it is so already.
+struct Change {
+    spec: Value,
+    words: String,
+}
+
+impl Change {
+    fn new(spec: Value, words: impl Into<String>) -> Self {
+        Self { spec, words: words.into() }
+    }
+}
+
+fn change(target: &Target, decide: impl Fn(&Value) -> anyhow::Result<Change>) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        let cluster = Cluster::of_kubeconfig(None).await?;
+        let namespace = target.namespace.clone().unwrap_or_else(|| cluster.client.default_namespace().to_owned());
+        let change = steer(&cluster, &namespace, &target.release, decide).await?;
+        println!("{}/{}: {}", namespace, target.release, change);
+        Ok(())
+    })
+}
+
+/// Reads the upgrade, decides, and writes on the very version that was read; once more where somebody else was faster.
+async fn steer(cluster: &Cluster, namespace: &str, release: &str, decide: impl Fn(&Value) -> anyhow::Result<Change>) -> anyhow::Result<String> {
+    const ATTEMPTS: usize = 5;
+    let upgrades = cluster.api(api::API_VERSION, "GuardedUpgrade", Some(namespace));
+    for _ in 0..ATTEMPTS {
+        let found = cluster.get(api::API_VERSION, "GuardedUpgrade", Some(namespace), release).await;
+        let upgrade = found.map_err(|error| anyhow::anyhow!("reading GuardedUpgrade {namespace}/{release}: {}", why(&error)))?;
+        let upgrade = upgrade.with_context(|| missing(namespace, release))?;
+        let change = decide(&upgrade)?;
+        if change.spec.as_object().is_none_or(serde_json::Map::is_empty) {
+            return Ok(change.words);
+        }
+        let patch = json!({"metadata": {"resourceVersion": text(&upgrade, "/metadata/resourceVersion")}, "spec": change.spec});
+        match upgrades.patch(release, &PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() }, &Patch::Merge(&patch)).await {
+            Ok(after) => {
+                let after = serde_json::to_value(after)?;
+                if let Some(field) = pruned(&change.spec, &after) {
+                    bail!(
+                        "the definition of GuardedUpgrade in this cluster has no spec.{field}: bring it up to date with `milvus-guard crd | kubectl apply --server-side -f -`"
+                    );
+                }
+                return Ok(format!("{}. `milvus-guard status {release} -n {namespace} --watch` follows it.", change.words));
+            }
+            Err(kube::Error::Api(status)) if status.code == 409 => {}
+            Err(error) => bail!("writing GuardedUpgrade {namespace}/{release}: {}", why(&error)),
+        }
+    }
+    bail!("GuardedUpgrade {namespace}/{release} is written by others all the time; try again")
+}
+
+/// A field that was written and is not there: the API server drops what a definition does not have.
+fn pruned<'s>(spec: &'s Value, after: &Value) -> Option<&'s str> {
+    let is_lost = |(name, value): &(&String, &Value)| !value.is_null() && after.pointer("/spec").and_then(|spec| spec.get(*name)) != Some(*value);
+    spec.as_object()?.iter().find(is_lost).map(|(name, _)| name.as_str())
+}
+
+fn missing(namespace: &str, release: &str) -> String {
+    format!(
+        "there is no GuardedUpgrade {release} in namespace {namespace}: no upgrade of that release is declared (`milvus-guard status -n {namespace}` lists what there is; -n names another namespace)"
+    )
+}
+
+fn decide(intent: Intent, upgrade: &Value) -> anyhow::Result<Change> {
+    let said = |name: &str| upgrade.pointer(&format!("/spec/{name}"));
+    let is = |name: &str| said(name).and_then(Value::as_bool) == Some(true);
+    let phase = text(upgrade, "/status/phase").unwrap_or_default();
+    let has_ended = matches!(phase, "Completed" | "Aborted");
+    Ok(match intent {
+        Intent::Pause if is("paused") => Change::new(json!({}), "it is paused already"),
+        Intent::Pause if has_ended => bail!("the upgrade is {phase}: there is nothing to pause"),
+        Intent::Pause => Change::new(json!({"paused": true}), "paused: nothing more is released, stopped or removed; what was released goes on rolling out"),
+        Intent::Resume if !is("paused") => Change::new(json!({}), "it is not paused"),
+        Intent::Resume => Change::new(json!({"paused": null}), "goes on"),
+        Intent::Abort if is("abort") => Change::new(json!({}), "it is aborted already"),
+        Intent::Abort if has_ended => bail!("the upgrade is {phase}: there is nothing to abort; to go back, change the release to the version before"),
+        // A pause would keep it from going back.
+        Intent::Abort => Change::new(
+            json!({"abort": true, "paused": null}),
+            "aborted: it goes back to the version before in reverse order, where there is a way back; what the change stored stays held until the release is rolled back",
+        ),
+        Intent::Retry if phase == "Completed" => bail!("the upgrade is Completed: there is nothing to try again"),
+        Intent::Retry => {
+            let next = said("retry").and_then(Value::as_i64).unwrap_or_default().saturating_add(1);
+            Change::new(json!({"retry": next, "abort": null}), format!("attempt {next} begins: deadlines count anew, and it goes forwards"))
+        }
+    })
+}
+
+fn approval(upgrade: &Value, step: Option<&str>) -> anyhow::Result<Change> {
+    if let Some(step) = step.or_else(|| text(upgrade, "/status/awaitsApproval")) {
+        return Ok(match text(upgrade, "/spec/approvedStep") {
+            Some(approved) if approved == step => Change::new(json!({}), format!("step {step} is approved already")),
+            _ => Change::new(json!({"approvedStep": step}), format!("step {step} is approved")),
+        });
+    }
+    let conditions = upgrade.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
+    let is_partial = conditions.clone().any(|condition| text(condition, "/status") == Some("True") && text(condition, "/reason") == Some("ChangeIncomplete"));
+    match text(upgrade, "/status/change").filter(|_| is_partial) {
+        Some(change) => Ok(Change::new(json!({"acceptPartial": change}), format!("change {change} may go on with the part of it that has arrived"))),
+        None => bail!(
+            "the upgrade waits for no approval{}",
+            text(upgrade, "/status/waitingFor").map_or_else(String::new, |waiting| format!("; it waits for {waiting}"))
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn upgrade(spec: Value, status: Value) -> Value {
+        json!({"metadata": {"name": "m"}, "spec": spec, "status": status})
+    }
+
+    #[test]
+    fn an_intent_sets_what_the_controller_reads_and_nothing_twice() {
+        let set = |intent, spec: Value| decide(intent, &upgrade(spec, json!({"phase": "Running"}))).unwrap().spec;
+        assert_eq!(set(Intent::Pause, json!({})), json!({"paused": true}));
+        assert_eq!(set(Intent::Pause, json!({"paused": true})), json!({}));
+        assert_eq!(set(Intent::Resume, json!({"paused": true})), json!({"paused": null}));
+        assert_eq!(set(Intent::Resume, json!({})), json!({}));
+        assert_eq!(set(Intent::Abort, json!({"paused": true})), json!({"abort": true, "paused": null}));
+        assert_eq!(set(Intent::Abort, json!({"abort": true})), json!({}));
+        assert_eq!(set(Intent::Retry, json!({"retry": 2, "abort": true})), json!({"retry": 3, "abort": null}));
+    }
+
+    #[test]
+    fn a_field_that_an_old_definition_drops_is_noticed() {
+        let spec = json!({"abort": true, "paused": null});
+        assert_eq!(pruned(&spec, &upgrade(json!({"to": "2.6.15"}), json!({}))), Some("abort"));
+        assert_eq!(pruned(&spec, &upgrade(json!({"to": "2.6.15", "abort": true}), json!({}))), None);
+    }
+
+    #[test]
+    fn what_has_ended_is_neither_paused_nor_aborted() {
+        for phase in ["Completed", "Aborted"] {
+            for intent in [Intent::Pause, Intent::Abort] {
+                assert!(decide(intent, &upgrade(json!({}), json!({"phase": phase}))).is_err());
+            }
+        }
+        assert!(decide(Intent::Retry, &upgrade(json!({}), json!({"phase": "Completed"}))).is_err());
+        assert!(decide(Intent::Retry, &upgrade(json!({}), json!({"phase": "Aborted"}))).is_ok());
+    }
+
+    #[test]
+    fn an_approval_is_of_what_is_waited_for() {
+        let set = |status: Value, step| approval(&upgrade(json!({"approvedStep": "2.6.15/streamingnode"}), status), step).map(|change| change.spec);
+        assert_eq!(set(json!({"awaitsApproval": "2.6.15/mixcoord"}), None).unwrap(), json!({"approvedStep": "2.6.15/mixcoord"}));
+        assert_eq!(set(json!({"awaitsApproval": "2.6.15/streamingnode"}), None).unwrap(), json!({}));
+        assert_eq!(set(json!({}), Some("2.6.15/proxy")).unwrap(), json!({"approvedStep": "2.6.15/proxy"}));
+        let partial = json!({"change": "c1", "conditions": [{"type": "Stalled", "status": "True", "reason": "ChangeIncomplete"}]});
+        assert_eq!(set(partial, None).unwrap(), json!({"acceptPartial": "c1"}));
+        assert_eq!(
+            set(json!({"waitingFor": "mixcoord: 0 of 1 ready"}), None).unwrap_err().to_string(),
+            "the upgrade waits for no approval; it waits for mixcoord: 0 of 1 ready"
+        );
+    }
+}
