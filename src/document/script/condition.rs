@@ -34,6 +34,9 @@ pub fn exclude(a: &[Condition], b: &[Condition]) -> bool {
 #[must_use]
 pub fn parse(text: &str) -> Vec<Condition> {
     let text = text.trim();
+    // Of a quoted text with an expression the quotes are a part of what is written.
+    let bare = ['"', '\''].iter().find_map(|quote| text.strip_prefix(*quote)?.strip_suffix(*quote)).filter(|bare| bare.starts_with("${{"));
+    let text = bare.unwrap_or(text);
     let text = text.strip_prefix("${{").and_then(|text| text.strip_suffix("}}")).unwrap_or(text);
     if text.contains("||") || text.contains("${{") {
         return Vec::new();

@@ -223,7 +223,7 @@ impl File<'_> {
                 .is_none_or(|shell| shell.contains("sh") && !shell.contains("pwsh") && !shell.contains("powershell"));
             let command = run.get("command").unwrap_or(run);
             if is_shell && let Some(script) = extract(self.source, command) {
-                let own = step.get("if").and_then(Node::text).map(condition::parse).unwrap_or_default();
+                let own = step.get("if").and_then(written).map(condition::parse).unwrap_or_default();
                 job.parts.push(settings.finish().step(script, true, [own.as_slice(), under].concat()));
             }
         }
@@ -296,6 +296,14 @@ impl File<'_> {
         if let Some(script) = extract(self.source, node) {
             job.parts.push(settings.step(script, std::mem::take(fresh), Vec::new()));
         }
+    }
+}
+
+/// The text of a scalar, also where an expression stands in it.
+fn written(node: &Node) -> Option<&str> {
+    match &node.kind {
+        Kind::Scalar { text, .. } => Some(text),
+        Kind::Sequence(_) | Kind::Mapping(_) => None,
     }
 }
 

@@ -190,6 +190,10 @@ impl Target {
         match self {
             Self::Name(name) => is_claim_of(name, release),
             Self::Labels(labels) => {
+                let among = |key: &&str| labels.split_once(&format!("{key} in (")).and_then(|(_, rest)| rest.split_once(')'));
+                if let Some((names, _)) = LABELS_OF_THE_RELEASE.iter().find_map(among) {
+                    return names.split(',').any(|name| name.trim() == release);
+                }
                 let pair = |label: &'_ str| label.split_once('=').map(|(key, value)| (key.trim().to_owned(), value.trim_start_matches('=').trim().to_owned()));
                 let values: Vec<(String, String)> = labels.split(',').filter_map(pair).collect();
                 let of_release = values.iter().find(|(key, _)| LABELS_OF_THE_RELEASE.contains(&key.as_str()));
@@ -238,6 +242,8 @@ mod tests {
             (Target::Labels("app.kubernetes.io/name=milvus".into()), "prod", true),
             (Target::Labels("app=milvus,release=other".into()), "prod", false),
             (Target::Labels("app=redis".into()), "milvus", false),
+            (Target::Labels("release in (other, milvus),app=pulsar".into()), "milvus", true),
+            (Target::Labels("release in (other)".into()), "milvus", false),
         ] {
             assert_eq!(target.is_of(release), expected, "{target:?} {release}");
         }

@@ -382,6 +382,7 @@ fn steps_of_a_pipeline_that_never_run_together_lead_to_each_other_no_more() {
         has(read_all(&[(".github/workflows/a.yaml", &text)]).declarations.last().unwrap(), FlagKind::AfterClaimDeletion)
     };
     assert!(!of("inputs.action == 'purge'", "inputs.action == 'up'"));
+    assert!(!of("${{ inputs.action == 'purge' }}", "\"${{ inputs.action == 'up' }}\""));
     assert!(of("inputs.purge", "always()"));
     let circle = |key: &str| {
         let steps =
