@@ -215,14 +215,16 @@ fn announced(upgrade: &Value, status: &mut Status, (from, to): (MilvusVersion, M
         let refusal = find(before).err().map(|refusal| format!("{}: {}", refusal.rule, refusal.reason));
         return Situation::Stuck("NoOrder", refusal.unwrap_or_default());
     }
-    forget(status);
+    // What was told of this very state stays, or each look would be something new to tell.
+    if status.finished_at.is_some() || status.to.is_some() || status.version_from() != Some(from) {
+        forget(status);
+    }
     status.from = Some(from.to_string());
     Situation::Declared { from, to, removals: removals(from, to, seen) }
 }
 
 /// An upgrade from what runs to what is held, or, where that is the lower version, the way back.
 fn attempt(upgrade: &Value, (from, to): (MilvusVersion, MilvusVersion), status: &mut Status, seen: &Seen, now: Moment) -> Situation {
-    forget(status);
     let descends = to < from;
     let pair = if descends { pair_back(to, from, seen) } else { pair_of(from, to, seen) };
     let pair = match pair {
@@ -242,6 +244,9 @@ fn attempt(upgrade: &Value, (from, to): (MilvusVersion, MilvusVersion), status: 
     } else {
         seen.serving_templates()
     };
+    if status.finished_at.is_some() || (status.version_from(), status.version_to()) != (Some(pair.from), Some(pair.to)) {
+        forget(status);
+    }
     turn(status, if descends || is_aborted(upgrade) { Way::Back } else { Way::Forwards });
     status.from = Some(pair.from.to_string());
     status.to = Some(pair.to.to_string());
@@ -388,8 +393,11 @@ fn list(versions: &BTreeSet<MilvusVersion>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use milvus_guard::rollout::Course;
+    use milvus_guard::rollout::observed::Observed;
+    use milvus_guard::rollout::{Action, Course, Wait, Waiting};
     use serde_json::json;
+
+    use super::super::tell::{self, Idle, Kind};
 
     use super::super::fixture::{MIX, deployment, hold, pod, running, seen, set, upgrade};
     use super::*;
@@ -533,6 +541,35 @@ mod tests {
         objects.push(set("mixcoord", "v2.5.22", 2));
         objects.push(pod("mixcoord", "v2.5.22", 2));
         assert_eq!(plan(&under_way, &objects).1.plan.pair.to, "2.5.22".parse().unwrap());
+    }
+
+    #[test]
+    fn another_look_at_the_same_finds_nothing_new_to_tell() {
+        let same_again = |declared: &mut Value, objects: &[Value], told: &mut dyn FnMut(&mut Status, Moment)| {
+            let mut looks = Vec::new();
+            for later in [0, 50, 100] {
+                let now = LATER.plus(later);
+                let (mut status, _) = situation(declared, &seen(objects), now);
+                told(&mut status, now);
+                declared["status"] = serde_json::to_value(&status).unwrap();
+                looks.push(status);
+            }
+            assert_eq!(looks[1], looks[2]);
+            assert!(looks[0].waiting_since.is_some() && looks[0].waiting_since == looks[2].waiting_since);
+        };
+        let waits = Idle { phase: Phase::Prepared, reason: "AwaitingChange", message: "it may come", kind: Kind::Reconciling, waiting_for: Some("the change") };
+        same_again(&mut upgrade("2.6.15", json!({})), &running(&MIX, "v2.5.16"), &mut |status, now| tell::idle(status, &waits, now));
+        let mut declared = upgrade("2.6.15", json!({}));
+        let (_, carried) = plan(&declared, &into_2_6());
+        let action = Action::Wait(Wait { what: Waiting::Approval(Component::StreamingNode), since: None, until: None });
+        let observed = Observed { workloads: seen(&into_2_6()).observe(&carried.before, Moment(0)), ..Observed::default() };
+        let order = Orders::embedded().find(&carried.plan.pair).ok();
+        same_again(&mut declared, &into_2_6(), &mut |status, now| {
+            tell::round(status, &tell::Round { plan: &carried.plan, order, observed: &observed, action: &action, now })
+        });
+        assert_eq!(declared["status"]["awaitsApproval"], "2.6.15/streamingnode");
+        let mix = declared["status"]["components"].as_array().unwrap().iter().find(|line| line["name"] == "mixcoord").unwrap();
+        assert_eq!((&mix["state"], mix["before"].as_str()), (&json!("Held"), Some(&*carried.before[&Component::MixCoord])));
     }
 
     #[test]

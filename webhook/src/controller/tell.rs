@@ -76,7 +76,12 @@ pub struct Round<'r> {
 /// Tells a round of an upgrade.
 pub fn round(status: &mut Status, round: &Round<'_>) {
     let now = round.now;
-    status.components = lines(status, round);
+    let lines = lines(status, round);
+    let states = |lines: &[Line]| lines.iter().map(|line| (line.name.clone(), line.state)).collect::<Vec<_>>();
+    if status.is_begun() && states(&lines) != states(&status.components) {
+        status.last_progress_at = Some(written(now));
+    }
+    status.components = lines;
     let (reason, message, kind) = sentence(round);
     let was = status.waiting_for.take();
     status.phase = Some(phase(status, round));
