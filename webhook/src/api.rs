@@ -138,6 +138,27 @@ mod tests {
     }
 
     #[test]
+    fn every_field_is_explained() {
+        /// Fields without a description, by their path.
+        fn unexplained(schema: &Value, path: &str) -> Vec<String> {
+            let below = |schema: &Value| schema["properties"].as_object().cloned().unwrap_or_default();
+            let fields = below(schema).into_iter().chain(below(&schema["items"]));
+            // What every object has is explained by Kubernetes.
+            let own = fields.filter(|(name, _)| !path.is_empty() || !matches!(name.as_str(), "apiVersion" | "kind" | "metadata"));
+            own.flat_map(|(name, schema)| {
+                let path = format!("{path}.{name}");
+                let below = unexplained(&schema, &path);
+                schema["description"].is_null().then_some(path).into_iter().chain(below).collect::<Vec<_>>()
+            })
+            .collect()
+        }
+        for text in [GUARDED_UPGRADE_CRD, UPGRADE_RECEIPT_CRD] {
+            let crd: Value = serde_yaml::from_str(text).unwrap();
+            assert_eq!(unexplained(&crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"], ""), Vec::<String>::new());
+        }
+    }
+
+    #[test]
     fn prepared_counts_for_the_generation_that_it_was_said_for() {
         let upgrade = |generation: i64, seen: i64| json!({"metadata": {"generation": generation}, "status": {"conditions": [{"type": "Prepared", "status": "True", "observedGeneration": seen}]}});
         assert!(is_prepared(&upgrade(2, 2)) && !is_prepared(&upgrade(3, 2)));
