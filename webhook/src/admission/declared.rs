@@ -19,9 +19,6 @@ use super::verdict::{Changes, Point};
 use crate::api;
 use crate::cluster::{Cluster, Kind};
 
-/// Doors that a declaration alone does not open: a controller has to keep what is deleted (MV711), and this version has none.
-const NEEDS_CONTROLLER: &[&str] = &["MV206"];
-
 /// What stands for the reference when it is tried whether an acknowledgement would open a door.
 const TRIAL: &str = "trial";
 
@@ -121,7 +118,8 @@ fn to_declare(found: &[Finding], namespace: &str, release: &str, closes_none: &d
 }
 
 fn is_door(rule: &str) -> bool {
-    !NEEDS_CONTROLLER.contains(&rule) && [EvidenceWord::GuardedUpgrade, EvidenceWord::Acknowledged].into_iter().any(|word| takes(rule, word))
+    let is_step = Policies::embedded().rule(rule).and_then(|rule| rule.door.as_ref()).is_some_and(|door| door.after_another_step);
+    !is_step && [EvidenceWord::GuardedUpgrade, EvidenceWord::Acknowledged].into_iter().any(|word| takes(rule, word))
 }
 
 fn takes(rule: &str, word: EvidenceWord) -> bool {
