@@ -91,7 +91,10 @@ pub fn stateful_set(object: &Value, current: Option<&Value>) -> Option<Undo> {
 #[must_use]
 pub fn configuration(object: &Value) -> Option<Undo> {
     let mut patching = Patching::new(object);
-    FILES.iter().for_each(|file| patching.remove(&format!("/data/{file}{WAITING_SUFFIX}")));
+    let is_ours = annotation(object, SERVING_CONFIGURATION_ANNOTATION).is_some();
+    let keys = object.get("data").and_then(Value::as_object).into_iter().flat_map(|data| data.keys());
+    let waiting = keys.filter(|key| key.strip_suffix(WAITING_SUFFIX).is_some_and(|file| is_ours || FILES.contains(&file)));
+    waiting.for_each(|key| patching.remove(&format!("/data/{key}")));
     [SERVING_CONFIGURATION_ANNOTATION, KEPT_FILES_ANNOTATION].iter().for_each(|name| patching.unannotate(name));
     finish(patching, "the files that wait and the notes of what serves are taken off")
 }

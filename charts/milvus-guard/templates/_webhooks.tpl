@@ -123,13 +123,15 @@
 - name: configurations.guard.milvus-guard.dev
   {{- $common | nindent 2 }}
   rules:
-    - {apiGroups: [""], apiVersions: [v1], operations: [UPDATE], resources: [configmaps], scope: Namespaced}
+    - {apiGroups: [""], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [configmaps], scope: Namespaced}
   matchConditions:
     {{- include "guard.users" $ | nindent 4 }}
     {{- include "guard.notOperated" $ | nindent 4 }}
     - name: is-milvus
       expression: >-
-        ['milvus.yaml', 'default.yaml'].exists(f, object.?data[f].orValue('').contains('etcd:'))
+        [object, oldObject].exists(o, o != null && (
+        ['milvus.yaml', 'default.yaml'].exists(f, o.?data[f].orValue('').contains('etcd:')) ||
+        o.?data['user.yaml'].orValue('').matches('(etcd|tikv|metastore|mq|messageQueue|msgChannel|pulsar|kafka|rocksmq|minio|storageType)')))
 - name: scale.guard.milvus-guard.dev
   {{- $common | nindent 2 }}
   rules:

@@ -254,6 +254,64 @@ async fn rendered_manifests_are_held_however_they_are_applied_and_applying_again
     nothing_is_held(sandbox).await;
 }
 
+#[tokio::test]
+async fn what_is_scaled_left_behind_or_made_anew_gets_past_no_hold() {
+    let Some(guarded) = Guarded::new("past").await else { return };
+    let sandbox = &guarded.sandbox;
+    guarded.installed(Program::Helm3, "m", "4.2.20", &[]).await;
+    let (name, starts) = ("m-milvus-standalone", sandbox.starts().len());
+    let since = |component: &str| {
+        let of = |start: &&PodStart| start.pod.starts_with(component);
+        sandbox.starts().get(starts..).unwrap_or_default().iter().filter(of).map(|start| start.image().to_owned()).collect::<Vec<_>>()
+    };
+    // A store that is updated as its pods are deleted: neither a pod that is killed nor one that is new begins with what waits.
+    let etcd = async || -> Value { sandbox.kubectl(["get", "statefulset", "m-etcd", "-o", "json"]).ok().await.json() };
+    sandbox
+        .kubectl(["patch", "statefulset", "m-etcd", "--type=merge", "-p", r#"{"spec":{"updateStrategy":{"type":"OnDelete","rollingUpdate":null}}}"#])
+        .ok()
+        .await;
+    let serves = etcd().await["spec"]["template"]["spec"]["containers"][0]["image"].as_str().unwrap().to_owned();
+    let held = sandbox.kubectl(["set", "image", "statefulset/m-etcd", "*=etcd:other"]).ok().await;
+    assert!(held.stderr.contains("m-etcd is held"), "{held}");
+    sandbox.kubectl(["scale", "statefulset/m-etcd", "--replicas=2"]).ok().await;
+    sandbox.kubectl(["delete", "pod", "m-etcd-0"]).ok().await;
+    wait("both pods", async || (since("m-etcd").len() >= 2).then_some(())).await;
+    assert_eq!(since("m-etcd"), [serves.as_str(), serves.as_str()]);
+    sandbox.kubectl(["set", "image", "statefulset/m-etcd", &format!("*={serves}")]).ok().await;
+    assert_eq!(etcd().await["spec"]["updateStrategy"], json!({"type": "OnDelete"}));
+
+    // Pods without their Deployment, and then no pods.
+    let illegal = render(&guarded, "5.0.19", "").await;
+    let blocked = async || guarded.deployment(name).await.annotations().get(BLOCKED).cloned().unwrap_or_default();
+    sandbox.kubectl(["delete", "deployment", name, "--cascade=orphan"]).ok().await;
+    apply(sandbox, &sandbox.deployer, &illegal, &[]).await;
+    assert!(guarded.is_held(name).await && blocked().await.starts_with("MV205"), "{}", blocked().await);
+    let before = render(&guarded, "4.2.20", "").await;
+    apply(sandbox, &sandbox.deployer, &before, &[]).await;
+    assert!(!guarded.is_held(name).await);
+    sandbox.kubectl(["scale", "deployment", name, "--replicas=0"]).ok().await;
+    wait("no pod of it", async || sandbox.pods().await.iter().all(|pod| !pod.name_any().starts_with(name)).then_some(())).await;
+    let refused = guarded.helm(Program::Helm4, "upgrade", "m", "5.0.19", &[]).await;
+    assert!(refused.stderr.contains("MV205: "), "{refused}");
+    apply(sandbox, &sandbox.deployer, &illegal, &[]).await;
+    assert!(guarded.is_held(name).await && blocked().await.starts_with("MV205"), "{}", blocked().await);
+    apply(sandbox, &sandbox.deployer, &before, &[]).await;
+    sandbox.wait_until_rolled_out().await;
+
+    // A configuration that is deleted and made anew with other data, and a workload that takes it up.
+    let elsewhere = |text: &str| text.replace("rootPath: file", "rootPath: other");
+    let map =
+        |text: &str| text.split("\n---").find(|document| document.contains("kind: ConfigMap") && document.contains("name: \"m-milvus\"\n")).unwrap().to_owned();
+    let anew = elsewhere(&map(&before));
+    assert_ne!(anew, map(&before));
+    let made = sandbox.kubectl(["replace", "--force", "-f", "-"]).input(anew).ok().await;
+    assert!(made.stderr.contains("made anew while pods serve"), "{made}");
+    let annotate = r#"{"spec":{"template":{"metadata":{"annotations":{"checksum/config":"other"}}}}}"#;
+    sandbox.kubectl(["patch", "deployment", name, "--type=merge", "-p", annotate]).ok().await;
+    assert!(guarded.is_held(name).await && blocked().await.starts_with("MV902"), "{}", blocked().await);
+    assert!(since(name).iter().all(|image| image == "milvusdb/milvus:v2.4.16"), "{:?}", since(name));
+}
+
 /// What `helm template` prints for release `m` of the sandbox's namespace.
 pub(crate) async fn render(guarded: &Guarded, version: &str, more: &str) -> String {
     let sandbox = &guarded.sandbox;

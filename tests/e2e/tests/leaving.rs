@@ -123,7 +123,8 @@ impl Release {
     }
 
     async fn let_go(&self, what: &str) {
-        let gone = ["hold", "change", "template", "blocked", "serving", "partition"].map(|name| (format!("guard.milvus-guard.dev/{name}"), Value::Null));
+        let gone = ["hold", "change", "template", "blocked", "serving", "serving-chart", "partition"]
+            .map(|name| (format!("guard.milvus-guard.dev/{name}"), Value::Null));
         let spec = if what.starts_with("stateful") { json!({"updateStrategy": {"rollingUpdate": {"partition": 0}}}) } else { json!({"paused": null}) };
         self.patch(
             what,

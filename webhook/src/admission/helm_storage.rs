@@ -16,7 +16,7 @@ use milvus_guard::model::release::{QueueKind, Release};
 use milvus_guard::policy::Policies;
 use serde_json::Value;
 
-use self::before::{Earlier, States, states_before};
+use self::before::{Earlier, States, as_running, states_before};
 use super::exceptions::{ALLOW_ANNOTATION, BREAK_GLASS_ANNOTATION, Exceptions};
 use super::guard::Guard;
 use super::hold::{MIXED_COORDINATOR, SEPARATE_COORDINATORS};
@@ -118,7 +118,12 @@ async fn judge_one<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &
     let mut after = one.declaration.clone();
     let befores = match named.status {
         "pending-install" => {
-            States { all: state_of_receipts(&after, &guard.cluster.objects(Kind::UpgradeReceipt, namespace), named.release), ..States::default() }
+            // Helm lost its history, or took over what others left: what runs speaks, and what was uninstalled a moment ago does not.
+            let staying: Vec<&running::Serving> =
+                earlier.serving.iter().filter(|serving| serving.label == one.label && running::stays(&*guard.cluster, namespace, serving)).collect();
+            let receipts = guard.cluster.objects(Kind::UpgradeReceipt, namespace);
+            let all = if staying.is_empty() { state_of_receipts(&after, &receipts, named.release) } else { as_running(one, &running::counted(staying)) };
+            States { all, ..States::default() }
         }
         status => states_before(one, earlier, status == "pending-rollback"),
     };
@@ -132,8 +137,10 @@ async fn judge_one<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &
         all.retain(|point| !is_about_written_data(point) || found.iter().any(|finding| finding.rule == point.rule));
     }
     all.extend(must_outlive(&after, one, earlier, judged.upgrade.as_ref(), &judged.findings));
-    all.extend(goes_early(guard, namespace, one, earlier, judged.upgrade.as_ref()));
     all.extend(of_cluster::points(guard, named, namespace, one, earlier, judged.upgrade.as_ref()));
+    if !all.iter().any(Point::refuses) {
+        all.extend(goes_early(guard, namespace, one, earlier, judged.upgrade.as_ref()));
+    }
     all
 }
 
@@ -206,8 +213,8 @@ fn list<T: std::fmt::Display>(names: &[T]) -> String {
     names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// Coordinators that the change takes away while what replaces them is still held: only a controller that keeps them lets this pass, or, where the image stays, a waiver by which the
-/// coordinator that replaces them is not held (gate 3 reads the same waiver). With another image it would be held all the same.
+/// Coordinators that the change takes away while what replaces them is still held: once an upgrade is declared the controller keeps them, and says so (`Prepared`). Where the image stays there is
+/// nothing to declare, and a waiver lets the coordinator that replaces them run (gate 3 reads the same waiver). With another image it would be held all the same.
 fn must_outlive(after: &Declaration, one: &StoredMilvus, earlier: &Earlier, upgrade: Option<&Value>, found: &[Finding]) -> Option<Point> {
     let stays = |component: &str| one.parts.iter().any(|part: &Part| &*part.component == component);
     let to_separate = SEPARATE_COORDINATORS.iter().any(|component| stays(component));
@@ -224,16 +231,24 @@ fn must_outlive(after: &Declaration, one: &StoredMilvus, earlier: &Earlier, upgr
     let is_same_image = one.parts.iter().all(|part| running.iter().all(|serving| part.image.as_deref() == serving.image()));
     let annotate = format!("kubectl annotate namespace {namespace} --overwrite");
     let glass = format!("{annotate} '{BREAK_GLASS_ANNOTATION}=until=TIME reason=\"WHY\"'");
-    let next = if is_same_image {
-        format!(
-            "This version keeps none of them. To switch at once, with a short outage: {annotate} '{ALLOW_ANNOTATION}=MV711 until=DATE reason=\"WHY\"'. To pass all gates: {glass}"
-        )
-    } else {
-        format!(
-            "Switch the coordinators first, in an upgrade of its own that keeps the image that serves; a waiver does not help here. To pass all gates: {glass}"
-        )
+    let name = upgrade.and_then(|upgrade| text(upgrade, "/metadata/name"));
+    let (next, missing) = match (is_same_image, name) {
+        (true, _) => (
+            format!("To switch at once, with a short outage: {annotate} '{ALLOW_ANNOTATION}=MV711 until=DATE reason=\"WHY\"'. To pass all gates: {glass}"),
+            None,
+        ),
+        (false, Some(name)) => (
+            format!(
+                "Wait until the declared upgrade keeps them, and run this again: kubectl wait -n {namespace} --for=condition=Prepared guardedupgrade/{name} --timeout=5m. To pass all gates: {glass}"
+            ),
+            None,
+        ),
+        (false, None) => (
+            String::new(),
+            declared::milvus_of(after).map(|to| api::guarded_upgrade(namespace, after.identity.name.as_deref().unwrap_or_default(), &to.to_string())),
+        ),
     };
-    Some(Point { takes_no_waiver: !is_same_image, ..Point::new("MV711", Severity::Error, message, next) })
+    Some(Point { takes_no_waiver: !is_same_image, missing, ..Point::new("MV711", Severity::Error, message, next) })
 }
 
 /// A component that the version after does not have, and that Helm deletes while all others are still held: what it did waits until the upgrade is done. Coordinators are worth more than a word.
@@ -252,7 +267,7 @@ fn goes_early<C: Cluster>(guard: &Guard<C>, namespace: &str, one: &StoredMilvus,
     }
     let (component, name) = (&going.component, &going.deployment);
     let message = format!(
-        "Helm deletes {component} at once, and the rest is still held. To keep it until the upgrade is done, then delete it: kubectl annotate -n {namespace} deployment/{name} {}={}",
+        "Helm deletes {component} at once, and the rest is still held. Declare the upgrade first (Prepared), or keep it by hand: kubectl annotate -n {namespace} deployment/{name} {}={}",
         KEEP.0, KEEP.1
     );
     Some(Point::new("MV711", Severity::Warning, message, ""))

@@ -124,8 +124,8 @@ pub struct Surroundings<'s> {
     pub is_open: bool,
     /// What the configuration that waits keeps elsewhere than the one that serves, in words.
     pub moved: Option<&'s str>,
-    /// It is not known any more where what serves has its data.
-    pub is_forgotten: bool,
+    /// Why it cannot be known whether what waits has its data where what serves has it.
+    pub unknown: Option<&'static str>,
     /// Data of an earlier release of this name, where nothing runs.
     pub old_data: &'s OldData,
 }
@@ -153,8 +153,8 @@ pub enum Reason {
     },
     /// Another message queue, other metadata, another store or another claim: what differs, in words.
     Identity(String),
-    /// Its configuration was made anew, and nobody knows where what serves has its data.
-    Forgotten,
+    /// It cannot be known whether its data lies where what serves has it, and why.
+    Unknown(&'static str),
     /// A component that must not run beside those that serve.
     NewComponent,
     /// Some other change while an upgrade is open.
@@ -177,10 +177,10 @@ impl Reason {
         match self {
             Self::Image { serving, wanted } => format!("image {serving} serves, {wanted} waits"),
             Self::Identity(what) => format!("{what} differs from what serves"),
-            Self::Forgotten => "MV902: its ConfigMap was deleted and made anew, and it is not known where the pods that serve have their data".to_owned(),
+            Self::Unknown(why) => format!("MV902: {why}, so it is not known whether its data lies where the pods that serve have theirs"),
             Self::NewComponent => "it must not run beside the components that serve".to_owned(),
             Self::WhileOpen => "an upgrade of the release is open".to_owned(),
-            Self::OldData => "MV704: claims of an earlier release are there, and the version that wrote them is not known".to_owned(),
+            Self::OldData => "MV704: an earlier release left data, and the version that wrote it is not known".to_owned(),
             Self::Written { by, wanted } => format!("Milvus {by} wrote the data that is there, as its receipt says, and {wanted} waits"),
         }
     }
@@ -195,7 +195,7 @@ pub fn reason(object: &Value, old: Option<&Value>, identity: &Identity<'_>, arou
         return None;
     }
     if around.own.is_empty() {
-        return reason_of_new(identity, wanted, around);
+        return reason_of_new(identity, wanted, around, old.is_some_and(is_held));
     }
     let same_image = |serving: &&Serving| serving.image() == wanted;
     let Some(serving) = around.own.iter().find(same_image) else {
@@ -216,8 +216,8 @@ pub fn reason(object: &Value, old: Option<&Value>, identity: &Identity<'_>, arou
     if let Some(moved) = around.moved {
         return Some(Reason::Identity(moved.to_owned()));
     }
-    if around.is_forgotten {
-        return Some(Reason::Forgotten);
+    if let Some(why) = around.unknown {
+        return Some(Reason::Unknown(why));
     }
     (around.is_open && serving.pods > 0).then_some(Reason::WhileOpen)
 }
@@ -228,11 +228,12 @@ pub(super) fn is_let_go(old: &Value, template: &Value) -> bool {
     !is_held(old) && !is_paused && old.pointer("/spec/template").is_some_and(|before| same_template(before, template))
 }
 
-/// A Deployment that runs nothing yet.
-fn reason_of_new(identity: &Identity<'_>, wanted: Option<&str>, around: &Surroundings<'_>) -> Option<Reason> {
+/// A Deployment that runs nothing. One that was held waited for something, so where nothing is left of that either, somebody took it away.
+fn reason_of_new(identity: &Identity<'_>, wanted: Option<&str>, around: &Surroundings<'_>, was_held: bool) -> Option<Reason> {
     let running = counted(around.release);
     if running.is_empty() {
-        return reason_of_old_data(wanted, around.old_data);
+        let is_gone = was_held && *around.old_data == OldData::None;
+        return reason_of_old_data(wanted, if is_gone { &OldData::Unknown } else { around.old_data });
     }
     if !running.iter().any(|serving| serving.image() == wanted) {
         let serving = running.first().and_then(|serving| serving.image()).unwrap_or("(none)").to_owned();
@@ -241,8 +242,8 @@ fn reason_of_new(identity: &Identity<'_>, wanted: Option<&str>, around: &Surroun
     if let Some(moved) = around.moved {
         return Some(Reason::Identity(moved.to_owned()));
     }
-    if around.is_forgotten {
-        return Some(Reason::Forgotten);
+    if let Some(why) = around.unknown {
+        return Some(Reason::Unknown(why));
     }
     let stands_apart = !fits(identity.component, wanted, &running);
     (stands_apart && (around.is_open || is_complete(&running))).then_some(Reason::NewComponent)

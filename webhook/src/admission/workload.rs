@@ -4,6 +4,7 @@
 
 mod configuration;
 mod dependency;
+mod mounted;
 mod path;
 
 use std::sync::Arc;
@@ -53,7 +54,7 @@ pub(super) async fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> An
         ("Scale", _) | (_, Some("scale")) => scale(guard, request),
         ("StatefulSet", None) => dependency::judge(guard, request).await,
         ("PersistentVolumeClaim", None) => claim(guard, request),
-        ("ConfigMap", None) => configuration::judge(guard, request),
+        ("ConfigMap", None) => configuration::judge(guard, request).await,
         _ => Answer::admitted(),
     }
 }
@@ -92,7 +93,7 @@ async fn deployment<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
         release: &release,
         is_open: is_held(&request.old_object) || is_open(guard, namespace, identity.release, Some((identity.label, &request.name))),
         moved: moved.words.as_deref(),
-        is_forgotten: moved.is_forgotten,
+        unknown: moved.unknown,
         old_data: &old_data,
     };
     let why = reason(&request.object, old(request), &identity, &around);
@@ -195,7 +196,7 @@ fn serving_chart<C: Cluster>(guard: &Guard<C>, request: &Request, identity: &Ide
 fn waiver_of<'e>(why: &Reason, identity: &Identity<'_>, exceptions: &'e Exceptions) -> Option<&'e Waiver> {
     match why {
         Reason::OldData => exceptions.waivers.get("MV704"),
-        Reason::Forgotten => exceptions.waivers.get("MV902"),
+        Reason::Unknown(_) => exceptions.waivers.get("MV902"),
         Reason::NewComponent => switching(identity, exceptions),
         _ => None,
     }

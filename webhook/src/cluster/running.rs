@@ -1,5 +1,6 @@
 //! What runs: the pod templates of the ReplicaSets that have pods. Deployments tell what is wanted, releases what was asked for.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use milvus_guard::model::release::is_component;
@@ -10,7 +11,7 @@ use super::{Cluster, Kind, annotation, text};
 const REVISION: &str = "deployment.kubernetes.io/revision";
 
 /// Where Milvus's containers mount its configuration.
-const CONFIGURATION_FOLDER: &str = "/milvus/configs/";
+const CONFIGURATION_FOLDER: &str = "/milvus/configs";
 
 /// A ReplicaSet that serves.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,12 +62,26 @@ pub fn container<'v>(template: &'v Value, component: &str) -> Option<&'v Value> 
     named.or(if containers.len() == 1 { containers.first() } else { None })
 }
 
-/// The ConfigMap that Milvus's configuration is mounted from.
+/// The ConfigMap that Milvus's configuration is mounted from; the first of several.
 #[must_use]
 pub fn configuration_name(template: &Value) -> Option<&str> {
-    let mount = configuration_mounts(template).next()?;
-    let is_mounted = |volume: &&Value| text(volume, "/name") == text(mount, "/name");
-    list(template, "/spec/volumes").find(is_mounted).and_then(|volume| text(volume, "/configMap/name"))
+    configuration_mounts(template).find_map(|mount| config_map_of(template, mount))
+}
+
+/// All ConfigMaps that files of Milvus's configuration are mounted from.
+#[must_use]
+pub fn configuration_names(template: &Value) -> BTreeSet<&str> {
+    configuration_mounts(template).filter_map(|mount| config_map_of(template, mount)).collect()
+}
+
+/// The ConfigMap that a mount shows.
+fn config_map_of<'v>(template: &'v Value, mount: &Value) -> Option<&'v str> {
+    text(volume_of(template, mount)?, "/configMap/name")
+}
+
+/// The volume that a mount shows.
+pub(crate) fn volume_of<'v>(template: &'v Value, mount: &Value) -> Option<&'v Value> {
+    list(template, "/spec/volumes").find(|volume| text(volume, "/name") == text(mount, "/name"))
 }
 
 /// Whether pods of a template mount this file as a part of Milvus's configuration.
@@ -75,13 +90,15 @@ pub fn mounts_configuration(template: &Value, file: &str) -> bool {
     configuration_mounts(template).any(|mount| text(mount, "/subPath") == Some(file))
 }
 
-/// Mounts of files of Milvus's configuration.
-fn configuration_mounts(template: &Value) -> impl Iterator<Item = &Value> {
+/// Mounts of the folder of Milvus's configuration, or below it.
+pub(crate) fn configuration_mounts(template: &Value) -> impl Iterator<Item = &Value> {
     let mounts = list(template, "/spec/containers").flat_map(|container| list(container, "/volumeMounts"));
-    mounts.filter(|mount| text(mount, "/mountPath").is_some_and(|path| path.starts_with(CONFIGURATION_FOLDER)))
+    let is_in = |path: &str| path.strip_prefix(CONFIGURATION_FOLDER).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    mounts.filter(move |mount| text(mount, "/mountPath").is_some_and(is_in))
 }
 
-fn list<'v>(value: &'v Value, pointer: &str) -> impl Iterator<Item = &'v Value> {
+/// The items of a list.
+pub(crate) fn list<'v>(value: &'v Value, pointer: &str) -> impl Iterator<Item = &'v Value> {
     value.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
 }
 
@@ -99,6 +116,12 @@ pub fn counted<'s>(all: impl IntoIterator<Item = &'s Serving>) -> Vec<&'s Servin
     let all: Vec<&Serving> = all.into_iter().collect();
     let has_pods = all.iter().any(|serving| serving.pods > 0);
     all.into_iter().filter(|serving| serving.pods > 0 || !has_pods).collect()
+}
+
+/// Whether what serves will go on: its Deployment is there, or left it behind on purpose. That of a release which was just uninstalled is about to go.
+#[must_use]
+pub fn stays(cluster: &dyn Cluster, namespace: &str, serving: &Serving) -> bool {
+    list(&serving.object, "/metadata/ownerReferences").next().is_none() || cluster.object(Kind::Deployment, namespace, &serving.deployment).is_some()
 }
 
 /// What serves in a namespace, of all releases.

@@ -81,8 +81,10 @@ async fn clean(arguments: Cleanup) -> anyhow::Result<()> {
             if is_wanted {
                 note(kind, place(&object), put_back(&cluster, version, kind, &object, arguments.dry_run).await);
             }
-            let name = object.pointer("/spec/template").and_then(running::configuration_name).filter(|_| is_wanted && kind == "Deployment");
-            configurations.extend(name.map(|name| (text(&object, "/metadata/namespace").unwrap_or_default().to_owned(), name.to_owned())));
+            if let Some(template) = object.pointer("/spec/template").filter(|_| is_wanted && kind == "Deployment") {
+                let namespace = text(&object, "/metadata/namespace").unwrap_or_default();
+                configurations.extend(running::configuration_names(template).into_iter().map(|name| (namespace.to_owned(), name.to_owned())));
+            }
         }
     }
     for (namespace, name) in configurations {

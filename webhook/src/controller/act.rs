@@ -9,13 +9,12 @@ use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams
 use kube::core::{ApiResource, GroupVersionKind, NamespaceResourceScope};
 use kube::{Client, Resource};
 use milvus_guard::rollout::observed::Stamp;
-use milvus_guard::source::configuration::FILES;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{EPOCH_ANNOTATION, FIELD_MANAGER, seen};
-use crate::admission::hold::{HELD_LABEL, HOLD_ANNOTATIONS, MARKS_ANNOTATION, PARTITION_ANNOTATION, STOPPED_ANNOTATION, WAITING_SUFFIX};
+use crate::admission::hold::{HELD_LABEL, HOLD_ANNOTATIONS, MARKS_ANNOTATION, PARTITION_ANNOTATION, STOPPED_ANNOTATION, WAITING_SUFFIX, loosen};
 use crate::admission::patch::Patching;
 use crate::cluster::{annotation, text};
 use crate::leave::{self, disowning};
@@ -25,8 +24,6 @@ const HASH_LABEL: &str = "pod-template-hash";
 
 /// Marks that keep an applier from deleting a workload: Helm reads the first on the live object, Argo CD the second.
 const MARKS: [(&str, &str); 2] = [("helm.sh/resource-policy", "keep"), ("argocd.argoproj.io/sync-options", "PruneLast=true")];
-
-const PARTITION: &str = "/spec/updateStrategy/rollingUpdate/partition";
 
 /// Times that others may write in between while we take ourselves off the owners of fields.
 const DISOWNINGS: usize = 20;
@@ -350,10 +347,8 @@ fn releasing(object: &Value) -> json_patch::Patch {
 
 fn let_go(object: &Value, patching: &mut Patching<'_>) {
     patching.remove("/spec/paused");
-    if let Some(before) = annotation(object, PARTITION_ANNOTATION)
-        && object.pointer(PARTITION).is_some()
-    {
-        patching.set(PARTITION, json!(before.parse::<u64>().unwrap_or_default()));
+    if let Some(before) = annotation(object, PARTITION_ANNOTATION) {
+        loosen(object, before, patching);
     }
     patching.unlabel(HELD_LABEL);
     HOLD_ANNOTATIONS.iter().for_each(|name| patching.unannotate(name));
@@ -373,7 +368,8 @@ fn reverting(object: &Value, set: &Value) -> json_patch::Patch {
 /// Puts the files that wait in the place of those that served. What is noted of those stays as long as pods run on them.
 fn switching(map: &Value) -> json_patch::Patch {
     let mut patching = Patching::new(map);
-    for file in FILES {
+    let keys = map.get("data").and_then(Value::as_object).into_iter().flat_map(|data| data.keys());
+    for file in keys.filter_map(|key| key.strip_suffix(WAITING_SUFFIX)) {
         let waiting = format!("/data/{file}{WAITING_SUFFIX}");
         let Some(waits) = text(map, &waiting) else { continue };
         // One that the change leaves out waits empty.
@@ -402,6 +398,7 @@ fn forgetting(object: &Value) -> json_patch::Patch {
 mod tests {
     use super::super::fixture::{deployment, held, set};
     use super::*;
+    use crate::admission::hold::PARTITION;
 
     fn after(object: &Value, patch: &json_patch::Patch) -> Value {
         let mut object = object.clone();

@@ -21,6 +21,7 @@ const NO_VALUES: &str = "rendered objects tell image, components, kind of queue 
 const AS_AN_INSTALL: &str =
     "what is rendered away from the cluster is rendered as an install: the init Jobs of Pulsar run, and only the queue itself is another one";
 const NO_LOOK_UP: &str = "what is rendered away from the cluster cannot look at the live Deployment: the queue is switched for certain";
+const MOUNTED: &str = "the gate compares the files that pods mount, and those that serve have";
 const NOTHING_ARRIVES: &str = "a workload that goes, or goes down to no replicas, is never held";
 const APPLIED: &[Column] = &[Column::Applied];
 const HELMS: &[Column] = &[Column::Helm3, Column::Helm4];
@@ -75,6 +76,13 @@ const DIFFERENCES: &[Difference] = &[
         &["MV711 E"],
         "only the cluster tells that coordinators run which Helm deletes while the one that replaces them is still held",
     ),
+    differs(
+        HELMS,
+        &["2.5.22 to 2.6.16", "a better target is known"],
+        &[],
+        &["MV711 W"],
+        "only the cluster tells that index nodes run which Helm deletes while all else is still held",
+    ),
     // Gate 2
     differs(&[Column::HelmRelease], &["values are reused"], &["MV108 E"], &["MV108 W"], "gate 1 stands behind it and sees what the values become"),
     // Gate 3
@@ -85,6 +93,9 @@ const DIFFERENCES: &[Difference] = &[
         &[],
         "a hold names what keeps it from being released, which no warning does",
     ),
+    differs(APPLIED, &["another prefix of channels"], &[], &["MV413 E"], MOUNTED),
+    differs(APPLIED, &["another root of metadata", "another etcd"], &[], &["MV501 E"], MOUNTED),
+    differs(APPLIED, &["another bucket"], &[], &["MV502 E"], MOUNTED),
     differs(APPLIED, &["no streaming node"], &["MV207 E"], &[], NOTHING_ARRIVES),
     differs(APPLIED, &["no query node is left", "the proxy is switched off"], &["MV309 E"], &[], NOTHING_ARRIVES),
     differs(APPLIED, &["both kinds of coordinators"], &["MV304 E"], &[], "nobody knows yet whether the other coordinators stay"),

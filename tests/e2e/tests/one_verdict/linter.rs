@@ -64,7 +64,8 @@ fn wrapped(at: usize, change: &Change, is_before: bool, namespace: &str) -> Vec<
     let key = if change.chart == Chart::Aliased { "vec" } else { "milvus" };
     let alias = if change.chart == Chart::Aliased { ", alias: vec" } else { "" };
     let values = below(key, &state.values);
-    let (own, users) = if change.chart == Chart::Aliased { ("{}\n".to_owned(), values) } else { (values, "{}\n".to_owned()) };
+    // A file without a key would keep the values of the release, as no file does.
+    let (own, users) = if change.chart == Chart::Aliased { ("{}\n".to_owned(), values) } else { (values, "global: {}\n".to_owned()) };
     let entry = format!("dependencies:\n- {{name: milvus, version: {}, repository: \"{repository}\"", state.chart);
     let folder = at.to_string();
     let script = format!("#!/bin/sh\nhelm upgrade {} {folder}/chart --namespace {namespace} --values {folder}/values.yaml\n", change.release);

@@ -97,7 +97,7 @@ pub(super) fn states_before(after: &StoredMilvus, earlier: &Earlier, is_rollback
 }
 
 /// A stored state with the images that run: one per image.
-fn as_running(state: &StoredMilvus, serving: &[&Serving]) -> Vec<Declaration> {
+pub(super) fn as_running(state: &StoredMilvus, serving: &[&Serving]) -> Vec<Declaration> {
     let mut images: Vec<&str> = serving.iter().filter_map(|serving| serving.image()).collect();
     images.sort_unstable();
     images.dedup();

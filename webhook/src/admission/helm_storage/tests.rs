@@ -167,9 +167,13 @@ async fn separate_coordinators_must_be_kept_before_they_are_replaced() {
     waived.put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "db", "annotations": {"guard.milvus-guard.dev/allow": "MV711 reason=x"}}}));
     assert!(judged(waived.clone(), after()).await.is_admitted());
     let patched = || Recipe::new("4.2.20", 2, json!({"image": {"all": {"tag": "v2.4.17"}}})).status("pending-upgrade").secret();
-    let refused = judged(waived, patched()).await;
+    let refused = judged(waived.clone(), patched()).await;
     assert_eq!(rules(&refused), ["MV711"], "{refused:?}");
-    assert!(refused.refused.as_ref().unwrap().contains("in an upgrade of its own"), "{refused:?}");
+    // Declared, it is kept by the controller, and that is waited for.
+    assert_eq!(asked_for(&refused), api::guarded_upgrade("db", "m", "2.4.17"));
+    waived.put(api::guarded_upgrade("db", "m", "2.4.17"));
+    let refused = judged(waived, patched()).await;
+    assert!(refused.refused.as_ref().unwrap().contains("kubectl wait -n db --for=condition=Prepared guardedupgrade/m"), "{refused:?}");
     // The way back takes the mix coordinator away from what replaces it.
     let to_separate = judged(running(&Recipe::new("4.2.20", 1, json!({}))), Recipe { revision: 2, ..before.clone() }.status("pending-upgrade").secret()).await;
     assert!(rules(&to_separate).contains(&"MV711"), "{to_separate:?}");
@@ -211,6 +215,22 @@ async fn a_component_that_helm_deletes_before_the_rest_is_released_is_told_with_
         json!({"pulsar": {"enabled": true}, "pulsarv3": {"enabled": false}, "image": {"all": {"tag": "v2.5.22"}}, "indexNode": {"enabled": false}}),
     );
     assert_eq!(told(&judged(running(&before), same.status("pending-upgrade").secret()).await), None);
+}
+
+#[tokio::test]
+async fn an_install_over_what_runs_is_judged_from_there_and_over_what_is_about_to_go_it_is_not() {
+    let before = Recipe::new("4.2.20", 1, json!({}));
+    let install = || Recipe::new("5.0.19", 1, json!({})).status("pending-install").secret();
+    let mut history_lost = Snapshot::default();
+    let mut uninstalled = Snapshot::default();
+    for component in before.components() {
+        let deployment = before.deployment(component);
+        history_lost.put(replica_set(&deployment, 1, 1));
+        uninstalled.put(replica_set(&deployment, 1, 1));
+        history_lost.put(deployment);
+    }
+    assert!(rules(&judged(history_lost, install()).await).contains(&"MV205"));
+    assert!(judged(uninstalled, install()).await.is_admitted());
 }
 
 #[tokio::test]

@@ -19,14 +19,15 @@ use milvus_guard::source::configuration::{DataIdentity, FILES, Part};
 use serde_json::Value;
 
 use super::super::Answer;
-use super::super::change::{digest_of_text, same_template};
+use super::super::change::same_template;
 use super::super::exceptions::Mode;
 use super::super::guard::Guard;
 use super::super::hold::{KEPT_FILES_ANNOTATION, SERVING_CONFIGURATION_ANNOTATION, WAITING_SUFFIX};
 use super::super::patch::Patching;
 use super::super::request::{Operation, Request};
+use super::mounted::{self, Maps, Mounted, hashed, is_plain, path_of};
 use super::{exceptions, may_stop};
-use crate::cluster::running::{Serving, configuration_name, container, counted, mounts_configuration, serving_in};
+use crate::cluster::running::{Serving, container, counted, mounts_configuration, serving_in, stays};
 use crate::cluster::{Cluster, Kind, annotation, text};
 
 /// The longest note that is read, in bytes.
@@ -46,57 +47,89 @@ pub(super) struct Moved {
     pub(super) settings: Vec<Arc<str>>,
     /// Why it is not known.
     pub(super) unread: Option<String>,
-    /// The configuration was made anew while pods served, so nobody knows where they have their data.
-    pub(super) is_forgotten: bool,
+    /// Why it cannot be known where what serves has its data, or what waits.
+    pub(super) unknown: Option<&'static str>,
 }
 
+const MADE_ANEW: &str = "its ConfigMap was deleted and made anew";
+const FROM_ELSEWHERE: &str = "its configuration is mounted from a volume that is not read";
+
 /// Judges a ConfigMap: if this write moves data, what serves stays where pods find it, and what is written waits beside it.
-pub(super) fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
+pub(super) async fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
     let mut answer = Answer::admitted();
     let mode = guard.mode(&request.namespace);
     if mode == Mode::Audit {
         return answer;
     }
-    let is_its = |serving: &&Serving| configuration_name(serving.template()) == Some(&request.name);
-    let all = serving_in(&*guard.cluster, &request.namespace);
-    let running: Vec<Serving> = counted(all.iter().filter(is_its)).into_iter().cloned().collect();
+    let all: Vec<(Serving, Mounted)> =
+        serving_in(&*guard.cluster, &request.namespace).into_iter().map(|serving| (serving.clone(), Mounted::of(serving.template()))).collect();
+    let mounting = all.iter().filter(|(_, mounted)| mounted.maps().contains(request.name.as_str()));
+    let counts = counted(mounting.clone().map(|(serving, _)| serving));
+    let running: Vec<&(Serving, Mounted)> = mounting.filter(|(serving, _)| counts.contains(&serving)).collect();
+    if running.is_empty() && request.operation == Operation::Create {
+        return answer;
+    }
     let mut patching = Patching::new(&request.object);
     match request.operation {
         Operation::Create => forgotten(guard, request, &running, &mut patching, &mut answer),
-        Operation::Update => written_over(guard, request, mode, &running, &mut patching, &mut answer),
+        Operation::Update => {
+            let others = running.iter().flat_map(|(_, mounted)| mounted.maps()).filter(|map| *map != request.name).collect();
+            let (others, _) = mounted::read(guard, &request.namespace, &others).await;
+            written_over(guard, request, mode, (&running, &others), &mut patching, &mut answer);
+        }
         _ => {}
     }
     answer.patch = patching.finish();
     answer
 }
 
-fn written_over<C: Cluster>(guard: &Guard<C>, request: &Request, mode: Mode, running: &[Serving], patching: &mut Patching<'_>, answer: &mut Answer) {
-    let hashes: BTreeSet<&str> = running.iter().filter_map(Serving::config_checksum).collect();
-    let (before, after) = (identity(&request.old_object), identity(&request.object));
-    let mut noted = note(&request.old_object);
-    let of = |hash: &str| (hash.to_owned(), noted.remove(hash).unwrap_or_else(|| before.clone()));
-    let is_unknown = |serves: &DataIdentity| serves.0.is_empty() && !before.0.is_empty();
-    let note: Note = hashes.into_iter().map(of).filter(|(_, serves)| is_unknown(serves) || !serves.differences(&after).is_empty()).collect();
-    // Where it is not known, what lies there is what a pod that restarts has taken up.
-    let differing = note.values().map(|serves| if is_unknown(serves) { &before } else { serves }).filter(|serves| !serves.differences(&after).is_empty());
-    let moved: BTreeSet<String> = differing.map(|serves| words(serves, &after)).collect();
-    if note.is_empty() {
+fn written_over<C: Cluster>(
+    guard: &Guard<C>,
+    request: &Request,
+    mode: Mode,
+    (running, others): (&[&(Serving, Mounted)], &Maps),
+    patching: &mut Patching<'_>,
+    answer: &mut Answer,
+) {
+    let with =
+        |object: &Value| -> Maps { others.iter().map(|(name, map)| (name.clone(), map.clone())).chain([(request.name.clone(), object.clone())]).collect() };
+    let (maps_before, maps_after) = (with(&request.old_object), with(&request.object));
+    let noted = note(&request.old_object);
+    let mut kept = Note::new();
+    let mut moved = BTreeSet::new();
+    for (serving, mounted) in running {
+        let Some(hash) = serving.config_checksum() else { continue };
+        let (before, after) = (hashed(mounted.now(&maps_before)), hashed(mounted.now(&maps_after)));
+        let serves = noted.get(hash).unwrap_or(&before);
+        // Where it is not known, what lies there is what a pod that restarts has taken up.
+        let is_unknown = noted.get(hash).is_some_and(|serves| serves.0.is_empty());
+        let compared = if is_unknown { &before } else { serves };
+        let is_moved = !compared.differences(&after).is_empty();
+        if is_moved {
+            moved.insert(words(compared, &after));
+        }
+        if is_moved || is_unknown {
+            kept.insert(hash.to_owned(), serves.clone());
+        }
+    }
+    let keys: BTreeSet<&str> = FILES.into_iter().chain(running.iter().flat_map(|(_, mounted)| mounted.keys_of(&request.name))).collect();
+    if kept.is_empty() {
         patching.unannotate(SERVING_CONFIGURATION_ANNOTATION);
     } else {
-        patching.annotate(SERVING_CONFIGURATION_ANNOTATION, &written(&note));
+        patching.annotate(SERVING_CONFIGURATION_ANNOTATION, &written(&kept));
     }
     if moved.is_empty() {
-        FILES.iter().for_each(|file| patching.remove(&path_of(file, WAITING_SUFFIX)));
+        keys.iter().for_each(|key| patching.remove(&path_of(key, WAITING_SUFFIX)));
         if mode == Mode::Enforce {
             keep_mounted(request, running, patching, answer);
         }
         return;
     }
     let moved = moved.into_iter().collect::<Vec<_>>().join("; ");
-    let release = running.first().and_then(|serving| text(serving.template(), "/metadata/labels/app.kubernetes.io~1instance"));
+    let release = running.first().and_then(|(serving, _)| text(serving.template(), "/metadata/labels/app.kubernetes.io~1instance"));
     let upgrade = release.and_then(|release| guard.cluster.object(Kind::GuardedUpgrade, &request.namespace, release));
     if may_stop(guard, request, &exceptions(guard, request, upgrade.as_deref()), answer, &format!("it moves {moved}")) {
-        set_aside(request, patching);
+        set_aside(request, &keys, patching);
         answer.warnings.push(format!(
             "ConfigMap {} moves {moved}: what serves stays, what is written waits beside it ({WAITING_SUFFIX}), and workloads that take it up are held",
             request.name
@@ -105,11 +138,9 @@ fn written_over<C: Cluster>(guard: &Guard<C>, request: &Request, mode: Mode, run
 }
 
 /// A ConfigMap that is made while pods serve which started with one of this name. Pods that are not ready may have waited for it, and those of a release that was uninstalled are about to go.
-fn forgotten<C: Cluster>(guard: &Guard<C>, request: &Request, running: &[Serving], patching: &mut Patching<'_>, answer: &mut Answer) {
-    let is_ready = |serving: &&Serving| serving.object.pointer("/status/readyReplicas").and_then(Value::as_u64).is_some_and(|ready| ready > 0);
-    let is_owned = |serving: &Serving| serving.object.pointer("/metadata/ownerReferences").and_then(Value::as_array).is_some_and(|owners| !owners.is_empty());
-    let is_there = |serving: &Serving| guard.cluster.object(Kind::Deployment, &request.namespace, &serving.deployment).is_some();
-    let serves = running.iter().filter(is_ready).filter(|serving| !is_owned(serving) || is_there(serving));
+fn forgotten<C: Cluster>(guard: &Guard<C>, request: &Request, running: &[&(Serving, Mounted)], patching: &mut Patching<'_>, answer: &mut Answer) {
+    let is_ready = |serving: &Serving| serving.object.pointer("/status/readyReplicas").and_then(Value::as_u64).is_some_and(|ready| ready > 0);
+    let serves = running.iter().map(|(serving, _)| serving).filter(|serving| is_ready(serving) && stays(&*guard.cluster, &request.namespace, serving));
     let note: Note = serves.filter_map(Serving::config_checksum).map(|hash| (hash.to_owned(), DataIdentity::default())).collect();
     if note.is_empty() {
         return;
@@ -122,17 +153,13 @@ fn forgotten<C: Cluster>(guard: &Guard<C>, request: &Request, running: &[Serving
 }
 
 /// The text of a file of a configuration.
-fn file_of<'m>(map: &'m Value, file: &str) -> Option<&'m str> {
-    text(map, &path_of(file, ""))
-}
-
-fn path_of(file: &str, suffix: &str) -> String {
-    format!("/data/{file}{suffix}")
+fn file_of<'m>(map: &'m Value, key: &str) -> Option<&'m str> {
+    text(map, &path_of(key, ""))
 }
 
 /// Leaves the files that serve where pods find them, and puts those of this write beside them; one that is left out waits empty.
-fn set_aside(request: &Request, patching: &mut Patching<'_>) {
-    for file in FILES {
+fn set_aside(request: &Request, keys: &BTreeSet<&str>, patching: &mut Patching<'_>) {
+    for file in keys {
         let (serves, sent) = (file_of(&request.old_object, file), file_of(&request.object, file));
         if serves == sent {
             patching.remove(&path_of(file, WAITING_SUFFIX));
@@ -147,11 +174,11 @@ fn set_aside(request: &Request, patching: &mut Patching<'_>) {
 }
 
 /// Keeps files that a write leaves out for as long as pods that serve mount them: charts below 3.3.2 have `milvus.yaml`, later ones `default.yaml`, and a pod whose file is gone cannot start again.
-fn keep_mounted(request: &Request, running: &[Serving], patching: &mut Patching<'_>, answer: &mut Answer) {
+fn keep_mounted(request: &Request, running: &[&(Serving, Mounted)], patching: &mut Patching<'_>, answer: &mut Answer) {
     let was_kept = |file: &str| annotation(&request.old_object, KEPT_FILES_ANNOTATION).is_some_and(|kept| kept.split(',').any(|kept| kept == file));
     let mut kept = Vec::new();
     for file in FILES {
-        let is_mounted = running.iter().any(|serving| mounts_configuration(serving.template(), file));
+        let is_mounted = running.iter().any(|(serving, _)| mounts_configuration(serving.template(), file));
         match (file_of(&request.old_object, file), file_of(&request.object, file)) {
             (Some(serves), None) if is_mounted => {
                 patching.set(&path_of(file, ""), serves.into());
@@ -176,32 +203,25 @@ pub(super) async fn moved<C: Cluster>(guard: &Guard<C>, namespace: &str, (templa
     if running.is_empty() || own.iter().any(|serving| same_template(serving.template(), template)) {
         return Moved::default();
     }
-    let name = configuration_name(template);
-    let mut found = Moved::default();
-    let wanted = match name {
-        Some(name) => read(guard, namespace, name).await,
-        None => Ok(Value::Null),
-    };
-    let wanted = wanted.unwrap_or_else(|unread| {
-        found.unread = Some(unread);
-        Value::Null
-    });
-    let (waits, noted) = (identity_that_waits(&wanted), note(&wanted));
+    let mounted = Mounted::of(template);
+    let of_running: Vec<(&Serving, Mounted)> = running.into_iter().map(|serving| (serving, Mounted::of(serving.template()))).collect();
+    let names = of_running.iter().flat_map(|(_, mounted)| mounted.maps()).chain(mounted.maps()).collect();
+    let (maps, unread) = mounted::read(guard, namespace, &names).await;
+    let mut found = Moved { unread, ..Moved::default() };
+    let waits = hashed(mounted.then(&maps));
+    let mut noted = Note::new();
+    maps.values().for_each(|map| noted.extend(note(map)));
     let variables = hashed(environment(template, component));
-    for serving in running {
+    for (serving, mounted_before) in of_running {
         let hash = serving.config_checksum().unwrap_or_default();
-        let serves = match configuration_name(serving.template()) {
-            other if other == name => noted.get(hash).unwrap_or(&waits).clone(),
-            Some(other) => match read(guard, namespace, other).await {
-                Ok(object) => note(&object).remove(hash).unwrap_or_else(|| identity(&object)),
-                Err(unread) => {
-                    found.unread = Some(unread);
-                    DataIdentity::default()
-                }
-            },
-            None => DataIdentity::default(),
-        };
-        found.is_forgotten |= serves.0.is_empty() && noted.contains_key(hash);
+        // Of the same ConfigMaps what serves is noted where it is something else than what waits.
+        let unnoted = if mounted_before.maps() == mounted.maps() { mounted_before.then(&maps) } else { mounted_before.now(&maps) };
+        let serves = noted.get(hash).cloned().unwrap_or_else(|| hashed(unnoted));
+        if noted.get(hash).is_some_and(|serves| serves.0.is_empty()) {
+            found.unknown = Some(MADE_ANEW);
+        } else if !mounted_before.is_read_as(&mounted) {
+            found.unknown = Some(FROM_ELSEWHERE);
+        }
         let variables_before = hashed(environment(serving.template(), &serving.component));
         if variables_from_elsewhere(serving.template(), &serving.component) != variables_from_elsewhere(template, component) {
             found.unread = Some("its environment comes from elsewhere than that of the pods that serve (envFrom)".to_owned());
@@ -268,49 +288,16 @@ impl DataPlaces {
     /// Read from the configuration and the environment of what serves; nothing where that is not known.
     pub(super) async fn read<C: Cluster>(guard: &Guard<C>, namespace: &str, release: &[Serving]) -> Option<Self> {
         let serving = counted(release).into_iter().next()?;
-        let map = read(guard, namespace, configuration_name(serving.template())?).await.ok()?;
-        let files = DataIdentity::read(FILES.iter().filter_map(|file| file_of(&map, file)));
-        Some(Self(files.under(&environment(serving.template(), &serving.component))))
+        let mounted = Mounted::of(serving.template());
+        let (maps, unread) = mounted::read(guard, namespace, &mounted.maps()).await;
+        let files = mounted.now(&maps);
+        (unread.is_none() && !maps.is_empty()).then(|| Self(files.under(&environment(serving.template(), &serving.component))))
     }
 
     /// The value of a setting.
     pub(super) fn get(&self, path: &str) -> Option<&str> {
         self.0.0.get(path).map(|value| &**value)
     }
-}
-
-async fn read<C: Cluster>(guard: &Guard<C>, namespace: &str, name: &str) -> Result<Value, String> {
-    match guard.cluster.config_map(namespace, name).await {
-        Ok(Some(object)) => Ok(object),
-        Ok(None) => Err(format!("its ConfigMap {name} is not there")),
-        Err(error) => Err(format!("its ConfigMap {name} could not be read ({error})")),
-    }
-}
-
-/// Where a ConfigMap says that data lies, for pods that start now.
-fn identity(map: &Value) -> DataIdentity {
-    read_identity(|file| file_of(map, file))
-}
-
-/// Where data will lie once what waits is let go; the same where nothing waits.
-fn identity_that_waits(map: &Value) -> DataIdentity {
-    read_identity(|file| text(map, &path_of(file, WAITING_SUFFIX)).or_else(|| file_of(map, file)))
-}
-
-fn read_identity<'m>(text_of: impl Fn(&str) -> Option<&'m str>) -> DataIdentity {
-    hashed(DataIdentity::read(FILES.iter().filter_map(|file| text_of(file))))
-}
-
-/// Values but the queue's kind as hashes, members of a list one by one: they are written down beside the configuration, and must tell nothing.
-fn hashed(mut identity: DataIdentity) -> DataIdentity {
-    let hash = |value: &str| value.split(',').map(digest_of_text).collect::<Vec<_>>().join(",");
-    identity.0.iter_mut().filter(|(path, _)| !is_plain(path)).for_each(|(_, value)| *value = hash(value).into());
-    identity
-}
-
-/// Whether a value is a word of Milvus's own.
-fn is_plain(path: &str) -> bool {
-    path.ends_with(".type")
 }
 
 fn note(map: &Value) -> Note {

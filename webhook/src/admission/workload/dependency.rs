@@ -35,8 +35,8 @@ pub(super) async fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> An
     let (Some(template), Some(template_before)) = (request.object.pointer("/spec/template"), before.pointer("/spec/template")) else { return answer };
     let is_open = is_open(guard, namespace, release, None);
     let serving = serving(&*guard.cluster, namespace, release);
-    // Somebody else's, or a release that does not run; one that is stopped for a migration needs its etcd as it is.
-    if serving.iter().all(|serving| serving.pods == 0) && !is_held(before) && !is_open {
+    // No Milvus runs or ran under this name; one that is stopped needs its stores as they are.
+    if serving.is_empty() && !is_held(before) && !is_open {
         return answer;
     }
     let places = DataPlaces::read(guard, namespace, &serving).await;

@@ -37,7 +37,7 @@ pub(super) fn blocked<C: Cluster>(
 ) -> Option<String> {
     let to_waive = match why {
         Reason::OldData => Some(("MV704", "that it is the one that waits")),
-        Reason::Forgotten => Some(("MV902", "that this one names the same places")),
+        Reason::Unknown(_) => Some(("MV902", "that it names the same places")),
         _ => None,
     };
     if let Some((rule, what)) = to_waive {

@@ -364,6 +364,54 @@ fn a_configuration_that_is_made_anew_while_pods_serve_is_not_trusted() {
 }
 
 #[test]
+fn files_of_several_config_maps_are_one_configuration() {
+    // The chart's customConfigMap: the user's file comes from a ConfigMap of the user's own.
+    let before = configuring("");
+    let with = |object: &Value| {
+        let mut object = object.clone();
+        let pod = &mut object["spec"]["template"]["spec"];
+        pod["containers"][0]["volumeMounts"].as_array_mut().unwrap().push(json!({"name": "own", "mountPath": "/milvus/configs/user.yaml", "subPath": "mine"}));
+        pod["volumes"].as_array_mut().unwrap().push(json!({"name": "own", "configMap": {"name": "own"}}));
+        object
+    };
+    let own = |text: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "own", "namespace": "db"}, "data": {"mine": text}});
+    let old = with(&before.deployment("proxy"));
+    let mut cluster = Snapshot::new([ready(replica_set(&old, 1, 1)), old.clone(), before.config_map(), own("log: {level: info}\n")]);
+    let harmless = ask(&cluster, &own("log: {level: debug}\n"), &own("log: {level: info}\n"));
+    assert_eq!(harmless, Answer::admitted());
+    let (moved, warnings) = configured(&cluster, &own("mq: {type: kafka}\n"));
+    assert!(warnings[0].contains("the message queue (pulsar serves, kafka waits)"), "{warnings:?}");
+    let map = block_on(moved.config_map("db", "own")).unwrap().unwrap();
+    assert_eq!((&map["data"]["mine"], &map["data"]["mine.waiting"]), (&json!("log: {level: info}\n"), &json!("mq: {type: kafka}\n")));
+    let mut restarted = old.clone();
+    restarted["spec"]["template"]["metadata"]["annotations"]["checksum/config"] = json!("other");
+    let held = admitted(&moved, &restarted, &old);
+    assert!(is_waiting(&held) && annotation(&held, BLOCKED_ANNOTATION).unwrap().starts_with("MV401"), "{held}");
+    let back = configured(&moved, &own("log: {level: info}\n")).0;
+    assert_eq!(block_on(back.config_map("db", "own")).unwrap().unwrap()["data"], json!({"mine": "log: {level: info}\n"}));
+
+    // Another ConfigMap in place of the chart's, and a volume that nobody reads.
+    let plain = before.deployment("proxy");
+    cluster.put(ready(replica_set(&plain, 1, 1)));
+    cluster.put(own("etcd: {rootPath: other}\n"));
+    let held = admitted(&cluster, &with(&plain), &plain);
+    assert!(is_waiting(&held) && annotation(&held, BLOCKED_ANNOTATION).unwrap().starts_with("MV501"), "{held}");
+    let mut secret = with(&plain);
+    secret["spec"]["template"]["spec"]["volumes"][1] = json!({"name": "own", "secret": {"secretName": "own"}});
+    let held = admitted(&cluster, &secret, &plain);
+    assert!(is_waiting(&held) && annotation(&held, BLOCKED_ANNOTATION).unwrap().starts_with("MV902"), "{held}");
+    assert_eq!(admitted(&cluster, &secret, &held), held);
+}
+
+#[test]
+fn what_is_held_stays_so_when_what_served_is_taken_away() {
+    let (before, after) = (recipe("4.2.20"), recipe("4.2.58"));
+    let held = admitted(&whole(&before), &after.deployment("standalone"), &before.deployment("standalone"));
+    let alone = admitted(&Snapshot::default(), &after.deployment("standalone"), &held);
+    assert!(is_waiting(&alone) && annotation(&alone, BLOCKED_ANNOTATION).unwrap().starts_with("MV704"), "{alone}");
+}
+
+#[test]
 fn a_configuration_that_moves_while_all_is_at_zero_waits_too() {
     let (before, after) = (configuring(""), configuring("mq: {type: kafka}\n"));
     let mut cluster = Snapshot::default();
@@ -557,6 +605,10 @@ fn dependencies_wait_by_partition_and_get_it_back() {
     assert!(back["spec"]["updateStrategy"]["rollingUpdate"]["partition"] == json!(0) && !is_held(&back), "{back}");
     // No Milvus runs under this name.
     assert!(ask(&Snapshot::default(), &new, &old).patch.0.is_empty());
+    // One that is scaled to zero needs its stores as they are.
+    let mut at_zero = Snapshot::default();
+    recipe("4.2.20").components().iter().for_each(|component| at_zero.put(replica_set(&recipe("4.2.20").deployment(component), 1, 0)));
+    assert!(is_held(&admitted(&at_zero, &new, &old)));
 
     // A standalone MinIO is a Deployment.
     let minio = |image: &str| {
