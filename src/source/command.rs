@@ -99,8 +99,9 @@ fn walk(job: &Job, file: &ScriptFile<'_>, broken: &mut Vec<NotChecked>) -> Walk 
             leading = events.len();
         }
         match part {
-            Part::Action { name, inputs } => events.push(Event::Action(name.clone(), inputs.clone())),
-            Part::Image(image) => events.push(Event::Image(image.clone())),
+            // The conditions of the script before are not those of an action.
+            Part::Action { name, inputs } => events.extend([Event::Under(Vec::new()), Event::Action(name.clone(), inputs.clone())]),
+            Part::Image(image) => events.extend([Event::Under(Vec::new()), Event::Image(image.clone())]),
             Part::Script(step) => {
                 if step.fresh || events.is_empty() {
                     environment = start(step, &added);

@@ -384,6 +384,9 @@ fn steps_of_a_pipeline_that_never_run_together_lead_to_each_other_no_more() {
     assert!(!of("inputs.action == 'purge'", "inputs.action == 'up'"));
     assert!(!of("${{ inputs.action == 'purge' }}", "\"${{ inputs.action == 'up' }}\""));
     assert!(of("inputs.purge", "always()"));
+    // An action between them has none of their conditions.
+    let cluster = "on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - if: inputs.a == '1'\n        run: helm version\n      - uses: helm/kind-action@v1\n      - if: inputs.a == '2'\n        run: helm install m milvus/milvus\n";
+    assert!(has(read_all(&[(".github/workflows/a.yaml", cluster)]).declarations.last().unwrap(), FlagKind::ThrowAwayCluster));
     let circle = |key: &str| {
         let steps =
             |key: &str, run: &str| format!("      - {key}:\n          condition: << pipeline.parameters.purge >>\n          steps: [{{run: \"{run}\"}}]\n");
