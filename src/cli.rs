@@ -65,7 +65,9 @@ fn dispatch(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Arguments::command(), "milvus-lint", &mut script);
-            output::to_stdout(&script)?;
+            let script = String::from_utf8(script)?;
+            // The generator takes the hyphen of the name for a step down in the names of bash's cases, and not in what it compares with them.
+            output::to_stdout(script.replace("milvus__subcmd__lint", "milvus__lint").as_bytes())?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Schema { name } => schema(name.as_deref()),

@@ -54,7 +54,8 @@ pub(super) fn flags(call: &HelmCall, file: &ScriptFile<'_>) -> Vec<Flag> {
     let mut push = |kind: FlagKind, option: &HelmOption, keeps_value: bool| {
         if !flags.iter().any(|flag| flag.kind == kind) {
             let value = option.value.as_ref().filter(|_| keeps_value).and_then(Word::text).map(Arc::from);
-            flags.push(Flag { kind, value, place: file.place(&option.bytes) });
+            let end = option.value.as_ref().filter(|word| keeps_value && follows(option, word, file)).map_or(option.bytes.end, |word| word.bytes.end);
+            flags.push(Flag { kind, value, place: file.place(&(option.bytes.start..end)) });
         }
     };
     for (name, kind) in SWITCHES {
@@ -75,4 +76,10 @@ pub(super) fn flags(call: &HelmCall, file: &ScriptFile<'_>) -> Vec<Flag> {
         push(FlagKind::ValuesFile, option, false);
     }
     flags
+}
+
+/// Whether the argument of an option is written right behind it: then it is a part of the place, and who replaces the flag replaces both.
+fn follows(option: &HelmOption, argument: &Word, file: &ScriptFile<'_>) -> bool {
+    let (end, start) = (option.bytes.end, argument.bytes.start);
+    end <= start && file.written(&(end..start)).trim().is_empty()
 }

@@ -120,6 +120,16 @@ fn standard_input_is_read_within_bounds() {
 }
 
 #[test]
+fn each_command_that_bash_tells_apart_has_a_case() {
+    let script = Sandbox::new().run(&["completions", "bash"]).stdout;
+    let set: Vec<&str> = script.lines().filter_map(|line| line.trim().strip_prefix("cmd=\"")?.strip_suffix('"')).filter(|name| !name.is_empty()).collect();
+    assert!(set.len() > 20, "{set:?}");
+    for name in set {
+        assert!(script.lines().any(|line| line.trim() == format!("{name})")), "no case for {name}");
+    }
+}
+
+#[test]
 fn schemas_and_completions_are_printed() {
     let sandbox = Sandbox::new();
     for name in ["check", "plan", "rule"] {
