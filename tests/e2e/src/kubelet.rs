@@ -1,6 +1,7 @@
 //! A stand-in for the kubelets: it starts and ends pods as each test tells, and records every start.
 
 mod behaviour;
+pub mod jobs;
 mod pods;
 mod record;
 mod status;

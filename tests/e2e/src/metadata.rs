@@ -1,5 +1,7 @@
 //! Metadata of Milvus 2.1 as etcd has it: real keys, and values with the fields that a migration reads.
 
+pub mod tool;
+
 use crate::etcd::All;
 
 /// What rootcoord leaves where something was deleted.

@@ -18,6 +18,8 @@ pub enum Behaviour {
     CrashLooping,
     /// Is ready, and once deleted never ends.
     StuckTerminating,
+    /// A pod of a migration's Job succeeds, and what it wrote to its claims is empty then.
+    LosingFiles,
 }
 
 /// Which pods are meant: all of a namespace, narrowed by component and image.
@@ -26,12 +28,13 @@ pub struct Pods {
     namespace: String,
     component: Option<String>,
     image: Option<String>,
+    label: Option<(String, String)>,
 }
 
 impl Pods {
     /// All pods of a namespace.
     pub fn of(namespace: &str) -> Self {
-        Self { namespace: namespace.to_owned(), component: None, image: None }
+        Self { namespace: namespace.to_owned(), component: None, image: None, label: None }
     }
 
     /// Only those of a component (`querynode`, `etcd`, `minio`, `broker`): see [`component`].
@@ -46,10 +49,17 @@ impl Pods {
         self
     }
 
+    /// Only those with a label.
+    pub fn label(mut self, key: &str, value: &str) -> Self {
+        self.label = Some((key.to_owned(), value.to_owned()));
+        self
+    }
+
     fn has(&self, pod: &Pod) -> bool {
         let images = || pod.spec.iter().flat_map(|spec| &spec.containers).filter_map(|container| container.image.as_deref());
         pod.namespace().as_deref() == Some(&self.namespace)
             && self.component.as_ref().is_none_or(|name| *name == component(pod.labels()))
+            && self.label.as_ref().is_none_or(|(key, value)| pod.labels().get(key) == Some(value))
             && self.image.as_ref().is_none_or(|part| images().any(|image| image.contains(part.as_str())))
     }
 }

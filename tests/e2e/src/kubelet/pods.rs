@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::behaviour::Behaviour;
 use super::status::{self, State};
-use super::{Kubelet, NODE, record};
+use super::{Kubelet, NODE, jobs, record};
 
 /// The task of a pod learns of the pod's newest form through this.
 type Newest = watch::Sender<Pod>;
@@ -79,6 +79,10 @@ async fn live(kubelet: Kubelet, client: Client, mut newest: watch::Receiver<Pod>
         let start = record::note(&client, &pod).await;
         kubelet.record.lock().unwrap().push(start);
     }
+    if jobs::is_ours(&pod) && matches!(kubelet.rules.of(&pod), Behaviour::ReadyAfter(_) | Behaviour::LosingFiles) {
+        jobs::live(&kubelet, &client, &pods, &mut newest).await;
+        return;
+    }
     let mut written: Option<State> = None;
     let (mut behaviour, mut since) = (kubelet.rules.of(&pod), Instant::now());
     loop {
@@ -133,6 +137,7 @@ fn wanted(pod: &Pod, behaviour: Behaviour) -> (Duration, State) {
         pod.spec.as_ref().and_then(|spec| spec.restart_policy.as_deref()) != Some("Never") && !pod.owner_references().iter().any(|owner| owner.kind == "Job");
     match (behaviour, forever) {
         (Behaviour::ReadyAfter(wait), true) => (wait, State::Ready),
+        (Behaviour::LosingFiles, _) => (Duration::ZERO, State::Succeeded),
         (Behaviour::ReadyAfter(wait), false) => (wait, State::Succeeded),
         (Behaviour::NeverReady, _) => (Duration::ZERO, State::Unready),
         (Behaviour::CrashLooping, true) => (Duration::ZERO, State::Crashing),
@@ -152,7 +157,7 @@ async fn write(pods: &Api<Pod>, pod: &Pod, state: State, address: u32) -> bool {
 }
 
 /// The final deletion, as kubelets send it once the containers have ended.
-async fn finish(pods: &Api<Pod>, pod: &Pod) {
+pub(super) async fn finish(pods: &Api<Pod>, pod: &Pod) {
     let now = DeleteParams {
         grace_period_seconds: Some(0),
         preconditions: Some(Preconditions { uid: pod.uid(), resource_version: None }),
