@@ -77,7 +77,8 @@ impl Round<'_> {
         };
         // A tool that succeeds and changes nothing found the versions compatible, which they are not.
         let idle = || self.has_ended_well(JobKind::Migrate).then(|| Arc::from("the tool ended well and migrated nothing"));
-        [JobKind::Migrate, JobKind::Verify, JobKind::Backup].into_iter().find_map(failed).or_else(bad).or_else(|| {
+        // The first that failed is why; a migration that is barred after it says nothing.
+        [JobKind::Backup, JobKind::Verify, JobKind::Migrate].into_iter().find_map(failed).or_else(bad).or_else(|| {
             // After a restore the migration is undone, whatever its Job said.
             if self.has_ended_well(JobKind::Restore) { Some(Arc::from("it was undone")) } else { idle() }
         })

@@ -25,6 +25,7 @@ mod held;
 mod laptop;
 mod leaving;
 mod metadata;
+mod migration;
 mod one_verdict;
 mod operated;
 mod rights;

@@ -32,6 +32,9 @@ pub(crate) struct Controller {
     /// Carry out upgrades in this namespace only; may be given more than once. Default: in all of them
     #[arg(long, value_name = "NAMESPACE")]
     watch_namespace: Vec<String>,
+    /// The image that the Jobs of a metadata migration run: this program's own
+    #[arg(long, value_name = "IMAGE")]
+    image: Option<String>,
     /// What tells this controller from others; default: the host's name and the process
     #[arg(long, value_name = "NAME")]
     identity: Option<String>,
@@ -64,7 +67,7 @@ async fn start(arguments: Controller) -> anyhow::Result<()> {
     });
     let namespace = arguments.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
     let leadership = Leadership::start(&client, &namespace, &arguments.lease, arguments.identity.clone().unwrap_or_else(identity));
-    carry_out(client, arguments.watch_namespace, leadership, move |started| drop(caches.set(started)), told_to_end()?).await;
+    carry_out(client, arguments.watch_namespace, arguments.image, leadership, move |started| drop(caches.set(started)), told_to_end()?).await;
     tracing::info!("ended");
     Ok(())
 }

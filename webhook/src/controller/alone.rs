@@ -53,8 +53,14 @@ impl Alone {
         let caches = Caches::start_alone(client, &key.namespace, &sender);
         let recorder = Recorder::new(client.clone(), Reporter { controller: super::FIELD_MANAGER.into(), instance: None });
         let leads = Arc::clone(&leadership);
-        let work =
-            Work { client: client.clone(), caches: Arc::clone(&caches), recorder, kept: Kept::InConfigMaps, may_write: Arc::new(move || leads.is_held()) };
+        let work = Work {
+            client: client.clone(),
+            caches: Arc::clone(&caches),
+            recorder,
+            kept: Kept::InConfigMaps,
+            image: None,
+            may_write: Arc::new(move || leads.is_held()),
+        };
         Self { client: client.clone(), key, leadership, caches, moved, work, failures: 0 }
     }
 

@@ -1,35 +1,92 @@
-//! What the metadata migration of 2.2 adds to a round: what is observed of it, and the deeds that are its own.
+//! What the metadata migration of 2.2 adds to a round: what is observed of it, and the deeds that are its own. All of it is in [`crate::migration`].
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use kube::Client;
+use milvus_guard::rollout::Plan;
 use milvus_guard::rollout::action::Deed;
-use milvus_guard::rollout::observed::{Known, Metadata, Session};
+use milvus_guard::rollout::observed::{Known, Moment};
 use serde_json::Value;
 
-use super::ReleaseKey;
 use super::observe::Seen;
+use super::{FIELD_MANAGER, ReleaseKey};
+use crate::cluster::text;
+use crate::migration::Attempt;
+use crate::migration::act::{Means, act as carry_out};
+pub use crate::migration::observe::Observation;
+use crate::migration::observe::{Asked, observe as look};
 
-/// What is observed of metadata and sessions. Asked in each round of an upgrade that migrates; sessions, where they can be read, in each round of any.
-#[derive(Debug, Clone, Default)]
-pub struct Observed {
-    /// Metadata and the state of its migration.
-    pub metadata: Metadata,
-    /// Sessions in etcd.
-    pub sessions: Known<Vec<Session>>,
+/// The migration of a release, as a round looks at it.
+#[derive(Clone, Copy)]
+#[allow(missing_debug_implementations, reason = "a client of the API server has none")]
+pub struct Migration<'m> {
+    /// A way to the API server.
+    pub client: &'m Client,
+    /// The release.
+    pub release: &'m ReleaseKey,
+    /// Its `GuardedUpgrade`.
+    pub upgrade: &'m Value,
+    /// What is seen of it.
+    pub seen: &'m Seen,
+    /// What is to be done with it.
+    pub plan: &'m Plan,
+    /// Our own image, for Jobs.
+    pub image: Option<&'m str>,
 }
 
-/// Observes metadata and sessions of a release.
-pub async fn observe(_client: &Client, _release: &ReleaseKey, _upgrade: &Value, _seen: &Seen, migrates: bool) -> Observed {
-    let why: Arc<str> = "this version of milvus-guard does not read etcd".into();
-    let layout = if migrates { Known::No(Arc::clone(&why)) } else { Known::No("it was not looked at".into()) };
-    Observed { metadata: Metadata { layout, ..Metadata::default() }, sessions: Known::No(why) }
+impl Migration<'_> {
+    /// Observes metadata and sessions.
+    ///
+    /// # Errors
+    /// When the API server gave no answer.
+    pub async fn observe(&self, now: Moment) -> anyhow::Result<Observation> {
+        if self.image.is_none() {
+            let why: Arc<str> = "no image of milvus-guard is known to run Jobs with (--image of the controller)".into();
+            return Ok(unread(&why));
+        }
+        let attempt = self.attempt();
+        let pods = &self.seen.pods;
+        let holder = |session: &crate::metadata::sessions::Session| pods.iter().find(|pod| session.is_held_by(&pod.name, None)).map(|pod| pod.component);
+        look(self.client, self.asked(&attempt), holder, now).await
+    }
+
+    /// Carries out `Fence`, `Unfence`, `Run` and `Bar`.
+    ///
+    /// # Errors
+    /// Why it could not be done.
+    pub async fn act(&self, deed: &Deed) -> anyhow::Result<()> {
+        let attempt = self.attempt();
+        let names: BTreeSet<String> = self.seen.workloads.iter().map(|workload| workload.label.to_string()).collect();
+        let image = self.image.unwrap_or_default();
+        carry_out(self.client, self.asked(&attempt), Means { image, names: &names, manager: FIELD_MANAGER }, deed).await
+    }
+
+    fn asked<'a>(&'a self, attempt: &'a Attempt) -> Asked<'a> {
+        Asked {
+            attempt,
+            spec: self.upgrade.get("spec").unwrap_or(&Value::Null),
+            configuration: self.seen.workloads.iter().find_map(|workload| workload.configuration.as_deref()),
+        }
+    }
+
+    fn attempt(&self) -> Attempt {
+        Attempt {
+            namespace: self.release.namespace.to_string(),
+            release: self.release.name.to_string(),
+            uid: text(self.upgrade, "/metadata/uid").unwrap_or_default().to_owned(),
+            from: self.plan.pair.from,
+            to: self.plan.pair.to,
+            number: self.upgrade.pointer("/spec/retry").and_then(Value::as_u64).and_then(|retry| u32::try_from(retry).ok()).unwrap_or_default(),
+            job_seconds: self.plan.limits.job_seconds,
+        }
+    }
 }
 
-/// Carries out `Fence`, `Unfence`, `Run` and `Bar`.
-///
-/// # Errors
-/// Why it could not be done. [`next`](milvus_guard::rollout::next) does not ask for any of these as long as the layout of the metadata is not known.
-pub async fn act(_client: &Client, release: &ReleaseKey, _upgrade: &Value, deed: &Deed) -> anyhow::Result<()> {
-    anyhow::bail!("{release}: this version of milvus-guard does not carry out {deed:?}")
+/// Nothing is known, and nothing that needs it goes on.
+#[must_use]
+pub fn unread(why: &Arc<str>) -> Observation {
+    let mut nothing = Observation { sessions: Known::No(Arc::clone(why)), ..Observation::default() };
+    nothing.metadata.layout = Known::No(Arc::clone(why));
+    nothing
 }

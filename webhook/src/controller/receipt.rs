@@ -9,6 +9,7 @@ use super::{ReleaseKey, written};
 use crate::admission::change::digest_of_text;
 use crate::api;
 use crate::cluster::text;
+use crate::migration::state::Proof;
 
 /// The name of the receipt of an upgrade: the same for the same upgrade, however often it is asked for.
 #[must_use]
@@ -19,9 +20,9 @@ pub fn name(release: &ReleaseKey, upgrade: &Value, status: &Status) -> String {
     format!("{}-{to}-{}", release.name, of.get(..8).unwrap_or(&of))
 }
 
-/// The receipt.
+/// The receipt. `proof`: what the verified backup of a metadata migration holds.
 #[must_use]
-pub fn receipt(release: &ReleaseKey, upgrade: &Value, status: &Status, plan: &Plan, observed: &Observed, now: Moment) -> Value {
+pub fn receipt(release: &ReleaseKey, upgrade: &Value, status: &Status, plan: &Plan, observed: &Observed, proof: Option<&Proof>, now: Moment) -> Value {
     let done = status.components.iter().filter(|line| matches!(line.state, State::Complete | State::Removed) && line.started_at.is_some());
     let components: Vec<Value> = done
         .map(|line| {
@@ -37,7 +38,7 @@ pub fn receipt(release: &ReleaseKey, upgrade: &Value, status: &Status, plan: &Pl
         .collect();
     let mut spec = json!({
         "release": release.name,
-        "kind": "Upgrade",
+        "kind": if proof.is_some() { "MetadataMigration" } else { "Upgrade" },
         "from": plan.pair.from.to_string(),
         "to": plan.pair.to.to_string(),
         "components": components,
@@ -50,6 +51,8 @@ pub fn receipt(release: &ReleaseKey, upgrade: &Value, status: &Status, plan: &Pl
         ("order", status.order.as_ref().map(|order| json!(order))),
         ("change", status.change.as_ref().map(|change| json!(change))),
         ("startedAt", status.started_at.as_ref().map(|time| json!(time))),
+        ("backupDigest", proof.map(|proof| json!(proof.sum.digest))),
+        ("backup", proof.map(|proof| json!(format!("{} keys of {} at revision {}", proof.sum.entries, proof.of, proof.revision)))),
         ("waived", (!acknowledged.is_empty()).then(|| json!(acknowledged))),
     ];
     if let Some(table) = spec.as_object_mut() {

@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::act::{Undone, Writer};
 use super::caches::{self, Caches};
 use super::kept::Kept;
+use super::migration::Migration;
 use super::observe::Seen;
 use super::plan::{Situation, Upgrade, situation};
 use super::status::{Phase, Status, Way};
@@ -23,9 +24,16 @@ use super::tell::{self, Idle, Kind};
 use super::{ReleaseKey, adopt, helm, migration, moment, receipt, standby, written};
 use crate::api;
 use crate::cluster::{annotation, text};
+use crate::migration::state::Proof;
 
 /// How often a pending Helm revision is looked at: nothing tells when it is done.
 const HELM_EVERY: Duration = Duration::from_secs(1);
+
+/// How often Jobs and etcd are looked at while one of them is waited for: no watch tells of either.
+const ETCD_EVERY: Duration = Duration::from_secs(2);
+
+/// How often they are looked at where a migration waits for a person, or for an etcd that does not answer.
+const ETCD_AFTER_STOP: Duration = Duration::from_secs(15);
 
 /// When to look again after a write whose effect the caches have not seen.
 const AFTER_WRITE: Duration = Duration::from_secs(1);
@@ -39,6 +47,16 @@ pub enum Again {
     After(Duration),
 }
 
+impl Again {
+    /// After this time, if not before.
+    fn at_most(self, longest: Duration) -> Self {
+        match self {
+            Self::Never => Self::After(longest),
+            Self::After(time) => Self::After(time.min(longest)),
+        }
+    }
+}
+
 /// What rounds work with.
 #[derive(Clone)]
 pub struct Work {
@@ -50,6 +68,8 @@ pub struct Work {
     pub recorder: Recorder,
     /// Where upgrades are kept.
     pub kept: Kept,
+    /// Our own image, for the Jobs of a migration.
+    pub image: Option<Arc<str>>,
     /// Whether this controller may write now.
     pub may_write: Arc<dyn Fn() -> bool + Send + Sync>,
 }
@@ -326,7 +346,7 @@ impl Round<'_> {
         let order = Orders::embedded().find(&plan.pair).ok();
         let revision = if self.seen.is_helms() { helm::newest(&self.work.client, self.key, status.helm_revision).await? } else { None };
         status.helm_revision = revision.as_ref().map(|revision| revision.number);
-        let observed = self.observe(&status, upgrade, order, helm::arrival(revision.as_ref(), self.seen.written())).await?;
+        let (observed, proof) = self.observe(&status, upgrade, order, helm::arrival(revision.as_ref(), self.seen.written())).await?;
         self.watch_proxy(&mut status);
         let action = next(&observed, plan, Orders::embedded(), self.now);
         let told = tell::Round { plan, order, observed: &observed, action: &action, now: self.now };
@@ -349,7 +369,7 @@ impl Round<'_> {
                     self.work.write_status(self.key, self.upgrade, status).await?;
                     return Ok(Again::After(Duration::ZERO));
                 }
-                self.act(status, upgrade, &observed, deed).await
+                self.act(status, upgrade, (&observed, proof.as_ref()), deed).await
             }
             Action::Wait(wait) => {
                 tell::round(&mut status, &told);
@@ -357,7 +377,8 @@ impl Round<'_> {
                 let is_pending = matches!(wait.what, Waiting::Applier);
                 let until = wait.until.map(|until| Duration::from_secs(until.since(self.now).max(1)));
                 let opens = if let Waiting::Window(Some(opens)) = wait.what { Some(Duration::from_secs(opens.since(self.now).max(1))) } else { None };
-                Ok(if is_pending { Again::After(HELM_EVERY) } else { until.or(opens).map_or(Again::Never, Again::After) })
+                let again = if is_pending { Again::After(HELM_EVERY) } else { until.or(opens).map_or(Again::Never, Again::After) };
+                Ok(if order.is_some_and(|order| order.migration) { again.at_most(ETCD_EVERY) } else { again })
             }
             Action::Stop(stop) => {
                 tell::round(&mut status, &told);
@@ -365,7 +386,7 @@ impl Round<'_> {
                     status.finished_at.get_or_insert_with(|| written(self.now));
                 }
                 self.work.write_status(self.key, self.upgrade, status).await?;
-                Ok(Again::Never)
+                Ok(if matches!(stop, Stop::Migration(_)) { Again::After(ETCD_AFTER_STOP) } else { Again::Never })
             }
             Action::Done(_) => {
                 tell::round(&mut status, &told);
@@ -376,13 +397,17 @@ impl Round<'_> {
         }
     }
 
-    async fn observe(&self, status: &Status, upgrade: &Upgrade, order: Option<&Order>, arrival: Arrival) -> anyhow::Result<Observed> {
+    async fn observe(&self, status: &Status, upgrade: &Upgrade, order: Option<&Order>, arrival: Arrival) -> anyhow::Result<(Observed, Option<Proof>)> {
         let since = status.since();
         let migrates = order.is_some_and(|order| order.migration);
-        let migration = migration::observe(&self.work.client, self.key, self.upgrade, self.seen, migrates).await;
+        let migration = if migrates {
+            self.migration(upgrade).observe(self.now).await?
+        } else {
+            migration::unread(&"sessions are read only where metadata is migrated".into())
+        };
         let hands_over = order.is_some_and(|order| order.steps.iter().any(|step| step.gates.contains(&Gate::Handover)));
         let active_standby = if hands_over { self.active_standby().await? } else { Known::No("it was not asked for".into()) };
-        Ok(Observed {
+        let observed = Observed {
             workloads: self.seen.observe(&upgrade.before, since),
             strangers: Vec::new(),
             dependencies: self.seen.dependencies(since),
@@ -391,7 +416,13 @@ impl Round<'_> {
             active_standby,
             metadata: migration.metadata,
             is_recorded: status.receipt.is_some(),
-        })
+        };
+        Ok((observed, migration.proof))
+    }
+
+    fn migration<'m>(&'m self, upgrade: &'m Upgrade) -> Migration<'m> {
+        let Work { client, image, .. } = self.work;
+        Migration { client, release: self.key, upgrade: self.upgrade, seen: self.seen, plan: &upgrade.plan, image: image.as_deref() }
     }
 
     async fn active_standby(&self) -> anyhow::Result<Known<bool>> {
@@ -419,12 +450,12 @@ impl Round<'_> {
         }
     }
 
-    async fn act(&self, mut status: Status, upgrade: &Upgrade, observed: &Observed, deed: &Deed) -> anyhow::Result<Again> {
+    async fn act(&self, mut status: Status, upgrade: &Upgrade, (observed, proof): (&Observed, Option<&Proof>), deed: &Deed) -> anyhow::Result<Again> {
         if !(self.work.may_write)() {
             return Ok(Again::Never);
         }
         if *deed == Deed::Record {
-            let receipt = receipt::receipt(self.key, self.upgrade, &status, &upgrade.plan, observed, self.now);
+            let receipt = receipt::receipt(self.key, self.upgrade, &status, &upgrade.plan, observed, proof, self.now);
             // In a cluster without our kinds nobody could read it.
             if self.work.kept == Kept::AsObjects {
                 self.writer.make(&receipt).await?;
@@ -470,7 +501,7 @@ impl Round<'_> {
                     self.seen.stores.iter().find(|store| store.name == *name && store.stamp == *stamp).ok_or_else(|| Undone::Stale(Arc::clone(name)))?;
                 self.writer.release_store(store).await?;
             }
-            Deed::Fence | Deed::Unfence | Deed::Run(_) | Deed::Bar(_) => migration::act(&self.work.client, self.key, self.upgrade, deed).await?,
+            Deed::Fence | Deed::Unfence | Deed::Run(_) | Deed::Bar(_) => self.migration(upgrade).act(deed).await?,
             Deed::TurnBack(_) | Deed::Record => {}
         }
         Ok(())

@@ -24,14 +24,28 @@ const SETTLE: Duration = Duration::from_millis(20);
 /// The shortest and the longest wait after an error.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(60));
 
-/// Runs until `end` resolves, in these namespaces, or in all where there are none.
-pub async fn run(client: Client, namespaces: Vec<String>, leadership: Arc<Leadership>, on_start: impl FnOnce(Arc<Caches>), end: impl Future<Output = ()>) {
+/// Runs until `end` resolves, in these namespaces, or in all where there are none. `image`: our own, for the Jobs of a migration.
+pub async fn run(
+    client: Client,
+    namespaces: Vec<String>,
+    image: Option<String>,
+    leadership: Arc<Leadership>,
+    on_start: impl FnOnce(Arc<Caches>),
+    end: impl Future<Output = ()>,
+) {
     let (moved, events) = unbounded_channel();
     let caches = Caches::start(&client, namespaces, &moved);
     on_start(Arc::clone(&caches));
     let recorder = Recorder::new(client.clone(), Reporter { controller: "milvus-guard-controller".into(), instance: None });
     let leads = Arc::clone(&leadership);
-    let work = Work { client, caches: Arc::clone(&caches), recorder, kept: Kept::AsObjects, may_write: Arc::new(move || leads.is_held()) };
+    let work = Work {
+        client,
+        caches: Arc::clone(&caches),
+        recorder,
+        kept: Kept::AsObjects,
+        image: image.map(Arc::from),
+        may_write: Arc::new(move || leads.is_held()),
+    };
     let queue = Queue { work, leadership, caches, due: BTreeMap::new(), running: BTreeSet::new(), failures: BTreeMap::new() };
     tokio::select! {
         () = queue.serve(events) => {}

@@ -12,7 +12,7 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::{Api, ListParams};
 use kube::{Client, Resource};
 use milvus_guard::rollout::Component;
-use milvus_guard::rollout::observed::{self, Known, Metadata, Moment};
+use milvus_guard::rollout::observed::{self, Known, Layout, Metadata, Moment};
 use milvus_guard::source::configuration::FILES;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -103,9 +103,13 @@ pub async fn observe(client: &Client, asked: Asked<'_>, holder: impl Fn(&Session
         Ok(Err(error)) => return Ok(unknown(error.to_string())),
         Err(_) => return Ok(unknown(format!("etcd gave no answer within {} seconds", ETCD_AT_MOST.as_secs()))),
     };
+    let layout = jobs.layout(&counts);
+    let held = || Known::Yes(sessions.iter().filter_map(|session| session.observed(holder(session), now)).collect());
+    // What has to stop is told by sessions. What has started is not: nothing proves that the version that a session tells is always that of the image.
+    let is_over = !is_fenced && layout == Known::Yes(Layout::V22);
     Ok(Observation {
-        metadata: Metadata { layout: jobs.layout(&counts), backup: jobs.backup, jobs: jobs.jobs, is_fenced },
-        sessions: Known::Yes(sessions.iter().filter_map(|session| session.observed(holder(session), now)).collect()),
+        sessions: if is_over { Known::No("they are not asked once metadata is migrated".into()) } else { held() },
+        metadata: Metadata { layout, backup: jobs.backup, jobs: jobs.jobs, is_fenced },
         owners: sessions.iter().map(Session::owner).collect(),
         proof: jobs.proof,
     })
@@ -161,7 +165,7 @@ where
     }
 }
 
-/// The files of the configuration that Milvus mounts, lowest first.
+/// The files of the configuration that Milvus reads, lowest first. Charts below 3.3.2 mount `milvus.yaml` as the whole of it, whatever else the ConfigMap holds.
 ///
 /// # Errors
 /// When the API server gave no answer.
@@ -169,7 +173,9 @@ pub async fn files(client: &Client, asked: Asked<'_>) -> anyhow::Result<Result<V
     let Some(name) = asked.configuration else { return Ok(Err("no workload of the release mounts a configuration of Milvus".into())) };
     let found = Api::<ConfigMap>::namespaced(client.clone(), &asked.attempt.namespace).get_opt(name).await.context("reading the configuration")?;
     let Some(mut data) = found.map(|map| map.data.unwrap_or_default()) else { return Ok(Err(format!("ConfigMap {name} is not there"))) };
-    Ok(Ok(FILES.iter().filter_map(|file| data.remove(*file)).collect()))
+    let [whole, ..] = FILES;
+    let files = data.remove(whole).map_or_else(|| FILES.iter().filter_map(|file| data.remove(*file)).collect(), |text| vec![text]);
+    Ok(Ok(files))
 }
 
 /// Where metadata lies, and the way there from here.

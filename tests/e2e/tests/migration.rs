@@ -1,0 +1,292 @@
+//! The metadata migration of 2.2 from end to end: the real controller, real Helm, and metadata in a real etcd of each release's own. Upstream's tool is a stand-in that does what it does.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::storage::v1::StorageClass;
+use kube::ResourceExt;
+use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
+use kube::core::{ApiResource, GroupVersionKind};
+use milvus_guard_e2e::commands::Program;
+use milvus_guard_e2e::control_plane::{ControlPlane, free_port};
+use milvus_guard_e2e::etcd::{All, Keys};
+use milvus_guard_e2e::kubelet::Behaviour;
+use milvus_guard_e2e::metadata::of_2_1;
+use milvus_guard_e2e::metadata::tool::of_2_2;
+use milvus_guard_e2e::process::Process;
+use milvus_guard_e2e::sandbox::{PATIENCE, Sandbox, wait};
+use milvus_guard_e2e::webhook::{Controller, Installed};
+use serde_json::{Value, json};
+
+use crate::upgrades::run_helm;
+
+const BEFORE: &str = "3.2.18";
+const AFTER: &str = "4.0.34";
+
+/// A release of Milvus 2.1.4 with metadata in an etcd of its own.
+struct Release {
+    sandbox: Sandbox,
+    keys: Keys,
+    before: All,
+    _etcd: Process,
+}
+
+/// A guard and a controller for some releases.
+struct Guarded {
+    releases: Vec<Release>,
+    _guard: Installed,
+    controller: Controller,
+}
+
+impl Guarded {
+    /// One release for each name.
+    async fn new(name: &str, releases: &[&str]) -> Option<Self> {
+        let plane = ControlPlane::shared(name).await?;
+        let admin = plane.admin().await;
+        let class = json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "backups"}, "provisioner": "example.com/none"});
+        Api::<StorageClass>::all(admin.client.clone()).patch("backups", &PatchParams::apply("e2e").force(), &Patch::Apply(&class)).await.unwrap();
+        let mut all = Vec::new();
+        for release in releases {
+            all.push(Release::new(plane, release).await);
+        }
+        let namespaces: Vec<&str> = all.iter().map(|release| release.sandbox.namespace.as_str()).collect();
+        let sets = ["gates.helmStorage.failurePolicy=Fail", "gates.helmStorage.doubt=refuse", "limits.budget=8s", "log.level=debug"];
+        let timeouts = ["helmStorage", "gitops", "workloads", "dependencies", "own"].map(|gate| format!("gates.{gate}.timeoutSeconds=10"));
+        let sets: Vec<&str> = sets.into_iter().chain(timeouts.iter().map(String::as_str)).collect();
+        let guard = Installed::new(plane, name, 1, &namespaces, &sets).await;
+        let mut controller = guard.controller(&format!("controller-{name}"), &namespaces);
+        controller.wait_until_ready().await;
+        Some(Self { releases: all, _guard: guard, controller })
+    }
+}
+
+impl Release {
+    async fn new(plane: &'static ControlPlane, name: &str) -> Self {
+        let sandbox = Sandbox::on(plane, name).await;
+        let (port, peer) = (free_port(), free_port());
+        let (clients, peers) = (format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{peer}"));
+        let arguments = [
+            format!("--data-dir={}", sandbox.folder().join("etcd").display()),
+            format!("--listen-client-urls={clients}"),
+            format!("--advertise-client-urls={clients}"),
+            format!("--listen-peer-urls={peers}"),
+            format!("--initial-advertise-peer-urls={peers}"),
+            format!("--initial-cluster=default={peers}"),
+            "--unsafe-no-fsync".to_owned(),
+            "--log-level=warn".to_owned(),
+        ];
+        let etcd = Process::part(plane.programs(), "etcd", arguments, &plane.folder().join(format!("etcd-of-{}.log", sandbox.namespace)));
+        let keys = Keys { port };
+        wait("an etcd", async || keys.try_ask("/v3/kv/range", &json!({"key": "YQ=="})).await.ok()).await;
+        let before = of_2_1("by-dev", 3, 5);
+        keys.put_all(&before).await;
+        let installed = run_helm(&sandbox, Program::Helm3, "install", BEFORE, "").await;
+        assert!(installed.status.success(), "{installed}");
+        sandbox.wait_until_rolled_out().await;
+        Self { sandbox, keys, before, _etcd: etcd }
+    }
+
+    fn upgrades(&self) -> Api<DynamicObject> {
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("guard.milvus-guard.dev", "v1alpha1", "GuardedUpgrade"));
+        Api::namespaced_with(self.sandbox.admin.clone(), &self.sandbox.namespace, &resource)
+    }
+
+    /// Declares the upgrade; `image`: of the tool.
+    async fn declare(&self, more: Value) {
+        let mut migration = json!({"etcdEndpoints": [format!("127.0.0.1:{}", self.keys.port)], "storageClass": "backups"});
+        migration.as_object_mut().unwrap().extend(more["metadataMigration"].as_object().cloned().unwrap_or_default());
+        let mut spec = json!({"to": "2.2.16"});
+        spec.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
+        spec["metadataMigration"] = migration;
+        let object = json!({"apiVersion": "guard.milvus-guard.dev/v1alpha1", "kind": "GuardedUpgrade", "metadata": {"name": "m"}, "spec": spec});
+        let admin = self.sandbox.plane.admin().await;
+        let apply = ["apply", "--server-side", "--force-conflicts", "--field-manager=person", "-n", &self.sandbox.namespace, "-f", "-"];
+        self.sandbox.command_as(&admin, Program::Kubectl, apply).input(object.to_string()).ok().await;
+    }
+
+    async fn upgrade(&self) {
+        let ended = run_helm(&self.sandbox, Program::Helm3, "upgrade", AFTER, ",image.all.tag=v2.2.16,minio.image.tag=RELEASE.2022-03-17T06-34-49Z").await;
+        assert!(ended.status.success(), "{ended}");
+    }
+
+    async fn status(&self) -> Value {
+        self.upgrades().get_opt("m").await.unwrap().map_or(Value::Null, |object| object.data["status"].clone())
+    }
+
+    /// Waits until the upgrade is in a phase and, where it stops, for that reason.
+    async fn reaches(&self, phase: &str, reason: &str, controller: &Process) -> Value {
+        let begin = Instant::now();
+        loop {
+            let status = self.status().await;
+            let stalled = status["conditions"].as_array().into_iter().flatten().any(|condition| condition["reason"] == reason);
+            if status["phase"] == phase && (reason.is_empty() || stalled) {
+                return status;
+            }
+            assert!(begin.elapsed() < PATIENCE, "{}: not {phase} {reason}: {status:#}\n{}", self.sandbox.namespace, controller.tail());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    async fn all(&self) -> All {
+        self.keys.all("by-dev/").await
+    }
+
+    /// What 2.2 finds: what the tool makes of it, and what it leaves.
+    fn after(&self) -> All {
+        let gone = ["root-coord/collection", "root-coord/index/", "root-coord/segment-index/", "root-coord/dd-", "indexes/"];
+        let is_left = |key: &str| {
+            let below = key.strip_prefix("by-dev/meta/").map(|below| below.strip_prefix("snapshots/").unwrap_or(below));
+            below.is_none_or(|below| !gone.iter().any(|gone| below.starts_with(gone)))
+        };
+        let mut after: All = self.before.iter().filter(|(key, _)| is_left(key)).map(|(key, value)| (key.clone(), value.clone())).collect();
+        after.extend(of_2_2(&self.before, "by-dev/meta"));
+        after
+    }
+
+    /// Replicas of each Deployment of Milvus.
+    async fn replicas(&self) -> BTreeMap<String, i32> {
+        let all = self.sandbox.api::<Deployment>().list(&ListParams::default().labels("app.kubernetes.io/name=milvus")).await.unwrap();
+        all.items.iter().map(|deployment| (deployment.name_any(), deployment.spec.as_ref().unwrap().replicas.unwrap_or(1))).collect()
+    }
+
+    /// Images of the pods of Milvus that are there.
+    async fn runs(&self) -> Vec<String> {
+        let pods = self.sandbox.pods().await;
+        let milvus = pods.iter().filter(|pod| pod.labels().get("app.kubernetes.io/name").is_some_and(|name| name == "milvus"));
+        let mut images: Vec<String> = milvus.filter_map(|pod| pod.spec.as_ref()?.containers[0].image.clone()).collect();
+        images.sort();
+        images.dedup();
+        images
+    }
+
+    async fn fences(&self) -> String {
+        let admin = self.sandbox.plane.admin().await;
+        let label = format!("guard.milvus-guard.dev/fence-namespace={}", self.sandbox.namespace);
+        let kinds = "validatingadmissionpolicies,validatingadmissionpolicybindings";
+        self.sandbox.command_as(&admin, Program::Kubectl, ["get", kinds, "-l", &label, "-o", "name"]).ok().await.stdout
+    }
+
+    fn backup(&self, number: u32) -> PathBuf {
+        let claims = milvus_guard_e2e::kubelet::jobs::claim_folder(&self.sandbox.namespace, "x");
+        let mut folders = std::fs::read_dir(claims.parent().unwrap()).unwrap().flatten().map(|entry| entry.path());
+        folders.find_map(|folder| Some(folder.join(format!("attempt-{number}.bak"))).filter(|file| file.exists())).expect("a backup")
+    }
+}
+
+#[tokio::test]
+async fn metadata_is_migrated_before_the_first_pod_of_2_2() {
+    let Some(mut guarded) = Guarded::new("migrates", &["migrated"]).await else { return };
+    let release = &guarded.releases[0];
+    let replicas = release.replicas().await;
+    release.declare(json!({})).await;
+    release.reaches("Prepared", "", guarded.controller.process()).await;
+    // A session that outlives its pod for a while is waited for.
+    let session = release.keys.put_leased("by-dev/meta/session/querynode-9", br#"{"Address":"10.0.0.9:21123"}"#, 300).await;
+    release.upgrade().await;
+    wait("the wait for the session", async || release.status().await["waitingFor"].as_str().is_some_and(|words| words.contains("1 sessions")).then_some(()))
+        .await;
+    assert_eq!((release.runs().await, release.all().await.len()), (vec![], release.before.len() + 1));
+    // Whoever puts replicas back gets no pod.
+    let admin = release.sandbox.plane.admin().await;
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "by-hand", "labels": {
+        "app.kubernetes.io/name": "milvus", "app.kubernetes.io/instance": "m", "component": "rootcoord"}}, "spec": {"containers": [{"name": "x", "image": "x"}]}});
+    let refused = wait("a fence in force", async || {
+        let create = ["create", "--dry-run=server", "-n", &release.sandbox.namespace, "-f", "-"];
+        let ended = release.sandbox.command_as(&admin, Program::Kubectl, create).input(pod.to_string()).run().await;
+        (!ended.status.success()).then_some(ended)
+    })
+    .await;
+    assert!(refused.stderr.contains("is stopped while its metadata is migrated") && refused.stderr.contains("milvus-guard cleanup m"), "{refused}");
+    release.keys.end_lease(&session).await;
+
+    let status = release.reaches("Completed", "", guarded.controller.process()).await;
+    assert_eq!(release.all().await, release.after());
+    assert_eq!((release.replicas().await, release.fences().await), (replicas, String::new()));
+    assert_eq!(release.runs().await, ["milvusdb/milvus:v2.2.16"]);
+    // No pod of 2.1 was started after the upgrade began.
+    let starts = release.sandbox.starts();
+    let first = starts.iter().position(|start| start.image().ends_with("v2.2.16")).unwrap();
+    assert!(starts[first..].iter().all(|start| !start.image().ends_with("v2.1.4")));
+    assert!(release.backup(0).metadata().unwrap().len() > 1_000, "the backup stays");
+    let receipt = status["receipt"].as_str().unwrap();
+    let receipt =
+        release.sandbox.command_as(&admin, Program::Kubectl, ["get", "ur", receipt, "-o", "json", "-n", &release.sandbox.namespace]).ok().await.json();
+    assert_eq!(receipt["spec"]["kind"], "MetadataMigration");
+    assert!(receipt["spec"]["backupDigest"].as_str().unwrap().starts_with("sha256:"), "{receipt:#}");
+}
+
+/// What goes wrong, what it comes to, and whether upstream's tool had begun.
+struct Fault {
+    name: &'static str,
+    /// What follows the tag of the tool's image.
+    tool: &'static str,
+    /// What kubelets do with the Job of this kind.
+    job: Option<(&'static str, Behaviour)>,
+    /// More of the spec.
+    more: Value,
+    /// The phase and the reason that it ends in.
+    ends: (&'static str, &'static str),
+    /// Whether 2.1 runs again.
+    runs_before: bool,
+}
+
+#[tokio::test]
+async fn whatever_goes_wrong_metadata_is_whole_and_2_1_runs_again_or_nothing() {
+    let fault = |name, tool, job, more, ends, runs_before| Fault { name, tool, job, more, ends, runs_before };
+    let faults = [
+        fault("first", "fails-first", None, json!({}), ("Paused", "MigrationFailed"), true),
+        fault("deleted", "dies-half-deleted", None, json!({}), ("Paused", "MigrationFailed"), true),
+        fault("written", "dies-half-written", None, json!({}), ("Paused", "MigrationFailed"), true),
+        fault("hangs", "hangs-half-written", None, json!({"timeouts": {"migration": "50s"}}), ("Paused", "MigrationFailed"), true),
+        fault("nothing", "does-nothing", None, json!({}), ("Paused", "MigrationFailed"), true),
+        fault("nobackup", "", Some(("backup", Behaviour::CrashLooping)), json!({}), ("Paused", "MigrationFailed"), true),
+        fault("empty", "", Some(("backup", Behaviour::LosingFiles)), json!({}), ("Paused", "MigrationFailed"), true),
+        fault("norestore", "dies-half-deleted", Some(("restore", Behaviour::CrashLooping)), json!({}), ("Paused", "RestoreFailed"), false),
+    ];
+    let names: Vec<&str> = faults.iter().map(|fault| fault.name).collect();
+    let Some(mut guarded) = Guarded::new("faults", &names).await else { return };
+    for (fault, release) in faults.iter().zip(&guarded.releases) {
+        if let Some((kind, behaviour)) = fault.job {
+            release.sandbox.behave(|pods| pods.label("guard.milvus-guard.dev/job", kind), behaviour);
+        }
+        let mut more = fault.more.clone();
+        more["metadataMigration"] = json!({"image": format!("milvusdb/meta-migration:v2.2.0-{}", fault.tool)});
+        release.declare(more).await;
+    }
+    for release in &guarded.releases {
+        release.reaches("Prepared", "", guarded.controller.process()).await;
+        release.upgrade().await;
+    }
+    let mut table = String::from("fault | ends | metadata | runs | says\n");
+    for (fault, release) in faults.iter().zip(&guarded.releases) {
+        let status = release.reaches(fault.ends.0, fault.ends.1, guarded.controller.process()).await;
+        let is_whole = release.all().await == release.before;
+        if fault.runs_before {
+            release.sandbox.wait_until_ready().await;
+        }
+        let runs = release.runs().await;
+        table += &format!(
+            "{} | {} {} | {} | {runs:?} | {}\n",
+            fault.name,
+            fault.ends.0,
+            fault.ends.1,
+            if is_whole { "as before" } else { "not as before" },
+            status["message"]
+        );
+        assert_eq!(is_whole, fault.runs_before, "{table}");
+        let expected: &[&str] = if fault.runs_before { &["milvusdb/milvus:v2.1.4"] } else { &[] };
+        assert_eq!(runs, expected, "{table}");
+        assert_eq!(release.fences().await.is_empty(), fault.runs_before, "{table}");
+    }
+    milvus_guard_e2e::programs::say(&table);
+
+    // A retry forgets none of it: what was not put back is put back by hand from the backup, and then it goes through.
+    let (left, whole) = (&guarded.releases[7], &guarded.releases[1]);
+    left.declare(json!({"retry": 1})).await;
+    left.reaches("Paused", "LayoutMixed", guarded.controller.process()).await;
+    whole.declare(json!({"retry": 1})).await;
+    whole.reaches("Completed", "", guarded.controller.process()).await;
+    assert_eq!(whole.all().await, whole.after());
+}
