@@ -197,7 +197,8 @@ fn workload(object: &Value, release: &str, serving: &[Serving]) -> Option<Worklo
         .to_owned(),
         waiting: stored.filter(|stored| held || !tags.contains(stored)),
         serving: tags,
-        updated: if held { 0 } else { updated.min(ready) },
+        // Of those that are ready, as many as there are others are taken for the others.
+        updated: if held { 0 } else { ready.saturating_sub(number("/status/replicas").unwrap_or_default().saturating_sub(updated)).min(updated) },
         wanted: stopped.and_then(|wanted| wanted.parse().ok()).unwrap_or(wanted),
         message: annotation(object, BLOCKED_ANNOTATION).map(|why| format!("not to be released: {why}")),
     })
@@ -306,7 +307,9 @@ pub fn lines(release: &Release) -> Vec<(String, String)> {
         let message = workload.message.as_ref().map_or_else(String::new, |message| format!(" ({message})"));
         (workload.name.clone(), format!("{}{message}", workload.state))
     };
-    let mut all: Vec<(String, String)> = release.workloads.iter().map(of).collect();
+    // What runs afterwards is no news.
+    let has_ended = release.upgrade.as_ref().is_some_and(|upgrade| upgrade.end() == Some(true));
+    let mut all: Vec<(String, String)> = if has_ended { Vec::new() } else { release.workloads.iter().map(of).collect() };
     if let Some(upgrade) = &release.upgrade {
         let phase = upgrade.phase.as_deref().unwrap_or("New");
         // Without the time that it waits, which moves always.
@@ -375,6 +378,16 @@ mod tests {
         assert_eq!(lines[2].split_whitespace().collect::<Vec<_>>(), ["proxy", "Held", "v2.5.16", "v2.5.22", "0/1"]);
         assert!(lines[3].starts_with("m-etcd ") && lines[3].contains("Complete"), "a store that is rolled out stays in its place: {text}");
         assert!(bars(&found[0], 780).contains("proxy     [....................] Held"), "{}", bars(&found[0], 780));
+    }
+
+    #[test]
+    fn a_ready_pod_of_the_earlier_template_is_no_progress() {
+        let mut object = Recipe::new("4.2.58", 1, json!({})).deployment("proxy");
+        let mut updated = |replicas: u64, updated: u64, ready: u64| {
+            object["status"] = json!({"replicas": replicas, "updatedReplicas": updated, "readyReplicas": ready});
+            workload(&object, "m", &[]).unwrap().updated
+        };
+        assert_eq!((updated(2, 1, 1), updated(2, 1, 2), updated(1, 1, 1), updated(3, 0, 3)), (0, 1, 1, 0));
     }
 
     #[test]

@@ -90,7 +90,10 @@ impl Carrying {
             print!("{}", values(asked, &seen));
             return Ok(ExitCode::SUCCESS);
         }
-        let goes_on = check(asked, &seen, &rolling, upgrade.as_deref().or(kept.as_ref()))?;
+        let is_ours = |upgrade: &Value| api::upgrade_to(upgrade).and_then(|to| to.parse().ok()) == Some(asked.target.version);
+        let is_begun = |upgrade: &&Value| api::is_open(upgrade) || (is_ours(upgrade) && text(upgrade, "/status/phase") == Some("Failed"));
+        let declared = kept.as_ref().or(upgrade.as_deref().filter(is_begun));
+        let goes_on = check(asked, &seen, &rolling, declared)?;
         print!("{}", plan(&rolling, asked));
         if self.carry.dry_run {
             println!("nothing was changed");
@@ -326,10 +329,9 @@ fn must_see_workloads(seen: &Seen) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether it goes on with an upgrade to the same version that is open already.
-fn check(asked: &Asked, seen: &Seen, rolling: &Rolling, upgrade: Option<&Value>) -> Result<bool, Refused> {
-    let open = upgrade.filter(|upgrade| api::is_open(upgrade));
-    let to = open.and_then(api::upgrade_to).and_then(|to| to.parse().ok());
+/// Whether it goes on with the upgrade to the same version that was begun and has not ended.
+fn check(asked: &Asked, seen: &Seen, rolling: &Rolling, begun: Option<&Value>) -> Result<bool, Refused> {
+    let to = begun.and_then(api::upgrade_to).and_then(|to| to.parse().ok());
     let goes_on = to == Some(asked.target.version);
     if let (Some(to), false) = (to, goes_on) {
         let next = format!("Wait for it, or take it back first: milvus-guard abort {} -n {}", asked.release, asked.namespace);

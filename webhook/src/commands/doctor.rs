@@ -15,6 +15,7 @@ use milvus_guard_webhook::admission::hold::{FENCE_LABEL, Identity};
 use milvus_guard_webhook::admission::release::Driver;
 use milvus_guard_webhook::api;
 use milvus_guard_webhook::cluster::{Snapshot, running, text};
+use milvus_guard_webhook::controller::kept::KEPT_LABEL;
 use milvus_guard_webhook::doctor::installation::{Guard, NAMES, arguments};
 use milvus_guard_webhook::doctor::{self, Probe, Revision, Seen, Stored, report};
 use serde_json::Value;
@@ -213,6 +214,14 @@ impl Looking {
             }
             Ok(false) => {}
             Err(error) => self.unread("GuardedUpgrades", &error),
+        }
+        // Upgrades that somebody carries out from a laptop.
+        self.take(false, "v1", "ConfigMap", KEPT_LABEL).await;
+        let of = |map: &Value| Some((text(map, "/metadata/namespace")?.to_owned(), text(map, "/metadata/name")?.to_owned()));
+        let alone: Vec<(String, String)> = self.objects.iter().filter(|object| text(object, "/kind") == Some("ConfigMap")).filter_map(of).collect();
+        for (namespace, name) in alone {
+            let lease = self.get("coordination.k8s.io/v1", "Lease", Some(&namespace), &name).await;
+            self.objects.extend(lease);
         }
         // The guard's own namespace may be the one that is looked at.
         let mut known = BTreeSet::new();

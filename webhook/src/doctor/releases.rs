@@ -17,10 +17,14 @@ use crate::admission::verdict::Point;
 use crate::admission::workload::is_operated;
 use crate::cluster::running::{self, Serving};
 use crate::cluster::{Cluster as _, Kind, annotation, label, text};
+use crate::controller::kept::{KEPT_LABEL, name_of, unpacked};
 use crate::{api, leave};
 
 /// Helm's own limit for an operation, in seconds: a pending release that is older was interrupted.
 const HELM_SECONDS: i64 = 300;
+
+/// A Lease that nobody renewed for so long, in seconds, is nobody's.
+const LEASE_SECONDS: i64 = 20;
 
 /// Everything of one release.
 struct Release<'s> {
@@ -89,6 +93,7 @@ impl Release<'_> {
         all.extend(self.mixed());
         all.extend(self.left_behind());
         all.extend(self.stalled());
+        all.extend(self.begun_alone());
         all.into_iter().map(|entry| entry.of(self.namespace, self.name)).collect()
     }
 
@@ -273,6 +278,28 @@ impl Release<'_> {
         let message = text(upgrade, "/status/message").unwrap_or("it does not say why");
         let remedy = format!("milvus-guard status {} -n {} tells the rest.", self.name, self.namespace);
         Some(Entry::new(State::Problem, "upgrade", format!("the upgrade to {} is {phase}: {message}", api::upgrade_to(upgrade).unwrap_or("?"))).remedy(remedy))
+    }
+}
+
+impl Release<'_> {
+    /// An upgrade that somebody began from a laptop, and whether anybody carries it on.
+    fn begun_alone(&self) -> Option<Entry> {
+        let named = |object: &&Arc<Value>| text(object, "/metadata/namespace") == Some(self.namespace) && name(object) == name_of(self.name);
+        let map = self.seen.cluster.of_kind("ConfigMap").filter(named).find(|map| label(map, KEPT_LABEL) == Some(self.name))?;
+        let upgrade = serde_json::from_value(Value::clone(map)).ok().and_then(|map| unpacked(&map))?;
+        let to = api::upgrade_to(&upgrade).unwrap_or("?");
+        let renewed = self.seen.cluster.of_kind("Lease").find(named).and_then(|lease| text(lease, "/spec/renewTime")?.parse::<jiff::Timestamp>().ok());
+        let is_at_work = renewed.is_some_and(|renewed| self.seen.now - renewed.as_second() < LEASE_SECONDS);
+        if is_at_work {
+            return Some(Entry::new(State::Note, "upgrade", format!("an upgrade to {to} is carried out from a laptop")));
+        }
+        let remedy = format!(
+            "Go on with it: milvus-guard rolling-update -i {0} -n {1} -t v{to} -w IMAGE. Or give it up: helm rollback {0} -n {1}, then kubectl delete configmap,lease {2} -n {1}",
+            self.name,
+            self.namespace,
+            name_of(self.name)
+        );
+        Some(Entry::new(State::Problem, "upgrade", format!("an upgrade to {to} was begun from a laptop, and nobody goes on with it")).remedy(remedy))
     }
 }
 

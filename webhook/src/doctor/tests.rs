@@ -171,6 +171,22 @@ fn a_hold_says_why_it_is_not_released_and_who_would() {
 }
 
 #[test]
+fn an_upgrade_from_a_laptop_is_a_problem_once_nobody_carries_it_on() {
+    let mut world = World::new();
+    let kept = crate::api::guarded_upgrade("db", "m", "2.5.22").to_string();
+    let labels = json!({"guard.milvus-guard.dev/upgrade-of": "m"});
+    world.objects.push(
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "milvus-guard-upgrade-m", "namespace": "db", "labels": labels}, "data": {"upgrade.json": kept}}),
+    );
+    assert_eq!(world.wrong(), [("upgrade", String::new(), State::Problem)]);
+    let renewed = jiff::Timestamp::from_second(world.seen.now - 5).unwrap().to_string();
+    world.objects.push(json!({"kind": "Lease", "metadata": {"name": "milvus-guard-upgrade-m", "namespace": "db"}, "spec": {"renewTime": renewed}}));
+    assert_eq!(world.wrong(), []);
+    world.seen.now += 60;
+    assert_eq!(world.wrong().len(), 1);
+}
+
+#[test]
 fn an_operation_of_helm_under_way_is_a_note_until_helm_itself_would_give_up() {
     let mut world = World::new();
     world.store(&world.recipe.clone(), "pending-upgrade", &[]);
