@@ -61,9 +61,13 @@ impl Upgrading {
         self.sandbox.command_as(&admin, Program::Kubectl, apply).input(object.to_string()).ok().await;
     }
 
-    pub(crate) async fn phase(&self) -> String {
+    pub(crate) async fn status(&self) -> Value {
         let found = self.upgrades().get_opt("m").await.unwrap();
-        found.map_or_else(String::new, |object| object.data["status"]["phase"].as_str().unwrap_or_default().to_owned())
+        found.map_or(Value::Null, |object| object.data["status"].clone())
+    }
+
+    pub(crate) async fn phase(&self) -> String {
+        self.status().await["phase"].as_str().unwrap_or_default().to_owned()
     }
 
     /// The versions that pods of the release run, which are not ending.
@@ -395,4 +399,43 @@ async fn rendered_manifests_that_arrive_in_parts_begin_when_the_last_is_there() 
     assert_eq!(violations(&upgrading.sandbox.starts(), &into_2_6()), Vec::<String>::new());
     assert!(!upgrading.deployments().await.iter().any(|name| name.ends_with("indexnode")));
     upgrading.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn people_approve_pause_and_let_it_go_back_by_itself() {
+    let Some(upgrading) = Upgrading::new("steered").await else { return };
+    upgrading.installed(Program::Helm3, "4.2.58", "").await;
+    let tag = |version: &str| format!(",image.all.tag=v{version}");
+    let new = |version: &str| positions(&upgrading.sandbox.starts(), &format!(":v{version}")).into_keys().collect::<BTreeSet<_>>();
+    upgrading.declare(json!({"to": "2.5.22", "approval": "Manual"})).await;
+    upgrading.reaches("Prepared").await;
+    let ended = upgrading.helm(Program::Helm3, "upgrade", "4.2.58", &tag("2.5.22")).await;
+    assert!(ended.status.success(), "{ended}");
+    let order = Orders::embedded().find(&pair("2.5.16", "2.5.22", Topology::MixCoordinator, Topology::MixCoordinator)).unwrap();
+    let mut approved = BTreeSet::new();
+    for step in &order.steps {
+        let asks = format!("2.5.22/{}", step.component);
+        wait(&format!("that {asks} is asked for"), async || (upgrading.status().await["awaitsApproval"] == asks.as_str()).then_some(())).await;
+        assert_eq!(new("2.5.22"), approved, "before {asks}");
+        if step.component.name() == "querynode" {
+            upgrading.declare(json!({"to": "2.5.22", "approval": "Manual", "approvedStep": asks, "paused": true})).await;
+            upgrading.reaches("Paused").await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert_eq!(new("2.5.22"), approved, "paused");
+        }
+        upgrading.declare(json!({"to": "2.5.22", "approval": "Manual", "approvedStep": asks})).await;
+        approved.insert(step.component.name().to_owned());
+    }
+    upgrading.reaches("Completed").await;
+    upgrading.runs_only("2.5.22").await;
+
+    upgrading.sandbox.behave(|pods| pods.component("querynode").image("v2.5.23"), Behaviour::NeverReady);
+    upgrading.declare(json!({"to": "2.5.23", "onFailure": "Rollback", "timeouts": {"component": "4s"}})).await;
+    upgrading.reaches("Prepared").await;
+    let ended = upgrading.helm(Program::Helm3, "upgrade", "4.2.58", &tag("2.5.23")).await;
+    assert!(ended.status.success(), "{ended}");
+    let status = upgrading.reaches("Aborted").await;
+    assert!(status["turnedBack"].as_str().is_some_and(|why| why.contains("querynode")), "{status:#}");
+    upgrading.runs_only("2.5.22").await;
+    assert!(!new("2.5.23").contains("proxy"), "what comes after the step that failed was never let go");
 }
