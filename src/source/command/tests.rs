@@ -64,9 +64,7 @@ fn an_upgrade_is_declared_with_all_that_it_says() {
 
 #[test]
 fn the_place_of_a_flag_holds_its_argument() {
-    for (flags, columns) in
-        [("--timeout 5m --atomic", (28, 40)), ("--timeout=5m", (28, 40)), ("--timeout   \"5m\"", (28, 44)), ("--timeout", (28, 37))]
-    {
+    for (flags, columns) in [("--timeout 5m --atomic", (28, 40)), ("--timeout=5m", (28, 40)), ("--timeout   \"5m\"", (28, 44)), ("--timeout", (28, 37))] {
         let declaration = one(&format!("helm upgrade m milvus/milvus {flags}\n"));
         let place = &declaration.flags.iter().find(|flag| flag.kind == FlagKind::Timeout).unwrap().place;
         assert_eq!((place.start.column, place.end.column), (columns.0 + 2, columns.1 + 2), "{flags}");
