@@ -1,6 +1,6 @@
 //! The metadata migration of 2.2 from end to end: the real controller, real Helm, and metadata in a real etcd of each release's own. Upstream's tool is a stand-in that does what it does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,7 @@ use milvus_guard_e2e::sandbox::{PATIENCE, Sandbox, wait};
 use milvus_guard_e2e::webhook::{Controller, Installed};
 use serde_json::{Value, json};
 
+use crate::rights::{asked, of_migrations};
 use crate::upgrades::run_helm;
 
 const BEFORE: &str = "3.2.18";
@@ -36,7 +37,7 @@ struct Release {
 /// A guard and a controller for some releases.
 struct Guarded {
     releases: Vec<Release>,
-    _guard: Installed,
+    guard: Installed,
     controller: Controller,
 }
 
@@ -58,7 +59,7 @@ impl Guarded {
         let guard = Installed::new(plane, name, 1, &namespaces, &sets).await;
         let mut controller = guard.controller(&format!("controller-{name}"), &namespaces);
         controller.wait_until_ready().await;
-        Some(Self { releases: all, _guard: guard, controller })
+        Some(Self { releases: all, guard, controller })
     }
 }
 
@@ -215,6 +216,9 @@ async fn metadata_is_migrated_before_the_first_pod_of_2_2() {
         release.sandbox.command_as(&admin, Program::Kubectl, ["get", "ur", receipt, "-o", "json", "-n", &release.sandbox.namespace]).ok().await.json();
     assert_eq!(receipt["spec"]["kind"], "MetadataMigration");
     assert!(receipt["spec"]["backupDigest"].as_str().unwrap().starts_with("sha256:"), "{receipt:#}");
+    let (asked, denied) = asked(&release.sandbox, &guarded.guard.controller_account().name);
+    assert_eq!(denied, BTreeSet::new(), "denied to the controller");
+    assert_eq!(of_migrations().difference(&asked).collect::<Vec<_>>(), Vec::<&(String, String, String)>::new(), "granted for migrations, and never asked for");
 }
 
 /// What goes wrong, what it comes to, and whether upstream's tool had begun.
