@@ -30,7 +30,7 @@ use crate::model::declaration::{Declaration, Evidence, EvidenceKind, NotChecked,
 use crate::model::{credential, path, words};
 
 pub use self::bound::{Chart, Milvus};
-pub use self::check::{check, check_by};
+pub use self::check::{check, check_by, not_checked};
 pub use self::format::{Needs, Rule, Scope};
 pub use self::load::{Bundle, LoadError};
 pub use self::selftest::{Tested, selftest};

@@ -94,18 +94,22 @@ fn judge(arguments: &CheckArguments, given: &Given, inputs: &Inputs, base: Optio
     let changes = once::count_releases(pairs.iter().filter(|pair| is_change(pair)).filter_map(|pair| pair.after.as_ref().or(pair.before.as_ref())));
     let gaps = gaps::distinct(gaps);
     let of_releases = pairs.iter().filter_map(|pair| pair.after.as_ref()).flat_map(|declaration| declaration.gaps.iter().cloned());
-    let not_checked = gaps::entries(&gaps::distinct(gaps.iter().cloned().chain(of_releases).collect()));
+    let of_releases: Vec<NotChecked> = of_releases.collect();
     let excerpts = Excerpts::new(texts);
     let judge_marked = |(pair, in_base): (Pair, Option<Declaration>)| {
         let identity = pair.after.as_ref().map(|after| after.identity.clone());
         let whose = pair.after.as_ref().or(pair.before.as_ref()).and_then(once::whose);
-        let mut findings = judge_one(pair, arguments);
+        let (mut findings, not_checked) = judge_one(pair, arguments);
         if let (Some(_), Some(identity)) = (base, identity) {
             baseline::mark(&mut findings, in_base, &identity, &environment(arguments), &excerpts);
         }
-        findings.into_iter().map(move |finding| (whose.clone(), finding))
+        let findings: Vec<_> = findings.into_iter().map(|finding| (whose.clone(), finding)).collect();
+        (findings, not_checked)
     };
-    let mut findings = once::merge(pairs.into_par_iter().zip(in_base).flat_map_iter(judge_marked).collect());
+    let (findings, of_changes): (Vec<_>, Vec<_>) = pairs.into_par_iter().zip(in_base).map(judge_marked).unzip();
+    let not_checked = gaps.iter().cloned().chain(of_releases).chain(of_changes.into_iter().flatten()).collect();
+    let not_checked = gaps::entries(&gaps::distinct(not_checked));
+    let mut findings = once::merge(findings.into_iter().flatten().collect());
     let mut of_gaps = gaps::findings(&gaps);
     if base.is_some() {
         baseline::mark_gaps(&mut of_gaps, &gaps::distinct(gaps_before));
@@ -129,10 +133,10 @@ fn judge(arguments: &CheckArguments, given: &Given, inputs: &Inputs, base: Optio
     Report { base: base.map(|(commit, _)| commit.to_owned()), findings, not_checked, summary }
 }
 
-fn judge_one(pair: Pair, arguments: &CheckArguments) -> Vec<Finding> {
+fn judge_one(pair: Pair, arguments: &CheckArguments) -> (Vec<Finding>, Vec<NotChecked>) {
     let Pair { before, after, kind } = pair;
     let change = Change::new(before, after, kind, environment(arguments), Catalogue::embedded());
-    change.map(|change| policy::check(&change, Policies::embedded())).unwrap_or_default()
+    change.map(|change| (policy::check(&change, Policies::embedded()), policy::not_checked(&change))).unwrap_or_default()
 }
 
 /// What the arguments say about the tools.

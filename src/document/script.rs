@@ -53,6 +53,8 @@ pub enum Part {
         name: Setting,
         /// Its inputs (`with:`).
         inputs: Vec<(String, Value)>,
+        /// What must hold for it to run.
+        conditions: Vec<Condition>,
     },
     /// The container image in which the scripts run.
     Image(Setting),

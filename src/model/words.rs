@@ -144,7 +144,7 @@ pub enum FlagKind {
     Prune,
     /// Argo CD's deletion finalizer on the Application.
     DeleteFinalizer,
-    /// The job makes a throw-away cluster (kind, minikube, k3d) before.
+    /// The job makes a throw-away cluster (kind, minikube, k3d) before; the value is there where it does so only in some cases.
     ThrowAwayCluster,
     /// The command stands in a pipeline file that runs on every push.
     Pipeline,

@@ -5,12 +5,14 @@ use std::collections::BTreeSet;
 use sha2::{Digest, Sha256};
 
 use crate::model::change::Change;
+use crate::model::declaration::NotChecked;
 use crate::model::finding::{EvidenceNote, Finding, Fix, ReleaseSummary};
 use crate::model::release::{ChartResolution, Release};
 use crate::policy::Policies;
 use crate::policy::condition::Condition;
 use crate::policy::evaluate::Context;
 use crate::policy::facts::{self, Facts};
+use crate::policy::find::gaps::resolved;
 use crate::policy::format::{Find, Rule};
 use crate::policy::judge::{Draft, judge};
 use crate::policy::load::Bundle;
@@ -37,6 +39,12 @@ pub fn check_by(change: &Change, policies: &Policies, wanted: &BTreeSet<&str>) -
     let mut found = check_with(change, policies.bundle(), rules);
     found.retain(|finding| wanted.contains(&*finding.rule));
     found
+}
+
+/// What could not be judged, of which the declarations themselves do not tell: it shows when both states are resolved. MV902 tells of it, too.
+#[must_use]
+pub fn not_checked(change: &Change) -> Vec<NotChecked> {
+    resolved(&Facts::new(change))
 }
 
 /// Judges a change by some rules; precedence counts among them.

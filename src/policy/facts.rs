@@ -2,6 +2,7 @@
 
 use crate::model::catalogue::Catalogue;
 use crate::model::change::Change;
+use crate::model::declaration::{Declaration, Flag, FlagKind, Operation};
 use crate::model::place::{Fact, Origin};
 use crate::model::release::{ChartResolution, Release};
 use crate::model::truth::Truth;
@@ -32,10 +33,11 @@ pub(crate) enum Found<'a> {
 }
 
 impl<'a> Facts<'a> {
-    /// A change, looked at.
+    /// A change, looked at. What upgrades nothing that runs has no state before.
     #[must_use]
     pub(crate) fn new(change: &'a Change) -> Self {
-        Self { change, before: change.before.as_ref(), after: change.after.as_ref() }
+        let upgrades = change.after.as_ref().is_none_or(|after| upgrades(&after.declaration));
+        Self { change, before: change.before.as_ref().filter(|_| upgrades), after: change.after.as_ref() }
     }
 
     /// One state.
@@ -46,6 +48,16 @@ impl<'a> Facts<'a> {
             Side::After => self.after,
         }
     }
+}
+
+/// Whether it may upgrade something that runs: a chart that is only fetched, a dry run, and what goes into a cluster that is surely made right before, do not.
+fn upgrades(declaration: &Declaration) -> bool {
+    let is_harmless = |flag: &Flag| match flag.kind {
+        FlagKind::DryRun => true,
+        FlagKind::ThrowAwayCluster => flag.value.is_none(),
+        _ => false,
+    };
+    declaration.operation != Operation::Pull && !declaration.flags.iter().any(is_harmless)
 }
 
 /// Looks a path up in a tree of values.

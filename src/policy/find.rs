@@ -4,6 +4,7 @@ mod bad_versions;
 mod changed_values;
 mod dead;
 mod defaults;
+pub(crate) mod gaps;
 mod paths;
 mod simple;
 mod tables;
@@ -88,7 +89,7 @@ pub(crate) fn hits(rule: &Rule, context: &Context<'_>, bundle: &Bundle) -> Vec<H
         Find::Flags(flags) => simple::flags(facts, flags),
         Find::Components(is) => simple::components(facts, is),
         Find::MisplacedValues => simple::misplaced(facts),
-        Find::Gaps(gaps) => simple::gaps(facts, gaps),
+        Find::Gaps(gaps) => gaps::gaps(facts, gaps),
         Find::DeadValues => dead::dead_values(facts),
         Find::DroppedValues => defaults::dropped_values(facts),
         Find::DefaultFlips(find) => defaults::default_flips(facts, find),

@@ -99,8 +99,8 @@ fn walk(job: &Job, file: &ScriptFile<'_>, broken: &mut Vec<NotChecked>) -> Walk 
             leading = events.len();
         }
         match part {
-            // The conditions of the script before are not those of an action.
-            Part::Action { name, inputs } => events.extend([Event::Under(Vec::new()), Event::Action(name.clone(), inputs.clone())]),
+            // The conditions of the script before are not those of what comes next.
+            Part::Action { name, inputs, conditions } => events.extend([Event::Under(conditions.clone()), Event::Action(name.clone(), inputs.clone())]),
             Part::Image(image) => events.extend([Event::Under(Vec::new()), Event::Image(image.clone())]),
             Part::Script(step) => {
                 if step.fresh || events.is_empty() {

@@ -39,6 +39,13 @@ pub(super) fn jobs(source: &str, root: &Node) -> Vec<Job> {
     Vec::new()
 }
 
+/// What must hold for a step to run; the expression as a whole where it cannot be taken apart.
+fn conditions(step: &Node) -> Vec<Condition> {
+    let Some(expression) = step.get("if").and_then(written) else { return Vec::new() };
+    let parts = condition::parse(expression);
+    if parts.is_empty() { vec![Condition::on(expression, true)] } else { parts }
+}
+
 fn is_script(node: &Node) -> bool {
     match &node.kind {
         Kind::Scalar { .. } => true,
@@ -201,7 +208,7 @@ impl File<'_> {
             if let Some(name) = step.get("uses") {
                 let inputs = step.get("with").map(Node::entries).unwrap_or_default();
                 let inputs = inputs.iter().filter_map(|(key, value)| Some((key.text()?.to_owned(), self.value(value, &outer.outer)?))).collect();
-                job.parts.extend(self.setting(name).map(|name| Part::Action { name, inputs }));
+                job.parts.extend(self.setting(name).map(|name| Part::Action { name, inputs, conditions: conditions(step) }));
             }
             let Some(run) = step.get("run") else {
                 // CircleCI: steps under a condition.
@@ -223,8 +230,7 @@ impl File<'_> {
                 .is_none_or(|shell| shell.contains("sh") && !shell.contains("pwsh") && !shell.contains("powershell"));
             let command = run.get("command").unwrap_or(run);
             if is_shell && let Some(script) = extract(self.source, command) {
-                let own = step.get("if").and_then(written).map(condition::parse).unwrap_or_default();
-                job.parts.push(settings.finish().step(script, true, [own.as_slice(), under].concat()));
+                job.parts.push(settings.finish().step(script, true, [conditions(step).as_slice(), under].concat()));
             }
         }
     }

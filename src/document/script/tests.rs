@@ -112,7 +112,7 @@ fn github_steps_know_the_environment_of_three_levels() {
     let jobs = jobs(Kind::Pipeline, text, &documents);
     assert!(jobs[0].automatic);
     assert!(
-        matches!(&jobs[0].parts[0], Part::Action { name, inputs } if name.text == "azure/setup-helm@v3" && inputs[0].1.text().as_deref() == Some("v3.8.0"))
+        matches!(&jobs[0].parts[0], Part::Action { name, inputs, .. } if name.text == "azure/setup-helm@v3" && inputs[0].1.text().as_deref() == Some("v3.8.0"))
     );
 }
 

@@ -1,26 +1,16 @@
-//! Find kinds that read one state only: user values, settings, components, misplaced keys, gaps.
-
-use std::sync::Arc;
+//! Find kinds that read one state only: user values, settings, components, misplaced keys.
 
 use super::paths::{each_match, printed};
 use super::{Hit, MAX_HITS};
 use crate::model::catalogue::Catalogue;
-use crate::model::declaration::{Declaration, Flag, FlagKind, NotChecked, NotCheckedKind, Operation, ValuesStrategy};
-use crate::model::place::Place;
-use crate::model::release::Release;
+use crate::model::declaration::Flag;
 use crate::model::value::Value;
 use crate::policy::answer::Answer;
 use crate::policy::condition::{ComponentIs, ValuePath};
 use crate::policy::evaluate::component_fits;
-use crate::policy::facts::{self, Facts, Found, values_equal, walk};
-use crate::policy::format::{FlagsFind, GapsFind, Paths};
+use crate::policy::facts::{Facts, Found, values_equal, walk};
+use crate::policy::format::{FlagsFind, Paths};
 use crate::policy::place::{flag_label, word};
-use crate::policy::render;
-
-/// What is said of kept values that nobody sees, and what to do.
-const KEPT: &str = "the values of the running release are kept and are not in sight: the version and the queue that result were not judged, or only as if nothing else were set";
-const KEPT_BEFORE: &str = "the command before kept the values of the running release, which are not in sight: the version and the queue that run were not judged, or only as if nothing else were set";
-const SHOW_KEPT: &str = "give the values with `-f`, or check with `--before FILE` and what `helm get values` prints";
 
 /// User values at the given paths.
 pub(crate) fn user_values(facts: &Facts<'_>, paths: &Paths) -> Vec<Hit> {
@@ -86,52 +76,4 @@ pub(crate) fn components(facts: &Facts<'_>, is: &ComponentIs) -> Vec<Hit> {
 pub(crate) fn misplaced(facts: &Facts<'_>) -> Vec<Hit> {
     let Some(after) = facts.after else { return Vec::new() };
     after.declaration.misplaced.iter().map(|(path, place)| Hit::at_path(path).placed(Some(place))).collect()
-}
-
-/// That an upgrade keeps, or takes over from one that kept, values of which nothing is known, where the version or the queue depends on them.
-fn kept_values(facts: &Facts<'_>) -> Option<NotChecked> {
-    let (before, after) = (facts.before?, facts.after?);
-    let keeps = |release: &Release| {
-        let Declaration { strategy, operation, .. } = &*release.declaration;
-        let is_open = release.milvus_assumes.is_some() || !facts::milvus_known(&release.milvus) || release.queue.is_unknown();
-        matches!(strategy, ValuesStrategy::ResetThenReuse | ValuesStrategy::KeptByDefault)
-            && matches!(operation, Operation::Upgrade | Operation::UpgradeInstall | Operation::Declare)
-            && release.keeps_unseen_values()
-            && is_open
-    };
-    let what = if keeps(after) { KEPT } else { KEPT_BEFORE };
-    let is_moved = before.chart != after.chart || before.milvus != after.milvus;
-    ((keeps(after) || keeps(before)) && is_moved).then(|| {
-        let flip = queue_by_default(facts)
-            .map_or_else(String::new, |(from, to)| format!("; where they leave the queue to the chart's default, it changes from {from} to {to}"));
-        partly(&after.declaration.place, &format!("{what}{flip}; {SHOW_KEPT}"))
-    })
-}
-
-/// The queues before and after if the running release had no values of its own, in words, where they differ.
-fn queue_by_default(facts: &Facts<'_>) -> Option<(String, String)> {
-    let nothing_kept = |release: &Release, before: Option<&Release>| {
-        let declaration = Declaration { strategy: ValuesStrategy::Replace, ..Declaration::clone(&release.declaration) };
-        Release::resolve(Arc::new(declaration), before, &facts.change.environment, Catalogue::embedded())
-    };
-    let before = nothing_kept(facts.before?, None);
-    let after = nothing_kept(facts.after?, Some(&before));
-    let (from, to) = (before.queue.known()?, after.queue.known()?);
-    ((from.kind, from.server) != (to.kind, to.server)).then(|| (render::queue(&before), render::queue(&after)))
-}
-
-fn partly(place: &Place, reason: &str) -> NotChecked {
-    NotChecked::at(place.clone(), NotCheckedKind::PartlyChecked, reason)
-}
-
-/// Parts that could not be seen.
-pub(crate) fn gaps(facts: &Facts<'_>, find: &GapsFind) -> Vec<Hit> {
-    let Some(after) = facts.after else { return Vec::new() };
-    // A tag or version that nothing sets is told as such.
-    let open = |flag: &&Flag| matches!(flag.kind, FlagKind::OpenTag | FlagKind::OpenChart);
-    let is_told = |gap: &NotChecked| after.declaration.flags.iter().filter(open).any(|flag| gap.place.as_ref() == Some(&flag.place));
-    let kept = kept_values(facts);
-    let wanted = after.declaration.gaps.iter().chain(&kept).filter(|gap| find.kinds.contains(&gap.kind) && !is_told(gap));
-    let hit = |gap: &NotChecked| Hit::new(&*gap.reason).with("reason", &*gap.reason).with("gap", word(gap.kind)).placed(gap.place.as_ref());
-    wanted.map(|gap| Hit { listed: "this part".to_owned(), ..hit(gap) }).collect()
 }

@@ -48,7 +48,7 @@ pub(super) fn declare(file: &ScriptFile<'_>, kind: Kind, walks: &[Walk]) -> Read
     };
     for walk in walks {
         let first = declarer.reading.declarations.len();
-        JobDeclarer { file: &mut declarer, walk, first, state: JobState::default(), made: BTreeMap::new(), recent: Vec::new() }.run();
+        JobDeclarer { file: &mut declarer, walk, first, state: JobState::default(), made: BTreeMap::new(), recent: Vec::new(), is_validated: false }.run();
     }
     declarer.finish()
 }
@@ -120,6 +120,8 @@ struct JobDeclarer<'d, 'a> {
     made: BTreeMap<Position, Vec<usize>>,
     /// The commands so far.
     recent: Vec<&'d Resolved>,
+    /// What the command prints goes to a program that only looks at it.
+    is_validated: bool,
 }
 
 impl<'d> JobDeclarer<'d, '_> {
@@ -140,6 +142,7 @@ impl<'d> JobDeclarer<'d, '_> {
                 Event::Image(image) => tools::observe_image(image, script, &mut self.state),
                 Event::Command(command, call) => {
                     tools::observe_command(command, script, &mut self.state);
+                    self.is_validated = command.redirects.is_empty() && self.walk.events.get(at + 1).is_some_and(validates);
                     self.command(command, call.as_deref(), before);
                     before = Some(command);
                 }
@@ -382,6 +385,9 @@ impl<'d> JobDeclarer<'d, '_> {
         declaration.source_only = false;
         declaration.strategy = strategy(call, operation, false);
         declaration.flags = flags(call, file);
+        if operation == Operation::Template && self.is_validated {
+            declaration.flags.push(Flag { kind: FlagKind::DryRun, value: None, place: file.place(&call.start) });
+        }
         declaration.helm = self.helm_version(call);
         declaration.kubernetes = match call.option("kube-version").and_then(|option| option.value.as_ref()) {
             Some(word) => file.fact(word),
@@ -429,7 +435,10 @@ impl<'d> JobDeclarer<'d, '_> {
         let mut evidence = Vec::new();
         for before in self.state.leading_to(command) {
             match &before.what {
-                Happened::Cluster => add(FlagKind::ThrowAwayCluster, &before.place, None),
+                Happened::Cluster => {
+                    let is_sure = before.is_certain(command, &self.state.under);
+                    add(FlagKind::ThrowAwayCluster, &before.place, (!is_sure).then_some("in some cases"));
+                }
                 Happened::Flush => add(FlagKind::AfterFlush, &before.place, None),
                 Happened::Uninstall(gone) if gone.is_same(&release) && operation != Operation::Template => add(FlagKind::AfterUninstall, &before.place, None),
                 Happened::Deletion(deletion) if operation != Operation::Template => {
@@ -502,7 +511,15 @@ impl<'d> JobDeclarer<'d, '_> {
             let same_release = before.operation == declaration.operation && before.name == declaration.name && before.namespace == declaration.namespace;
             same_release && before.chart == declaration.chart && before.layers == declaration.layers && before.flags == declaration.flags
         };
-        if here.len() >= MAX_REPEATED || here.iter().filter_map(|i| all.get(*i)).any(repeats) {
+        if here.iter().filter_map(|i| all.get(*i)).any(repeats) {
+            return;
+        }
+        if here.len() >= MAX_REPEATED {
+            let reason = format!("this command deploys more than {MAX_REPEATED} releases in loops: those after the first {MAX_REPEATED} are not looked at");
+            let gap = NotChecked::at(declaration.place, NotCheckedKind::LimitsExceeded, &reason);
+            if !self.file.reading.gaps.contains(&gap) {
+                self.file.reading.gaps.push(gap);
+            }
             return;
         }
         here.push(all.len());
@@ -526,6 +543,13 @@ impl<'d> JobDeclarer<'d, '_> {
         }
         range
     }
+}
+
+/// Whether a program that checks manifests and applies none reads what the command before it prints.
+fn validates(next: &Event) -> bool {
+    const VALIDATORS: [&str; 10] = ["kubeconform", "kubeval", "kube-linter", "kube-score", "conftest", "polaris", "pluto", "kubent", "yamllint", "datree"];
+    let Event::Command(command, _) = next else { return false };
+    command.piped && command.words.first().and_then(Word::text).is_some_and(|name| VALIDATORS.contains(&name.as_str()))
 }
 
 /// What a command writes to its output, as far as the reader of files needs it.

@@ -63,7 +63,8 @@ pub(super) fn flags(call: &HelmCall, file: &ScriptFile<'_>) -> Vec<Flag> {
             push(kind, option, true);
         }
     }
-    if let Some(option) = call.switch("dry-run") {
+    // `--dry-run=$X` may be none.
+    if let Some(option) = call.switch("dry-run").filter(|option| option.value.as_ref().is_none_or(|value| value.text().is_some())) {
         push(FlagKind::DryRun, option, true);
     }
     if let Some(option) = call.option("timeout") {

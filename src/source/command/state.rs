@@ -28,9 +28,18 @@ pub(super) struct Before {
     pub(super) what: Happened,
     pub(super) place: Place,
     ways: Vec<(usize, usize)>,
+    /// It depends on a command before it.
+    conditional: bool,
     /// The list of commands in which it happened, where it begins.
     list: Option<usize>,
     under: Vec<Condition>,
+}
+
+impl Before {
+    /// Whether it happened whenever a command that stands under these conditions runs.
+    pub(super) fn is_certain(&self, command: &Resolved, under: &[Condition]) -> bool {
+        !self.conditional && command.ways.starts_with(&self.ways) && self.under.iter().all(|condition| under.contains(condition))
+    }
 }
 
 /// What happened.
@@ -91,7 +100,8 @@ impl JobState {
     pub(super) fn remember(&mut self, what: Happened, place: Place, command: Option<&Resolved>) {
         if self.before.len() < MAX_BEFORE {
             let ways = command.map(|command| command.ways.clone()).unwrap_or_default();
-            self.before.push(Before { what, place, ways, list: command.map(|command| command.list), under: self.under.clone() });
+            let (conditional, list) = (command.is_some_and(|command| command.conditional), command.map(|command| command.list));
+            self.before.push(Before { what, place, ways, conditional, list, under: self.under.clone() });
         }
     }
 

@@ -630,3 +630,53 @@ fn scripts_on_the_input_of_a_shell_are_read() {
     }
     assert!(script("bash deploy.sh <<EOF\nhelm upgrade m milvus/milvus\nEOF\ncat <<EOF\nhelm upgrade m milvus/milvus\nEOF\n").is_empty());
 }
+
+#[test]
+fn a_cluster_that_is_made_in_some_cases_only_is_told_as_such() {
+    let value = |before: &str| {
+        let all = script(&format!("{before}\nhelm upgrade --install m milvus/milvus --version 5.0.19\n"));
+        all[0].flags.iter().find(|flag| flag.kind == FlagKind::ThrowAwayCluster).map(|flag| flag.value.is_none())
+    };
+    assert_eq!(value("kind create cluster"), Some(true));
+    assert_eq!(value("if [ -n \"$CI\" ]; then kind create cluster; fi"), Some(false));
+    assert_eq!(value("kind get clusters | grep -q dev || kind create cluster"), Some(false));
+    assert_eq!(value(""), None);
+    let job = |when: &str| {
+        let text = format!(
+            "on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - uses: helm/kind-action@v1\n{when}      - run: helm upgrade --install m milvus/milvus\n"
+        );
+        let all = read_all(&[(".github/workflows/x.yml", &text)]).declarations;
+        all[0].flags.iter().find(|flag| flag.kind == FlagKind::ThrowAwayCluster).map(|flag| flag.value.is_none())
+    };
+    assert_eq!((job(""), job("        if: inputs.env == 'dev'\n"), job("        if: startsWith(github.ref, 'x')\n")), (Some(true), Some(false), Some(false)));
+}
+
+#[test]
+fn a_dry_run_that_is_asked_for_elsewhere_may_be_none() {
+    let is_dry =
+        |flag: &str| script(&format!("helm upgrade m milvus/milvus --version 5.0.19 {flag}\n"))[0].flags.iter().any(|flag| flag.kind == FlagKind::DryRun);
+    assert!(is_dry("--dry-run") && is_dry("--dry-run=client") && !is_dry("--dry-run=$DRY") && !is_dry("--dry-run=none"));
+}
+
+#[test]
+fn manifests_that_are_only_validated_are_a_dry_run() {
+    let is_dry = |text: &str| script(text)[0].flags.iter().any(|flag| flag.kind == FlagKind::DryRun);
+    assert!(is_dry("helm template m milvus/milvus --version 5.0.19 | kubeconform -strict -\n"));
+    assert!(!is_dry("helm template m milvus/milvus --version 5.0.19 | kubectl apply -f -\n"));
+    assert!(!is_dry("helm template m milvus/milvus --version 5.0.19 | tee all.yaml | kubeconform -\n"));
+    assert!(!is_dry("helm template m milvus/milvus --version 5.0.19\nkubeconform all.yaml\n"));
+    assert_eq!(script("for i in 1 2 3; do helm template m milvus/milvus --version 5.0.19 | kubeconform -; done\n").len(), 1);
+}
+
+#[test]
+fn releases_beyond_the_limit_of_a_loop_are_told() {
+    let text = |last: usize| {
+        let numbers = |last: usize| (1..=last).map(|i| i.to_string()).collect::<Vec<_>>().join(" ");
+        format!("for a in {}; do for b in {}; do\nhelm upgrade -i v$a-$b zilliztech/milvus --version 4.2.58\ndone; done\n", numbers(8), numbers(last))
+    };
+    let within = read_all(&[("up.sh", &text(8))]);
+    assert_eq!((within.declarations.len(), within.gaps.len()), (64, 0));
+    let beyond = read_all(&[("up.sh", &text(9))]);
+    let [gap] = beyond.gaps.as_slice() else { panic!("one") };
+    assert_eq!((beyond.declarations.len(), gap.kind, gap.place.as_ref().unwrap().start.line), (64, NotCheckedKind::LimitsExceeded, 2));
+}

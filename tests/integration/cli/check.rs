@@ -215,6 +215,20 @@ fn a_bad_version_that_stays_is_no_news_and_another_one_is() {
 }
 
 #[test]
+fn a_state_before_that_is_not_known_is_not_checked() {
+    let script =
+        |version: &str| format!("if [ \"$1\" = prod ]; then V={version}; else V=5.0.19; fi\nhelm upgrade -i m zilliztech/milvus -n s --version $V -f v.yaml\n");
+    let sandbox = repository("name: none\n");
+    sandbox.write("v.yaml", "cluster: {enabled: true}\n").write("up.sh", script("4.2.40"));
+    sandbox.commit("", "script");
+    sandbox.write("up.sh", script("5.0.19"));
+    let outcome = sandbox.run(&["check", "--base", "HEAD", "--format", "json"]);
+    let told: Vec<String> = findings(&outcome).into_iter().filter(|finding| finding.starts_with("MV902")).collect();
+    assert_eq!((told.len(), &outcome.json()["summary"]["not_checked"], outcome.code), (1, &json!(1), 0), "{}", outcome.shown());
+    assert_eq!(sandbox.run(&["check", "--base", "HEAD", "--strict"]).code, 1);
+}
+
+#[test]
 fn a_waiver_is_told_to_be_without_force() {
     let waived = helm_release("4.2.54").replace("version: 4.2.54", "version: 4.2.54 # milvus-lint: allow MV215 reason=\"known\"");
     let sandbox = repository(&waived);
