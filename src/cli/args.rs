@@ -166,6 +166,9 @@ pub(crate) struct PlanArguments {
     /// The file that declares the release: the plan is one for it and for the tool that applies it, with the edit of each hop as a diff.
     #[arg(long = "for", value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(crate) for_path: Option<PathBuf>,
+    /// With --for, of which environment the release is, where a helmfile or an umbrella chart has several.
+    #[arg(long, short = 'e', value_name = "NAME", requires = "for_path")]
+    pub(crate) environment: Option<String>,
     /// Show for each hop what is replaced when and what is away meanwhile, as milvus-guard carries it out, in an imagined cluster.
     #[arg(long)]
     pub(crate) simulate: bool,
@@ -191,6 +194,9 @@ pub(crate) struct ValuesArguments {
     /// Which release of PATH, where it declares several.
     #[arg(long, value_name = "NAME", requires = "path")]
     pub(crate) release: Option<String>,
+    /// Of which environment, where a helmfile or an umbrella chart has several.
+    #[arg(long, short = 'e', value_name = "NAME", requires = "path")]
+    pub(crate) environment: Option<String>,
     /// A values file (may be given several times, later ones win).
     #[arg(long = "values", short = 'f', value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) files: Vec<PathBuf>,

@@ -64,7 +64,7 @@ pub(crate) fn run(arguments: &PlanArguments) -> anyhow::Result<ExitCode> {
 /// The release of `--for`.
 fn declared(arguments: &PlanArguments) -> anyhow::Result<Option<(Inputs, Declaration)>> {
     let Some(path) = &arguments.for_path else { return Ok(None) };
-    let mut found = release::find(path, arguments.release.as_deref())?;
+    let mut found = release::find(path, arguments.release.as_deref(), arguments.environment.as_deref())?;
     // Who names the chart of a file that declares nothing means a file of values.
     if found.1.is_none() && arguments.chart.is_some() {
         found = release::of_values(path)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use milvus_guard::model::credential::is_credential;
+use milvus_guard::model::credential::{is_credential, names_credential};
 use milvus_guard::model::declaration::{Declaration, Layer};
 use milvus_guard::model::place::{Origin, Place};
 use milvus_guard::model::value::{Entry, Node, Table, Value};
@@ -21,7 +21,11 @@ fn hide(node: &Node, is_hidden: bool) -> Node {
     let is_hidden = is_hidden || node.origin.secret().is_some();
     let value = match &node.value {
         Value::Table(table) => {
-            let entry = |(key, entry): (&Arc<str>, &Entry)| (Arc::clone(key), Entry { node: hide(&entry.node, is_credential(key)), ..entry.clone() });
+            // `{name: A_TOKEN, value: ..}`
+            let name = table.entries.get("name").and_then(|entry| entry.node.value.as_str());
+            let is_named = name.is_some_and(names_credential);
+            let is_hidden = |key: &str| is_credential(key) || (is_named && key == "value");
+            let entry = |(key, entry): (&Arc<str>, &Entry)| (Arc::clone(key), Entry { node: hide(&entry.node, is_hidden(key)), ..entry.clone() });
             Value::Table(Arc::new(Table { entries: table.entries.iter().map(entry).collect(), rest_unknown: table.rest_unknown.clone() }))
         }
         Value::List(items) => Value::List(Arc::new(items.iter().map(|item| hide(item, is_hidden)).collect())),

@@ -63,7 +63,7 @@ pub(crate) fn run(arguments: &ValuesArguments) -> anyhow::Result<ExitCode> {
 
 /// The release that a file declares; nothing when it declares none and is a mere file of values.
 fn declared(path: &Path, arguments: &ValuesArguments) -> anyhow::Result<Option<Declaration>> {
-    let (inputs, found) = release::find(path, arguments.release.as_deref())?;
+    let (inputs, found) = release::find(path, arguments.release.as_deref(), arguments.environment.as_deref())?;
     if found.is_none() && (arguments.chart.is_none() || inputs.scope.files.is_empty()) {
         let reason = release::why_none(&inputs);
         bail!("`{}` declares no Milvus release that can be read{reason}; name a file that does, or give a chart version with --chart", path.display());

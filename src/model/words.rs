@@ -164,6 +164,10 @@ pub enum FlagKind {
     OpenTag,
     /// The chart version is such a variable.
     OpenChart,
+    /// Argo CD `destination` or Flux `kubeConfig`: another cluster than the tool's own; the value names it, where it can be read.
+    Cluster,
+    /// Flux `storageNamespace`, where it is not the object's own namespace.
+    StorageNamespace,
 }
 
 /// Kinds of gaps; each has its rule.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::catalogue::Catalogue;
-use crate::model::declaration::{Declaration, Evidence, EvidenceKind, Layer, Operation};
+use crate::model::declaration::{Declaration, Evidence, EvidenceKind, FlagKind, Layer, Operation};
 use crate::model::place::Fact;
 use crate::model::release::{ChartResolution, Component, Queue, QueueServer, Release};
 use crate::model::truth::Truth;
@@ -329,6 +329,10 @@ fn field_differs(before: &Release, after: &Release, field: Field) -> Option<bool
             if told(before) && told(after) { facts::facts_differ(&before.queue, &after.queue, |queue| queue.server) } else { None }
         }
         Field::QueueAddress => facts::facts_differ(&before.queue, &after.queue, |queue| queue.address.clone()),
+        Field::PulsarNamespace => {
+            let namespace = |release: &Release| release.queue.known().and_then(|queue| queue.pulsar_namespace.clone());
+            namespace(before).zip(namespace(after)).map(|(before, after)| before != after)
+        }
         Field::MetadataEndpoints => facts::facts_differ(&before.metadata, &after.metadata, |store| store.external_endpoints.clone()),
         Field::MetadataCluster => match (before.metadata.known(), after.metadata.known()) {
             (Some(before), Some(after)) => {
@@ -351,6 +355,8 @@ fn field_differs(before: &Release, after: &Release, field: Field) -> Option<bool
         }
         Field::NameLabel => names::label(before).zip(names::label(after)).map(|(before, after)| before != after),
         Field::Namespace => said_differ(before, after, |declaration| &declaration.namespace),
+        Field::Cluster => setting_differs(before, after, FlagKind::Cluster),
+        Field::StorageNamespace => setting_differs(before, after, FlagKind::StorageNamespace),
     }
 }
 
@@ -481,6 +487,19 @@ fn said_differ(before: &Release, after: &Release, part: impl Fn(&Declaration) ->
         return None;
     }
     facts::facts_differ(earlier, later, Clone::clone)
+}
+
+/// Whether a setting of the same tool has another value, or is there on one side only. Argo CD's name of a cluster and a URL may mean the same one.
+fn setting_differs(before: &Release, after: &Release, kind: FlagKind) -> Option<bool> {
+    let (before, after) = (&before.declaration, &after.declaration);
+    let setting = |declaration: &Declaration| declaration.flags.iter().find(|flag| flag.kind == kind).map(|flag| flag.value.clone());
+    match (setting(before), setting(after)) {
+        _ if before.identity.form != after.identity.form => None,
+        (None, None) => Some(false),
+        (Some(Some(before)), Some(Some(after))) => (before.contains("://") == after.contains("://")).then(|| before != after),
+        (Some(None), _) | (_, Some(None)) => None,
+        (Some(_), None) | (None, Some(_)) => Some(true),
+    }
 }
 
 /// Go's duration (`1h10m`, `300s`, `1.5h`; a bare number as Helm 2 wrote it counts seconds), in whole seconds.

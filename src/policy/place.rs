@@ -135,6 +135,8 @@ pub(crate) fn flag_label(kind: FlagKind, form: Form) -> String {
         (FlagKind::AfterUninstall, _) => "uninstalls the release before",
         (FlagKind::AfterFlush, _) => "flushes the collections before",
         (FlagKind::AfterClaimDeletion, _) => "deletes the data before",
+        (FlagKind::Cluster, _) => "the cluster",
+        (FlagKind::StorageNamespace, _) => "where Helm's record is kept",
     };
     text.to_owned()
 }

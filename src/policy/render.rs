@@ -1,5 +1,6 @@
 //! Renders message templates: facts in words.
 
+use crate::model::credential::without_user_info;
 use crate::model::declaration::{Form, Operation};
 use crate::model::place::{Fact, Origin};
 use crate::model::release::{ChartResolution, Mode, QueueKind, QueueServer, Release};
@@ -38,7 +39,7 @@ impl Words<'_> {
         for piece in pieces {
             match piece {
                 Piece::Text(part) => text.push_str(part),
-                Piece::Name(name) => text.push_str(&self.word(name)),
+                Piece::Name(name) => text.push_str(&without_user_info(&self.word(name))),
             }
         }
         let trimmed = text.trim_end().len();
@@ -59,6 +60,9 @@ impl Words<'_> {
         }
         if let Some((family, path)) = name.split_once(':') {
             return self.family(family, path);
+        }
+        if name == "catalogue_diff" {
+            return self.catalogue_diff();
         }
         if name == "after.range_gates" {
             let gates = self.facts.after.map(|release| gates_within(release, self.gates)).unwrap_or_default();
@@ -95,6 +99,16 @@ impl Words<'_> {
                 (None, None) => unknown(),
             },
             _ => unknown(),
+        }
+    }
+
+    /// The sentence that names the command which lists all defaults that change, where both charts are single versions of the catalogue.
+    fn catalogue_diff(&self) -> String {
+        match (self.facts.before.map(|release| &release.chart), self.facts.after.map(|release| &release.chart)) {
+            (Some(ChartResolution::Known(before)), Some(ChartResolution::Known(after))) => {
+                format!("`milvus-lint catalogue diff {before} {after}` lists all.")
+            }
+            _ => String::new(),
         }
     }
 

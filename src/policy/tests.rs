@@ -323,6 +323,23 @@ fn the_readme_tells_every_field_word_and_placeholder() {
 }
 
 #[test]
+fn a_version_that_a_remedy_gives_as_an_example_is_a_good_one() {
+    let bundle = from_folder().bundle;
+    let mut examples = 0;
+    for rule in &bundle.rules {
+        for (at, start) in rule.remedy.0.match_indices("for example") {
+            let words = rule.remedy.0[at + start.len()..].split(|c: char| !(c.is_ascii_alphanumeric() || c == '.')).take(12);
+            for version in words.filter_map(|word| word.strip_prefix('v')?.parse::<crate::model::version::MilvusVersion>().ok()) {
+                examples += 1;
+                let bad = bundle.bad_versions.iter().find(|row| row.when.is_empty() && row.at_least.0 <= version && version < row.below.0);
+                assert!(bad.is_none(), "{}: {version} is {:?}", rule.id, bad.map(|row| &row.name));
+            }
+        }
+    }
+    assert!(examples > 0);
+}
+
+#[test]
 fn braces_in_texts_are_kept() {
     let pieces = Template("a {{b}} {name} c".to_owned()).pieces().map(|pieces| format!("{pieces:?}"));
     assert_eq!(pieces.unwrap(), r#"[Text("a "), Text("{"), Text("b"), Text("}"), Text(" "), Name("name"), Text(" c")]"#);

@@ -38,6 +38,7 @@ pub const PLACEHOLDERS: &[(&str, &str)] = &[
     ("after.repository", "the chart's repository"),
     ("after.version_spec", "the chart version as written, or `none`"),
     ("after.range_gates", "the gates that the range of chart versions spans, by their titles"),
+    ("catalogue_diff", "the sentence with the command that lists all defaults that change, where both charts are single versions of the catalogue"),
     ("release", "`release `milvus` (namespace milvus)`"),
     ("name", "the release's name, or `<release>`"),
     ("namespace", "the namespace, or `<namespace>`"),

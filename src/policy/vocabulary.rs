@@ -108,6 +108,8 @@ pub enum Field {
     QueueServer,
     /// Address of an external queue.
     QueueAddress,
+    /// Tenant and namespace of Pulsar.
+    PulsarNamespace,
     /// External metadata endpoints, or the chart's own against external ones.
     MetadataEndpoints,
     /// The etcd cluster: endpoints that have none in common.
@@ -136,6 +138,10 @@ pub enum Field {
     NameLabel,
     /// Namespace.
     Namespace,
+    /// The cluster that a GitOps tool applies to.
+    Cluster,
+    /// The namespace in which Flux keeps Helm's record of the release.
+    StorageNamespace,
 }
 
 /// Trees of values.

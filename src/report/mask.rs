@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 pub use self::whole::text;
 
-use crate::model::credential::is_credential;
+use crate::model::credential::{is_credential, names_credential, user_infos};
 
 const MASK: char = '*';
 
@@ -16,7 +16,8 @@ pub fn line(text: &str) -> Cow<'_, str> {
     let chars: Vec<char> = text.chars().collect();
     let mut hidden = vec![false; chars.len()];
     hide_values(&chars, &mut hidden);
-    hide_user_info(&chars, &mut hidden);
+    hide_named(&chars, &mut hidden);
+    user_infos(&chars).into_iter().for_each(|range| hide(&mut hidden, range.start, range.end));
     hide_arguments(&chars, &mut hidden);
     if !hidden.contains(&true) {
         return Cow::Borrowed(text);
@@ -41,9 +42,11 @@ fn hide_values(chars: &[char], hidden: &mut [bool]) {
     while let Some(c) = chars.get(at) {
         at += 1;
         match c {
-            ':' | '=' if is_credential(&key) || (*c == '=' && is_variable_of_credential(&key)) => {
+            ':' | '=' if is_credential(&key) || (*c == '=' && (names_credential(&key) || is_signature(&key))) => {
                 let end = end_of_value(chars, at, *c);
-                hide(hidden, end.0, end.1);
+                if !is_switch(chars.get(end.0..end.1).unwrap_or_default()) {
+                    hide(hidden, end.0, end.1);
+                }
                 at = end.1;
                 key.clear();
             }
@@ -77,9 +80,14 @@ fn end_of_value(chars: &[char], from: usize, separator: char) -> (usize, usize) 
     (start, chars.len())
 }
 
-/// A variable of a shell that holds a credential by its last word.
-fn is_variable_of_credential(name: &str) -> bool {
-    ["_KEY", "_PASS", "_PW", "_PWD"].iter().any(|end| name.ends_with(end))
+/// A parameter of a URL that lets in who has it.
+fn is_signature(key: &str) -> bool {
+    key == "sig" || key.to_ascii_lowercase().ends_with("signature")
+}
+
+/// Whether a value only switches something on or off.
+fn is_switch(value: &[char]) -> bool {
+    matches!(value.iter().collect::<String>().trim(), "true" | "false")
 }
 
 /// What flags of commands hand over: `-u user:password`, `--from-literal=key=value`, `--docker-password value`.
@@ -119,17 +127,51 @@ fn end_of_argument(chars: &[char], start: usize) -> usize {
     chars.len()
 }
 
-/// `user:password` in `https://user:password@host`.
-fn hide_user_info(chars: &[char], hidden: &mut [bool]) {
-    let mut from = 0;
-    while let Some(scheme) = chars.get(from..).and_then(|rest| rest.windows(3).position(|w| w == [':', '/', '/'])) {
-        let start = from + scheme + 3;
-        let authority =
-            chars.iter().skip(start).position(|c| c.is_whitespace() || matches!(c, '/' | '"' | '\'' | ',' | '?')).map_or(chars.len(), |n| start + n);
-        if let Some(at) = (start..authority).rev().find(|at| chars.get(*at) == Some(&'@')) {
-            hide(hidden, start, at);
+/// The values of tables that name what they hold: `{name: minio.secretKey, value: ..}`.
+fn hide_named(chars: &[char], hidden: &mut [bool]) {
+    #[derive(Default)]
+    struct Named {
+        is_credential: bool,
+        value: Option<(usize, usize)>,
+    }
+    let mut tables = vec![Named::default()];
+    let mut key = String::new();
+    let mut at = 0;
+    while let Some(c) = chars.get(at) {
+        at += 1;
+        match c {
+            '{' => tables.push(Named::default()),
+            '}' => {
+                if let Some((from, to)) = tables.pop().filter(|table| table.is_credential).and_then(|table| table.value) {
+                    hide(hidden, from, to);
+                }
+            }
+            ':' | '=' if matches!(key.as_str(), "name" | "value") => {
+                let start = (at..chars.len()).find(|at| chars.get(*at) != Some(&' ')).unwrap_or(chars.len());
+                if matches!(chars.get(start), Some('{' | '[')) {
+                    at = start;
+                } else if let Some(table) = tables.last_mut() {
+                    let (from, to) = end_of_value(chars, start, ':');
+                    if key == "name" {
+                        let text: String = chars.get(from..to).unwrap_or_default().iter().collect();
+                        table.is_credential = names_credential(text.trim());
+                    } else {
+                        table.value = Some((from, to));
+                    }
+                    at = to;
+                }
+            }
+            _ => {}
         }
-        from = start;
+        match c {
+            c if c.is_alphanumeric() || matches!(c, '_' | '-') => key.push(*c),
+            '"' | '\'' => {}
+            ' ' if chars.get(at).is_some_and(|next| matches!(next, ':' | '=' | ' ')) => {}
+            _ => key.clear(),
+        }
+    }
+    for (from, to) in tables.into_iter().filter(|table| table.is_credential).filter_map(|table| table.value) {
+        hide(hidden, from, to);
     }
 }
 
@@ -148,6 +190,10 @@ mod tests {
             (r#"authParams: "token:HUNTER", topic: t"#, r#"authParams: "************", topic: t"#),
             ("token : x # why", "token : **# why"),
             ("TOKEN=é next", "TOKEN=* next"),
+            ("host: h, iam: 'https://x/?sig=HUNTER'", "host: h, iam: 'https://x/?sig=******'"),
+            ("extraEnv: [{name: A_TOKEN, value: HUNTER}, {name: B, value: c}]", "extraEnv: [{name: A_TOKEN, value: ******}, {name: B, value: c}]"),
+            (r#"set: [{"value":"HUNTER","name":"minio.secretKey"}]"#, r#"set: [{"value":"******","name":"minio.secretKey"}]"#),
+            (r#"set { name = "minio.secretKey" , value = "HUNTER" }"#, r#"set { name = "minio.secretKey" , value = "******" }"#),
         ] {
             assert_eq!(line(text), shown);
         }
@@ -157,6 +203,7 @@ mod tests {
     fn what_stands_before_the_host_of_a_url_is_hidden() {
         assert_eq!(line("url: https://u:p@s3.io/x, b: http://h"), "url: https://***@s3.io/x, b: http://h");
         assert_eq!(line("endpoints: [http://root:x@etcd:2379]"), "endpoints: [http://******@etcd:2379]");
+        assert_eq!(line("brokerList: \"u:p@k:9092\""), "brokerList: \"***@k:9092\"");
     }
 
     #[test]
@@ -184,6 +231,9 @@ mod tests {
             "a: b@c",
             "secret:",
             "key = token",
+            "authorizationEnabled: true",
+            "image: milvusdb/milvus:v2.6.15@sha256:abc",
+            "env: [{name: A_TOKEN, valueFrom: {secretKeyRef: {name: x, key: y}}}]",
             "helm upgrade -u x --wait --set a=b",
         ] {
             assert_eq!(line(text), text);

@@ -17,7 +17,7 @@ use super::kustomize::patch::merge;
 use super::lineage::{is_milvus_chart, is_operator_chart};
 use super::{Reading, SourceFile};
 use crate::document::yaml;
-use crate::model::declaration::{Applier, Declaration, Evidence, Flag, Form, NotChecked, NotCheckedKind};
+use crate::model::declaration::{Applier, Declaration, Evidence, Flag, FlagKind, Form, NotChecked, NotCheckedKind};
 use crate::model::place::Fact;
 
 const GROUP: &str = "argoproj.io";
@@ -179,6 +179,8 @@ fn declare_source(
     }
     identify(&mut declaration, source, application);
     declaration.flags = flags::read(application);
+    let cluster = flags::cluster(application);
+    declaration.flags.extend(cluster.map(|at| Flag { kind: FlagKind::Cluster, value: at.text().map(Into::into), place: at.place() }));
     values::add(&values::Place { source, all, folder: folder.as_deref() }, expand, context, &mut declaration);
     prove_lineage(&mut declaration, source.at(&["helm", "valuesObject"]));
     match folder {
@@ -198,8 +200,7 @@ fn identify(declaration: &mut Declaration, source: &Item, application: &Item) {
     declaration.namespace = first([source.fact_at(&["helm", "namespace"]), application.fact_at(&["spec", "destination", "namespace"])]);
     declaration.identity.name = declaration.name.known().cloned();
     declaration.identity.namespace = declaration.namespace.known().cloned();
-    let cluster = ["name", "server"].iter().find_map(|key| application.text_at(&["spec", "destination", key]));
-    if let Some(cluster) = cluster.filter(|cluster| !matches!(*cluster, "" | "in-cluster" | "https://kubernetes.default.svc")) {
+    if let Some(cluster) = flags::cluster(application).and_then(Item::text) {
         declaration.identity.scope = cluster.into();
     }
 }

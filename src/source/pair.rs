@@ -376,6 +376,13 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_of_a_cluster_that_gets_another_name_for_the_same_pairs() {
+        for (before, after) in [("clusters/prod/m.yaml", "clusters/production/m.yaml"), ("clusters/eu/m.yaml", "clusters/eu-prod/m.yaml")] {
+            assert_eq!(shown(vec![flux(before, "m", "1")], vec![flux(after, "m", "2")]), [format!("{before}>{after}:Changed")]);
+        }
+    }
+
+    #[test]
     fn a_moved_folder_pairs_environment_by_environment() {
         let before = vec![flux("clusters/dev/m.yaml", "m", "1"), flux("clusters/prod/m.yaml", "m", "1")];
         let after = vec![flux("k8s/clusters/prod/m.yaml", "m", "3"), flux("k8s/clusters/dev/m.yaml", "m", "2")];

@@ -1,7 +1,9 @@
 //! Hides what Secrets hold in a whole text, read as lines so that it holds for documents that cannot be parsed.
 
 use super::{from, line};
-use crate::model::credential::is_credential;
+use std::collections::BTreeSet;
+
+use crate::model::credential::{is_credential, names_credential};
 
 /// Keys of a Secret whose values are shown: they say what it is.
 const SHOWN: [&str; 3] = ["apiVersion", "kind", "type"];
@@ -13,9 +15,10 @@ pub fn text(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for part in parts(text) {
         let mut reader = Reader { secret: Secret::of(part), open: None };
-        for whole in part.split_inclusive('\n') {
+        let named = named(part);
+        for (number, whole) in part.split_inclusive('\n').enumerate() {
             let bare = whole.trim_end_matches(['\r', '\n']);
-            shown.push_str(&reader.line(bare));
+            shown.push_str(&reader.line(bare, named.contains(&number)));
             shown.push_str(whole.get(bare.len()..).unwrap_or_default());
         }
     }
@@ -135,7 +138,8 @@ struct Reader {
 }
 
 impl Reader {
-    fn line(&mut self, bare: &str) -> String {
+    /// A line as it is shown; `is_named` where the line above or below names its value as a credential.
+    fn line(&mut self, bare: &str, is_named: bool) -> String {
         let content = bare.trim();
         if content.is_empty() || content == "---" {
             return bare.to_owned();
@@ -167,15 +171,50 @@ impl Reader {
             return from(&line(bare), first);
         }
         if let Some((depth, key, rest)) = key
-            && is_credential(key)
+            && (is_credential(key) || is_named)
         {
             let rest = rest.trim();
             let holds = if rest.starts_with(['|', '>']) { Holds::Text } else { Holds::Unseen };
             // A quoted or plain text may go on below.
             self.open = Some(Open { depth, holds });
         }
+        if let Some((_, _, value)) = assignment(bare).filter(|_| is_named) {
+            return from(bare, bare.chars().count() - value.chars().count());
+        }
         line(bare).into_owned()
     }
+}
+
+/// The lines, counted from 0, of a `value` that the `name` beside it tells to be a credential, in YAML (`- name: A_TOKEN`) and HCL (`name = "minio.secretKey"`).
+fn named(part: &str) -> BTreeSet<usize> {
+    let mut found = BTreeSet::new();
+    // Of the table that is read: the depth of its keys, whether it names a credential, and the line of its value.
+    let mut table: (usize, bool, Option<usize>) = (0, false, None);
+    for (number, line) in part.lines().enumerate() {
+        let Some(depth) = line.find(|c: char| !c.is_whitespace() && c != '-') else { continue };
+        if depth < table.0 || line.trim_start().starts_with("- ") {
+            table = (depth, false, None);
+        }
+        let Some((depth, key, value)) = assignment(line).filter(|(_, key, _)| matches!(*key, "name" | "value")) else { continue };
+        if depth != table.0 {
+            table = (depth, false, None);
+        }
+        match key {
+            "name" => table.1 = names_credential(value.split(" #").next().unwrap_or_default().trim().trim_matches(['"', '\''])),
+            _ => table.2 = Some(number),
+        }
+        if table.1 {
+            found.extend(table.2);
+        }
+    }
+    found
+}
+
+/// A line `key: value` or `key = value`: characters before the key, the key, and the value.
+fn assignment(line: &str) -> Option<(usize, &str, &str)> {
+    let content = line.trim_start_matches(|c: char| c.is_whitespace() || c == '-');
+    let (key, value) = content.split_once([':', '='])?;
+    Some((line.chars().count() - content.chars().count(), key.trim_end().trim_matches(['"', '\'']), value))
 }
 
 /// The key of a line of a block mapping: characters before it, the key, and what follows its colon.
@@ -218,6 +257,8 @@ mod tests {
             "secretGenerator:\n- name: x\n  literals: [key=hunter]\n- literals:\n  - a=hunter\n",
             "{secretGenerator: [{literals: [a=hunter]}]}\n",
             "kubectl apply -f - <<'EOF'\nkind: Secret\nstringData:\n  a: hunter\nEOF\n",
+            "extraEnv:\n- name: A_TOKEN # x\n  value: hunter\n- value: 'hunter\n    hunter'\n  name: \"B_PASSWORD\"\n",
+            "set {\n  name  = \"minio.secretKey\"\n  value = \"hunter\"\n}\n",
             "a:\n  rootPassword:\n    hunter\n  accessKey: |\n    hunter: 1\n  token: 'x\n    hunter'\n  secretKeys:\n  - hunter\n",
         ] {
             let shown = text(source);
@@ -234,6 +275,8 @@ mod tests {
             "kind: SecretStore\ndata: {a: b}\n",
             "a: b\r\n---\r\nc: {existingSecret: x}\r\n",
             "secret:\n  secretName: x\n  items: 1\nimage: x\n",
+            "env:\n- name: A_TOKEN\n  valueFrom: x\n- name: B\n  value: c\n- name: A_TOKEN\n- value: c\n",
+            "name: my-token\na:\n  value: c\n",
             "x: <<EOF\nkind: Secret\nEOF\nhelm upgrade a b\n",
             "no line end",
         ] {

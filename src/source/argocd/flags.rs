@@ -25,6 +25,14 @@ pub(super) fn read(application: &Item) -> Vec<Flag> {
     flags
 }
 
+/// The cluster that an application goes to, where that is not the one that Argo CD runs in.
+pub(super) fn cluster(application: &Item) -> Option<&Item> {
+    let destination = application.at(&["spec", "destination"])?;
+    let at = ["name", "server"].iter().find_map(|key| destination.get(key).filter(|at| !at.is_null() && at.text() != Some("")))?;
+    let is_own = matches!(at.text(), Some("in-cluster" | "https://kubernetes.default.svc"));
+    (!is_own).then_some(at)
+}
+
 fn flag(kind: FlagKind, at: &Item) -> Flag {
     Flag { kind, value: (kind == FlagKind::Force).then(|| at.text().map(Into::into)).flatten(), place: at.place() }
 }

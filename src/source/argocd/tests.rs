@@ -35,6 +35,18 @@ fn an_application_is_read_with_places_inside_its_values() {
 }
 
 #[test]
+fn the_cluster_of_an_application_is_read_where_it_is_another_one_than_argo_cds_own() {
+    let cluster = |destination: &str| {
+        let found = only(&[("a.yaml", &APPLICATION.replace("server: 'https://kubernetes.default.svc'", destination))]);
+        found.flags.iter().find(|flag| flag.kind == FlagKind::Cluster).map(|flag| (flag.value.as_deref().map(str::to_owned), flag.place.to_string()))
+    };
+    assert_eq!(cluster("server: 'https://eu'"), Some((Some("https://eu".into()), "a.yaml:7:25".into())));
+    assert_eq!(cluster("name: eu, server: ''"), Some((Some("eu".into()), "a.yaml:7:23".into())));
+    assert_eq!(cluster("name: in-cluster"), None);
+    assert_eq!(cluster("server: ''"), None);
+}
+
+#[test]
 fn other_charts_and_the_operator_are_no_releases() {
     assert!(read(&[("a.yaml", &APPLICATION.replace("chart: milvus", "chart: milvus-operator"))]).declarations.is_empty());
     assert!(read(&[("a.yaml", &APPLICATION.replace("    chart: milvus", "    path: milvus"))]).declarations.is_empty());

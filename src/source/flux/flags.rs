@@ -24,9 +24,18 @@ pub(super) fn read(item: &Item, environment: &Environment<'_>) -> Vec<Flag> {
         flags.push(flag(FlagKind::Wait, None, item.get("kind").unwrap_or(item)));
     }
     flags.extend(spec.get("suspend").filter(is_true).map(|at| flag(FlagKind::Suspended, None, at)));
+    flags.extend(spec.get("kubeConfig").filter(|at| !at.is_null()).map(|at| flag(FlagKind::Cluster, cluster(at), at)));
+    let storage = spec.get("storageNamespace").filter(|at| !at.is_null() && at.text() != Some(""));
+    let is_own = |at: &&Item| at.text().is_some() && at.text() == item.text_at(&["metadata", "namespace"]);
+    flags.extend(storage.filter(|at| !is_own(at)).map(|at| flag(FlagKind::StorageNamespace, at.text(), at)));
     let prune = environment.flux.and_then(|flux| flux.object.at(&["spec", "prune"]));
     flags.extend(prune.filter(is_true).map(|at| flag(FlagKind::Prune, None, at)));
     flags
+}
+
+/// What names the cluster: the object that holds the way to it.
+fn cluster(kube_config: &Item) -> Option<&str> {
+    ["secretRef", "configMapRef"].iter().find_map(|reference| kube_config.text_at(&[reference, "name"]))
 }
 
 /// What happens after a failed upgrade: without retries and without `remediateLastFailure` nothing; else a rollback, unless the strategy is

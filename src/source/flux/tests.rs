@@ -46,6 +46,14 @@ fn a_release_is_read_with_its_repository_in_another_file() {
 }
 
 #[test]
+fn another_cluster_and_another_place_for_helms_record_are_read() {
+    let read = |spec: &str| flags(&only(&[REPOSITORY, ("a.yaml", &RELEASE.replace("  interval: 10m\n", spec))]));
+    assert_eq!(read("  kubeConfig: {secretRef: {name: eu}}\n"), [(FlagKind::Wait, None), (FlagKind::Cluster, Some("eu".into()))]);
+    assert_eq!(read("  storageNamespace: flux-system\n"), [(FlagKind::Wait, None), (FlagKind::StorageNamespace, Some("flux-system".into()))]);
+    assert_eq!(read("  storageNamespace: db\n  kubeConfig:\n"), [(FlagKind::Wait, None)]);
+}
+
+#[test]
 fn all_versions_of_the_api_are_read_and_other_charts_are_not() {
     for version in ["v2beta1", "v2beta2", "v2"] {
         only(&[REPOSITORY, ("a.yaml", &RELEASE.replace("/v2", &format!("/{version}")))]);

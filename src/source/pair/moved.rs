@@ -126,14 +126,17 @@ fn are_different_places(before: &Member<'_>, after: &Member<'_>) -> bool {
     are_different(&environments_of(&before.words), &environments_of(&after.words)) || are_neighbours(before.path, after.path)
 }
 
-/// `clusters/a/milvus.yaml` and `clusters/b/milvus.yaml`
+/// `clusters/a/milvus.yaml` and `clusters/b/milvus.yaml`; `clusters/prod` and `clusters/production` say the same, `clusters/prod-eu` says more.
 fn are_neighbours(before: &str, after: &str) -> bool {
     let (before, after): (Vec<&str>, Vec<&str>) = (before.split('/').collect(), after.split('/').collect());
     let mut differing = before.iter().zip(&after).enumerate().filter(|(_, (b, a))| b != a).map(|(at, _)| at);
     let Some(at) = differing.next().filter(|at| before.len() == after.len() && *at > 0 && *at + 1 < before.len()) else {
         return false;
     };
-    differing.next().is_none() && before.get(at - 1).is_some_and(|folder| FOLDERS_OF_PLACES.contains(folder))
+    let is_place = before.get(at - 1).is_some_and(|folder| FOLDERS_OF_PLACES.contains(folder));
+    let names = |path: &[&str]| path.get(at).map(|folder| words(folder)).unwrap_or_default();
+    let (earlier, later) = (names(&before), names(&after));
+    differing.next().is_none() && is_place && !earlier.is_subset(&later) && !later.is_subset(&earlier)
 }
 
 impl Group<'_> {

@@ -250,3 +250,16 @@ fn what_is_the_matter_with_a_version_is_told_once() {
     let text = sandbox.run(&["check"]).stdout;
     assert_eq!(text.matches("CVE-2025-64513").count(), 1, "{text}");
 }
+
+#[test]
+fn the_command_that_lists_all_defaults_is_named_where_it_can_run() {
+    let sandbox = Sandbox::new();
+    sandbox.write("before.yaml", helm_release("4.2.48")).write("after.yaml", helm_release("4.2.58")).write("range.yaml", helm_release("'>=5.0.19 <5.0.20'"));
+    let remedy = |file: &str| {
+        let json = sandbox.run(&["check", file, "--before", "before.yaml", "--format", "json"]).json();
+        let of_rule = |finding: &&serde_json::Value| finding["rule"] == "MV604";
+        json["findings"].as_array().unwrap().iter().find(of_rule).map(|finding| finding["remedy"].as_str().unwrap().to_owned()).unwrap()
+    };
+    assert_eq!(remedy("after.yaml"), "Set those that should stay as they are. `milvus-lint catalogue diff 4.2.48 4.2.58` lists all.");
+    assert_eq!(remedy("range.yaml"), "Set those that should stay as they are.");
+}

@@ -94,6 +94,29 @@ fn what_a_secret_changes_is_judged_and_none_of_its_values_is_printed() {
 }
 
 #[test]
+fn credentials_in_addresses_and_of_named_values_are_printed_nowhere() {
+    let sandbox = Sandbox::new();
+    let archived = REPOSITORY.replace("https://zilliztech.github.io", "https://u:hunter@milvus-io.github.io");
+    let text = format!(
+        "{archived}---\n{}",
+        release("").replace(
+            "  valuesFrom: []\n",
+            "  values:\n    cluster: {enabled: true}\n    externalKafka: {enabled: true, brokerList: 'u:hunter@k:9092'}\n    extraEnv:\n    - name: A_TOKEN\n      value: hunter\n    extraConfigFiles:\n      user.yaml: |\n        common: {security: {authorizationEnabled: true}}\n        minio: {iamEndpoint: 'https://x/?sig=hunter'}\n"
+        )
+    );
+    let before = sandbox.write("before.yaml", text.replace("k:9092", "j:9092")).write("after.yaml", text);
+    let mut rules = String::new();
+    for format in ["text", "json", "sarif", "github"] {
+        let shown = before.run(&["check", "after.yaml", "--before", "before.yaml", "--format", format]).shown();
+        assert!(!shown.contains(PLANTED), "{format}:\n{shown}");
+        rules.push_str(&shown);
+    }
+    assert!(rules.contains("MV103") && rules.contains("MV413"), "{rules}");
+    let values = before.run(&["values", "after.yaml", "--only-set"]).stdout;
+    assert!(!values.contains(PLANTED) && values.contains("authorizationEnabled: true"), "{values}");
+}
+
+#[test]
 fn a_finding_points_into_the_secret_and_names_it() {
     let sandbox = Sandbox::new();
     let file = |size: &str| {

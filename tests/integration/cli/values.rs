@@ -82,6 +82,25 @@ fn one_of_several_releases_is_chosen_by_name() {
 }
 
 #[test]
+fn one_of_several_environments_of_a_helmfile_is_chosen() {
+    let sandbox = Sandbox::new();
+    let helmfile = "environments:\n  dev: {values: [{version: 4.2.58}]}\n  prod: {values: [{version: 4.2.40}]}\n---\nrepositories:\n- {name: zilliztech, url: 'https://zilliztech.github.io/milvus-helm/'}\nreleases:\n- name: vectors\n  namespace: db\n  chart: zilliztech/milvus\n  version: {{ .Values.version }}\n";
+    sandbox.write("helmfile.yaml", helmfile);
+    insta::assert_snapshot!(sandbox.run(&["plan", "--for", "helmfile.yaml", "--to", "2.5.22"]).stderr, @r"
+    error: `helmfile.yaml` declares 2 releases; choose one by its name with --release and its environment with --environment, or name its file:
+      vectors in namespace db, environment dev (helmfile.yaml:8:9)
+      vectors in namespace db, environment prod (helmfile.yaml:8:9)
+    ");
+    for (environment, chart) in [("dev", "4.2.58"), ("prod", "4.2.40")] {
+        let outcome = sandbox.run(&["values", "helmfile.yaml", "-e", environment, "--origin"]);
+        assert!(outcome.stdout.contains(&format!("chart default of {chart}")), "{}", outcome.shown());
+        let plan = sandbox.run(&["plan", "--for", "helmfile.yaml", "--environment", environment, "--to", "2.5.22"]);
+        assert_eq!(plan.code, 0, "{}", plan.shown());
+    }
+    insta::assert_snapshot!(sandbox.run(&["values", "helmfile.yaml", "-e", "test"]).stderr, @"error: `helmfile.yaml` declares no release in environment `test`; it knows dev, prod");
+}
+
+#[test]
 fn mistakes_are_told_with_their_place() {
     let sandbox = Sandbox::new();
     sandbox.write("broken.yaml", "a: [1\nb: 2\n").write("list.yaml", "- a\n").write("redis.yaml", "name: redis\n");
