@@ -56,11 +56,12 @@ pub(crate) enum Content<'b> {
 }
 
 /// Looks at the bytes of a file.
-pub(crate) fn examine(bytes: &[u8], kind: NameKind) -> Content<'_> {
+pub(crate) fn examine<'b>(bytes: &'b [u8], kind: NameKind, path: &str) -> Content<'b> {
     if let Some(reason) = utf16(bytes) {
         return reason;
     }
-    if !mentions_milvus(bytes) {
+    // Values of a release that lie in a folder of its name need not say the word.
+    if !mentions_milvus(bytes) && !(kind == NameKind::Yaml && mentions_milvus(path.as_bytes())) {
         return Content::Silent;
     }
     if memchr::memchr(0, bytes).is_some() {
@@ -153,13 +154,15 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_text_are_told_only_where_they_matter() {
-        assert_eq!(examine(b"a: milvus", NameKind::Yaml), Content::Mentions("a: milvus"));
-        assert_eq!(examine(b"a: b", NameKind::Yaml), Content::Silent);
-        assert!(matches!(examine(b"milvus \xff", NameKind::Readable), Content::NotText(_)));
-        assert_eq!(examine(b"\xff", NameKind::Yaml), Content::Silent);
-        assert!(matches!(examine(b"milvus\0", NameKind::Yaml), Content::NotText(_)));
-        assert_eq!(examine(b"milvus\0", NameKind::Readable), Content::Silent);
+        assert_eq!(examine(b"a: milvus", NameKind::Yaml, "a.yaml"), Content::Mentions("a: milvus"));
+        assert_eq!(examine(b"a: b", NameKind::Yaml, "a.yaml"), Content::Silent);
+        assert_eq!(examine(b"a: b", NameKind::Yaml, "milvus/a.yaml"), Content::Mentions("a: b"));
+        assert_eq!(examine(b"a b", NameKind::Readable, "milvus/a.sh"), Content::Silent);
+        assert!(matches!(examine(b"milvus \xff", NameKind::Readable, "a.yaml"), Content::NotText(_)));
+        assert_eq!(examine(b"\xff", NameKind::Yaml, "a.yaml"), Content::Silent);
+        assert!(matches!(examine(b"milvus\0", NameKind::Yaml, "a.yaml"), Content::NotText(_)));
+        assert_eq!(examine(b"milvus\0", NameKind::Readable, "a.yaml"), Content::Silent);
         let wide: Vec<u8> = [0xFF, 0xFE].into_iter().chain("name: milvus".encode_utf16().flat_map(u16::to_le_bytes)).collect();
-        assert!(matches!(examine(&wide, NameKind::Yaml), Content::NotText(_)));
+        assert!(matches!(examine(&wide, NameKind::Yaml, "a.yaml"), Content::NotText(_)));
     }
 }

@@ -208,7 +208,7 @@ impl GitTree<'_> {
                 if kind == NameKind::Bare && !bytes.starts_with(b"#!") {
                     return Ok(None);
                 }
-                match content::examine(&bytes, kind) {
+                match content::examine(&bytes, kind, path) {
                     Content::Mentions(text) => Ok(Some(text.into())),
                     Content::Silent => Ok(None),
                     Content::NotText(reason) => Err(not_read(before(reason.to_owned()))),

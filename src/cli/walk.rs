@@ -272,7 +272,7 @@ impl Looker<'_> {
         let loaded = load(real, self.limit_bytes, kind, &mut self.buffer);
         let bytes = self.buffer.as_slice();
         match loaded {
-            Ok(Loaded::All) => match content::examine(bytes, kind) {
+            Ok(Loaded::All) => match content::examine(bytes, kind, path) {
                 Content::Mentions(text) => self.found.candidates.push(SourceFile::new(Arc::clone(path), text.into())),
                 Content::NotText(reason) => {
                     self.found.gaps.push(content::gap(path, NotCheckedKind::NotRead, format!("the file mentions Milvus, but {reason}")))

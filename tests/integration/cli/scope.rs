@@ -67,6 +67,18 @@ fn outside_git_references_resolve_from_the_current_folder() {
 }
 
 #[test]
+fn values_in_a_folder_that_says_milvus_need_not_say_it_themselves() {
+    let sandbox = Sandbox::new();
+    let values = |tag: &str| format!("cluster: {{enabled: true}}\nimage: {{all: {{tag: {tag}}}}}\netcd: {{replicaCount: 3}}\n");
+    sandbox.git(".", &["init", "-q"]);
+    sandbox.write("milvus/prod.yaml", values("v2.5.10"));
+    sandbox.commit(".", "before");
+    sandbox.write("milvus/prod.yaml", values("v2.6.15"));
+    let changed = found(&sandbox.run(&["check", "--base", "HEAD", "--format", "json"]));
+    assert!(changed.contains(&"MV205 milvus/prod.yaml".to_owned()), "{changed:?}");
+}
+
+#[test]
 fn values_that_never_say_milvus_are_read_where_they_are_named() {
     let sandbox = Sandbox::new();
     sandbox.write("mine.yaml", "cluster: {enabled: true}\nimage: {all: {tag: v2.5.10}}\netcd: {replicaCount: 3}\n");
