@@ -127,8 +127,9 @@ fn declaration(object: &Value) -> Option<Declaration> {
 /// The object as it would be with the image and the chart that serve.
 fn declaration_before(object: &Value, image: &str, chart: Option<&str>) -> Option<Declaration> {
     let mut before = object.clone();
-    for container in before.pointer_mut("/spec/template/spec/containers").and_then(Value::as_array_mut).into_iter().flatten() {
-        container["image"] = json!(image);
+    let containers = before.pointer_mut("/spec/template/spec/containers").and_then(Value::as_array_mut);
+    for container in containers.into_iter().flatten().filter_map(Value::as_object_mut) {
+        container.insert("image".into(), json!(image));
     }
     if let (Some(chart), Some(labels)) = (chart, before.pointer_mut("/metadata/labels").and_then(Value::as_object_mut)) {
         labels.insert("helm.sh/chart".into(), json!(chart));
@@ -138,4 +139,19 @@ fn declaration_before(object: &Value, image: &str, chart: Option<&str>) -> Optio
         before.chart.version = Fact::Unknown("nothing tells which chart serves".into(), Origin::Given("what serves".into()));
     }
     Some(before)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn containers_that_are_none_do_not_matter() {
+        let labels = json!({"app.kubernetes.io/name": "milvus", "app.kubernetes.io/instance": "m", "component": "proxy", "helm.sh/chart": "milvus-4.2.58"});
+        let containers = json!([7, null, {"name": "proxy", "image": "milvusdb/milvus:v2.6.15"}]);
+        let object = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "m-milvus-proxy", "labels": labels},
+            "spec": {"template": {"metadata": {"labels": labels}, "spec": {"containers": containers}}}});
+        let before = declaration_before(&object, "milvusdb/milvus:v2.5.16", Some("milvus-4.2.58")).unwrap();
+        assert_eq!(before.image.known().map(|image| &**image), Some("milvusdb/milvus:v2.5.16"));
+    }
 }
