@@ -347,6 +347,8 @@ fn start_api_server(programs: &Path, folder: &Path, ports: Ports, etcd: u16) -> 
         format!("--admission-control-config-file={}", file("admission.yaml")),
         format!("--audit-policy-file={}", file("audit-policy.yaml")),
         format!("--audit-log-path={}", file("audit.log")),
+        // In megabytes; at 100, the default, another file is begun, and what is looked for lies in the one before.
+        "--audit-log-maxsize=4096".to_owned(),
         "--profiling=false".to_owned(),
     ];
     Process::part(programs, "kube-apiserver", arguments, &folder.join("kube-apiserver.log"))
