@@ -61,7 +61,8 @@ pub(crate) fn examine<'b>(bytes: &'b [u8], kind: NameKind, path: &str) -> Conten
         return reason;
     }
     // Values of a release that lie in a folder of its name need not say the word.
-    if !mentions_milvus(bytes) && !(kind == NameKind::Yaml && mentions_milvus(path.as_bytes())) {
+    let is_of_milvus = mentions_milvus(bytes) || (kind == NameKind::Yaml && mentions_milvus(path.as_bytes()));
+    if !is_of_milvus {
         return Content::Silent;
     }
     if memchr::memchr(0, bytes).is_some() {
