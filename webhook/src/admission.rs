@@ -13,6 +13,7 @@ pub mod hold;
 pub mod judge;
 mod memo;
 pub mod milvus;
+pub mod outline;
 mod own;
 pub mod patch;
 pub mod release;
@@ -21,11 +22,14 @@ pub mod verdict;
 pub mod workload;
 
 pub use answer::{Answer, Cause};
-pub use judge::{Doubt, DoubtPolicy, Judge};
+pub use judge::{Doubt, DoubtPolicy, Glance, Judge};
 pub use request::{Operation, Request};
 
 /// The key of the audit annotation of a release that could not be decoded.
 pub const UNDECODABLE: &str = "undecodable";
+
+/// The key of the audit annotation of what break-glass let pass.
+pub const BREAK_GLASS: &str = "break-glass";
 
 /// Which gate a request came to: its path on our server, fixed by the registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

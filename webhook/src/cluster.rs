@@ -1,5 +1,6 @@
 //! What the gates know of the cluster, behind one trait: verdicts are made from a snapshot, whether a cache, a file or a test gives it.
 
+mod generations;
 pub mod measured;
 pub mod memory;
 pub mod running;
@@ -73,6 +74,11 @@ pub trait Cluster: Send + Sync + 'static {
     /// A number that grows after every change of what the caches tell; absent: nobody counts.
     fn generation(&self) -> Option<u64> {
         None
+    }
+
+    /// A number that grows after every change of what the caches tell of a namespace (for namespaces themselves too), and after `generation` did; absent: nobody counts.
+    fn generation_in(&self, _namespace: &str) -> Option<u64> {
+        self.generation()
     }
 
     /// Whether all caches were filled once.

@@ -280,6 +280,7 @@ async fn draft(guard: &Guard<Snapshot>, namespace: &str, object: &Arc<Value>, co
         old_object: Value::clone(object),
         dry_run: None,
         options: Value::Null,
+        known_by: None,
     };
     let answer = guard.judge(Gate::Workload, Arc::new(request)).await;
     json_patch::patch(&mut after, &answer.patch).map_err(|_| unreadable(name))?;

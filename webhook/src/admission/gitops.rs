@@ -4,7 +4,6 @@
 
 mod fields;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -19,15 +18,17 @@ use milvus_guard::source::{SourceFile, read_tree};
 use serde_json::{Value, json};
 
 use self::fields::Fields;
-use super::exceptions::Exceptions;
+use super::exceptions::{ALLOW_ANNOTATION, BREAK_GLASS_ANNOTATION, Exceptions};
 use super::guard::Guard;
+use super::judge::Glance;
 use super::milvus::{image_layers, repository_of, tag_of};
+use super::outline::Outline;
 use super::patch::Patching;
-use super::request::{Operation, Request, mentions_milvus};
+use super::request::{Operation, Request, User, mentions_milvus, parse_outlines};
 use super::verdict::{Point, Terms, answer, findings, points, resolved};
-use super::{Answer, declared};
+use super::{Answer, BREAK_GLASS, declared};
 use crate::cluster::running::{Serving, counted, serving};
-use crate::cluster::{Cluster, Kind, label, text};
+use crate::cluster::{Cluster, Kind, annotation, label, text};
 
 /// The file that stands for the object, for readers.
 const FILE: &str = "object.yaml";
@@ -53,6 +54,38 @@ pub fn release_name(object: &Value) -> Option<String> {
     })
 }
 
+/// Longer bodies are not looked at before they are decoded, in bytes.
+const GLANCE_BYTES: usize = 64 << 10;
+
+/// Longer texts are not remembered by what they declare, in bytes.
+const READ_BYTES: usize = 16 << 10;
+
+/// Verdicts of which more is to be said are not remembered, in bytes.
+const KNOWN_BYTES: usize = 2 << 10;
+
+/// What can be answered from a review's text. A write that changes nothing which is judged, and one that was judged a moment ago, are most of what comes: GitOps tools apply everything again and
+/// again, each time in a dry run first. What deserves an Event is looked at whole, since that tells more of the object.
+pub(super) fn glance<C: Cluster>(guard: &Guard<C>, body: &[u8]) -> Glance {
+    // What cannot be taken in parts is decoded, and errors are told then.
+    let Some(request) = (body.len() <= GLANCE_BYTES).then(|| parse_outlines(body).ok()).flatten() else { return Glance::Decode(None) };
+    if is_unchanged(&request) {
+        return Glance::Known(Box::new(request.without_objects()), Answer::admitted());
+    }
+    let key = guard.fingerprints.of(&request);
+    let known = guard.verdicts.get(&key).filter(|known| known.holds(guard));
+    let answer = known.map(|known| answer_of(guard, &known.verdict, &request.user_info, request.is_dry_run()));
+    match answer.filter(|answer| answer.is_admitted() && !answer.audit.contains_key(BREAK_GLASS)) {
+        Some(answer) => Glance::Known(Box::new(request.without_objects()), answer),
+        None => Glance::Decode(Some(key)),
+    }
+}
+
+/// As [`judge`] sees it, from the text: the same text has the same values.
+fn is_unchanged(request: &Request<Outline<'_>>) -> bool {
+    let (after, before) = (&request.object, &request.old_object);
+    request.operation == Operation::Update && after.field("spec") == before.field("spec") && after.metadata("annotations") == before.metadata("annotations")
+}
+
 /// Judges a request of gate 2.
 pub(super) async fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
     if !matches!(request.operation, Operation::Create | Operation::Update) || request.object.pointer("/metadata/deletionTimestamp").is_some() {
@@ -62,23 +95,30 @@ pub(super) async fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> An
     if request.operation == Operation::Update && is_same("/spec") && is_same("/metadata/annotations") {
         return Answer::admitted();
     }
-    if !mentions(&request.object) {
+    let (text, fields) = Fields::write(&request.object);
+    if !mentions_milvus(text.as_bytes()) {
         return Answer::admitted();
     }
     let (patch, carries) = preserve(guard, request, &request.object).await;
-    let mut object = Cow::Borrowed(&request.object);
-    if !patch.0.is_empty() {
-        let _applied = json_patch::patch(object.to_mut(), &patch);
+    let verdict = match &carries {
+        Carries::Nothing => remembered(guard, request, &text, &fields).await,
+        Carries::Untouched => Arc::new(verdict(guard, request, &text, &fields).await.0),
+        Carries::Patched(_) => {
+            let mut object = request.object.clone();
+            let _applied = json_patch::patch(&mut object, &patch);
+            let (text, fields) = Fields::write(&object);
+            Arc::new(verdict(guard, request, &text, &fields).await.0)
+        }
+    };
+    if carries == Carries::Nothing {
+        return answer_of(guard, &verdict, &request.user_info, request.is_dry_run());
     }
-    let verdict = verdict(guard, request, &object).await;
-    let mut all = verdict.points.clone();
-    for point in all.iter_mut().filter(|point| &*point.rule == "MV108" && carries != Carries::Nothing) {
+    let mut verdict = Verdict::clone(&verdict);
+    for point in verdict.points.iter_mut().filter(|point| &*point.rule == "MV108") {
         // Gate 1 stands behind it, where it is known what the values become.
         point.severity = Severity::Warning;
     }
-    let namespace = verdict.namespace.as_str();
-    let exceptions = exceptions(guard, request, namespace);
-    let mut answer = answer(all, &Terms { mode: guard.mode(namespace), exceptions: &exceptions, user: &request.user_info, dry_run: request.is_dry_run() });
+    let mut answer = answer_of(guard, &verdict, &request.user_info, request.is_dry_run());
     if let Carries::Patched(secret) = &carries {
         answer
             .warnings
@@ -88,41 +128,64 @@ pub(super) async fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> An
     answer
 }
 
-/// Whether the word stands anywhere in an object.
-fn mentions(value: &Value) -> bool {
-    match value {
-        Value::String(text) => mentions_milvus(text.as_bytes()),
-        Value::Array(items) => items.iter().any(mentions),
-        Value::Object(table) => table.iter().any(|(key, value)| mentions_milvus(key.as_bytes()) || mentions(value)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
-    }
-}
-
 /// What is to be said of a change before it is asked what is waived.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Verdict {
     points: Vec<Point>,
     /// Whose mode and waivers count.
     namespace: String,
+    /// The object's waivers and break-glass, as an object.
+    asked: Value,
+    /// The namespaces that it was made from.
+    looked_at: Vec<String>,
 }
 
-/// The verdict on an object (patched) and the one before it. One that the caches tell all of is kept for as long as they stay: a dry run and its write are judged once.
-async fn verdict<C: Cluster>(guard: &Guard<C>, request: &Request, object: &Value) -> Arc<Verdict> {
-    let after = Fields::write(object);
-    let before = Some(&request.old_object).filter(|before| !before.is_null()).map(Fields::write);
-    let key = guard.cluster.generation().map(|generation| {
-        let before = before.as_ref().map_or("", |(text, _)| text);
-        format!("{generation}\0{}\0{}\0{before}", request.namespace, after.0)
-    });
-    if let Some(known) = key.as_ref().and_then(|key| guard.verdicts.get(key)) {
-        return known;
+/// A verdict that the caches told all of, for as long as they stay as they were.
+#[derive(Debug, Clone)]
+pub(super) struct Known {
+    verdict: Arc<Verdict>,
+    /// Of the namespaces that it was made from.
+    generations: Arc<[u64]>,
+    kubernetes: Option<(u32, u32)>,
+}
+
+impl Known {
+    fn holds<C: Cluster>(&self, guard: &Guard<C>) -> bool {
+        self.kubernetes == guard.cluster.kubernetes()
+            && self.verdict.looked_at.iter().zip(&*self.generations).all(|(namespace, generation)| guard.cluster.generation_in(namespace) == Some(*generation))
     }
-    let before = before.map(|(text, fields)| Reading::of(guard, &text, fields.object, &request.namespace)).unwrap_or_default();
-    let (text, fields) = after;
-    let read = Reading::of(guard, &text, fields.object, &request.namespace);
+}
+
+/// The answer that a verdict gives at this moment: modes and exceptions are of now.
+fn answer_of<C: Cluster>(guard: &Guard<C>, verdict: &Verdict, user: &User, dry_run: bool) -> Answer {
+    let namespace = verdict.namespace.as_str();
+    let object = guard.namespace(namespace);
+    let exceptions = Exceptions::read([Some(&verdict.asked), object.as_deref()].into_iter().flatten(), Timestamp::now()).noting(guard.unknown_mode(namespace));
+    answer(verdict.points.clone(), &Terms { mode: guard.mode(namespace), exceptions: &exceptions, user, dry_run })
+}
+
+/// The verdict on an object, which is kept where it can be told from a review's text.
+async fn remembered<C: Cluster>(guard: &Guard<C>, request: &Request, text: &str, fields: &Fields<'_>) -> Arc<Verdict> {
+    let begun = guard.cluster.generation();
+    let (verdict, lasts) = verdict(guard, request, text, fields).await;
+    let verdict = Arc::new(verdict);
+    let Some(key) = request.known_by.filter(|_| lasts && verdict.bytes() <= KNOWN_BYTES) else { return verdict };
+    let generations: Option<Arc<[u64]>> = verdict.looked_at.iter().map(|namespace| guard.cluster.generation_in(namespace)).collect();
+    // Where a cache changed meanwhile, nobody knows what was seen of it.
+    if let Some(generations) = generations.filter(|_| guard.cluster.generation() == begun) {
+        guard.verdicts.put(&key, Known { verdict: Arc::clone(&verdict), generations, kubernetes: guard.cluster.kubernetes() });
+    }
+    verdict
+}
+
+/// The verdict on an object (patched) and the one before it, and whether the caches tell all of it.
+async fn verdict<C: Cluster>(guard: &Guard<C>, request: &Request, text: &str, fields: &Fields<'_>) -> (Verdict, bool) {
+    let old = Some(&request.old_object).filter(|before| !before.is_null());
+    let before = old.map(|old| Reading::of(guard, &Fields::write(old).0, old, &request.namespace)).unwrap_or_default();
+    let read = Reading::of(guard, text, fields.object, &request.namespace);
     let (mut points, mut lasts) = (Vec::new(), true);
     for declaration in &read.declarations {
-        let judged = judge_one(guard, request, declaration, &before.declarations, &fields).await;
+        let judged = judge_one(guard, request, declaration, &before.declarations, fields).await;
         points.extend(judged.0);
         lasts &= judged.1;
     }
@@ -130,12 +193,35 @@ async fn verdict<C: Cluster>(guard: &Guard<C>, request: &Request, object: &Value
         let field = gap.place.as_ref().and_then(|place| fields.path(place.start.line));
         points.push(Point { field, ..Point::new("MV901", Severity::Warning, &*gap.reason, "") });
     }
-    let namespace = read.declarations.first().map_or(request.namespace.as_str(), |declaration| namespace_of(declaration, request)).to_owned();
-    let verdict = Arc::new(Verdict { points, namespace });
-    if let Some(key) = key.filter(|_| lasts) {
-        guard.verdicts.put(&key, Arc::clone(&verdict));
+    let mut looked_at: Vec<String> = read.declarations.iter().map(|declaration| namespace_of(declaration, request).to_owned()).collect();
+    let namespace = looked_at.first().cloned().unwrap_or_else(|| request.namespace.clone());
+    looked_at.extend(
+        [Some(fields.object), old]
+            .into_iter()
+            .flatten()
+            .filter_map(|object| repository_of_chart(object, &request.namespace))
+            .map(|(namespace, _)| namespace.to_owned()),
+    );
+    looked_at.sort_unstable();
+    looked_at.dedup();
+    (Verdict { points, namespace, asked: asked(&request.object), looked_at }, lasts)
+}
+
+impl Verdict {
+    /// What it takes in memory, about.
+    fn bytes(&self) -> usize {
+        let of_point = |point: &Point| {
+            let missing = point.missing.as_ref().map_or(0, |object| object.to_string().len());
+            size_of::<Point>() + point.message.len() + point.next.len() + point.field.as_ref().map_or(0, String::len) + missing
+        };
+        self.points.iter().map(of_point).sum::<usize>() + self.asked.to_string().len()
     }
-    verdict
+}
+
+/// What an object asks to be let through by.
+fn asked(object: &Value) -> Value {
+    let said = [ALLOW_ANNOTATION, BREAK_GLASS_ANNOTATION].into_iter().filter_map(|name| Some((name.to_owned(), annotation(object, name)?.into())));
+    json!({"metadata": {"annotations": said.collect::<serde_json::Map<_, _>>()}})
 }
 
 /// What an object declares.
@@ -153,7 +239,7 @@ impl Reading {
         for repository in repositories(guard, object, namespace) {
             files.push((format!("repository-{}.yaml", files.len()), repository.to_string()));
         }
-        let key = files.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>().join("\0");
+        let key = guard.fingerprints.of_texts(files.iter().map(|(_, text)| text.as_str()));
         if let Some(known) = guard.readings.get(&key) {
             return known;
         }
@@ -166,17 +252,23 @@ impl Reading {
         idle.extend(declarations.iter().flat_map(|declaration| Policies::embedded().idle_evidence(declaration)));
         idle.retain(|gap| &*gap.file == FILE);
         let reading = Arc::new(Self { declarations, idle });
-        guard.readings.put(&key, Arc::clone(&reading));
+        if text.len() <= READ_BYTES {
+            guard.readings.put(&key, Arc::clone(&reading));
+        }
         reading
     }
 }
 
 /// The Flux repositories that an object may refer to.
 fn repositories<C: Cluster>(guard: &Guard<C>, object: &Value, namespace: &str) -> Vec<Arc<Value>> {
-    let reference = object.pointer("/spec/chart/spec/sourceRef").or_else(|| object.pointer("/spec/chartRef"));
-    let Some(name) = reference.and_then(|reference| text(reference, "/name")) else { return Vec::new() };
-    let namespace = reference.and_then(|reference| text(reference, "/namespace")).unwrap_or(namespace);
-    guard.cluster.object(Kind::HelmRepository, namespace, name).into_iter().collect()
+    let found = repository_of_chart(object, namespace).and_then(|(namespace, name)| guard.cluster.object(Kind::HelmRepository, namespace, name));
+    found.into_iter().collect()
+}
+
+/// Namespace and name of the repository that an object says its chart comes from.
+fn repository_of_chart<'o>(object: &'o Value, namespace: &'o str) -> Option<(&'o str, &'o str)> {
+    let reference = object.pointer("/spec/chart/spec/sourceRef").or_else(|| object.pointer("/spec/chartRef"))?;
+    Some((text(reference, "/namespace").unwrap_or(namespace), text(reference, "/name")?))
 }
 
 fn namespace_of<'d>(declaration: &'d Declaration, request: &'d Request) -> &'d str {
@@ -320,11 +412,6 @@ async fn preserve<C: Cluster>(guard: &Guard<C>, request: &Request, object: &Valu
         None => patching.set("/spec/valuesFrom", json!([reference])),
     }
     (patching.finish(), Carries::Patched(secret))
-}
-
-fn exceptions<C: Cluster>(guard: &Guard<C>, request: &Request, namespace: &str) -> Exceptions {
-    let object = guard.namespace(namespace);
-    Exceptions::read([Some(&request.object), object.as_deref()].into_iter().flatten(), Timestamp::now()).noting(guard.unknown_mode(namespace))
 }
 
 #[cfg(test)]

@@ -6,8 +6,9 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use super::exceptions::{MODE_LABEL, Mode};
-use super::judge::{Doubt, DoubtPolicy, Judge};
+use super::judge::{Doubt, DoubtPolicy, Glance, Judge};
 use super::memo::Memo;
+use super::outline::Fingerprints;
 use super::release::{self, DecodeError, Driver, Packed, StoredRelease};
 use super::{Answer, Gate, Request, gitops, helm_storage, own, workload};
 use crate::cluster::{Cluster, Kind, label};
@@ -17,6 +18,12 @@ const DECODING_KIB: usize = 36 << 10;
 
 /// Releases of this size, packed, are read at once; larger ones on a thread of their own, since they keep it busy.
 const AT_ONCE_BYTES: usize = 16 << 10;
+
+/// Objects of gate 2 of which it is remembered what they said: each takes some tens of KiB.
+const READINGS: usize = 32;
+
+/// Changes of which the verdict is remembered: each takes a KiB or so.
+const VERDICTS: usize = 1024;
 
 /// What is configured.
 #[derive(Debug, Clone)]
@@ -39,17 +46,25 @@ pub struct Guard<C> {
     pub(super) cluster: Arc<C>,
     pub(super) configuration: Configuration,
     decoding: Semaphore,
+    pub(super) fingerprints: Fingerprints,
     /// What objects of gate 2 said lately.
     pub(super) readings: Memo<Arc<gitops::Reading>>,
     /// What was to be said of their changes.
-    pub(super) verdicts: Memo<Arc<gitops::Verdict>>,
+    pub(super) verdicts: Memo<gitops::Known>,
 }
 
 impl<C: Cluster> Guard<C> {
     /// The gates over a cluster.
     #[must_use]
     pub fn new(cluster: Arc<C>, configuration: Configuration) -> Self {
-        Self { cluster, configuration, decoding: Semaphore::new(DECODING_KIB), readings: Memo::default(), verdicts: Memo::default() }
+        Self {
+            cluster,
+            configuration,
+            decoding: Semaphore::new(DECODING_KIB),
+            fingerprints: Fingerprints::default(),
+            readings: Memo::of(READINGS),
+            verdicts: Memo::of(VERDICTS),
+        }
     }
 
     pub(super) fn namespace(&self, name: &str) -> Option<Arc<Value>> {
@@ -92,6 +107,10 @@ pub(crate) fn releases_of(object: &Value) -> impl Iterator<Item = &str> {
 }
 
 impl<C: Cluster> Judge for Guard<C> {
+    fn glance(&self, gate: Gate, body: &[u8]) -> Glance {
+        if gate == Gate::GitOps { gitops::glance(self, body) } else { Glance::Decode(None) }
+    }
+
     async fn judge(&self, gate: Gate, request: Arc<Request>) -> Answer {
         match gate {
             Gate::HelmStorage => helm_storage::judge(self, &request).await,

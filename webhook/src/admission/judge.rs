@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use super::outline::Fingerprint;
 use super::{Answer, Gate, Request};
 
 /// What happens to a request that could not be judged.
@@ -55,11 +56,25 @@ impl DoubtPolicy {
     }
 }
 
+/// What a first look at a body tells.
+#[derive(Debug)]
+pub enum Glance {
+    /// The answer that `judge` would give to this request, whose objects are left as null.
+    Known(Box<Request>, Answer),
+    /// It has to be decoded and judged; then its verdict may be remembered by this.
+    Decode(Option<Fingerprint>),
+}
+
 /// Decides admitted, refused, patched.
 ///
 /// `judge` runs in a task of its own: it may be aborted at an await when the budget ends, and a panic in it is answered by `in_doubt`. Work that
 /// keeps a processor busy for more than a millisecond or so belongs on a blocking thread; the request is shared for that.
 pub trait Judge: Send + Sync + 'static {
+    /// What can be told from a body alone, before its objects are decoded. Must not take long.
+    fn glance(&self, _gate: Gate, _body: &[u8]) -> Glance {
+        Glance::Decode(None)
+    }
+
     /// The verdict on one request.
     fn judge(&self, gate: Gate, request: Arc<Request>) -> impl Future<Output = Answer> + Send;
 

@@ -1,79 +1,89 @@
-//! What was worked out lately, by exactly what it was made from: a dry run and the write after it, and a state that was the new one a moment ago, are worked out once.
-//!
-//! A key is the whole text that something was made from, and is compared whole: what has another key is worked out anew. Whatever else counts must be in the key too, or not change.
+//! What was worked out lately, by a fingerprint of all that it was made from: a dry run and the write after it, and a state that was the new one a moment ago, are worked out once.
 
-use std::collections::VecDeque;
-use std::hash::{BuildHasher as _, RandomState};
+use std::collections::HashMap;
+use std::mem;
 use std::sync::{Mutex, PoisonError};
 
-/// Entries that are kept; the one that was asked for longest ago goes first.
-const ENTRIES: usize = 32;
-
-/// Longer keys are not kept, in bytes.
-const MAX_KEY_BYTES: usize = 16 << 10;
+use super::outline::Fingerprint;
 
 /// Things worked out lately; `V` is cheap to clone.
+///
+/// Half of them are recent ones. Once that half is full, those of the other half that were not asked for since go.
 #[derive(Debug)]
 pub(super) struct Memo<V> {
-    entries: Mutex<VecDeque<Entry<V>>>,
-    hasher: RandomState,
+    half: usize,
+    kept: Mutex<Halves<V>>,
 }
 
 #[derive(Debug)]
-struct Entry<V> {
-    hash: u64,
-    key: Box<str>,
-    value: V,
-}
-
-impl<V> Default for Memo<V> {
-    fn default() -> Self {
-        Self { entries: Mutex::default(), hasher: RandomState::new() }
-    }
+struct Halves<V> {
+    recent: HashMap<Fingerprint, V>,
+    older: HashMap<Fingerprint, V>,
 }
 
 impl<V: Clone> Memo<V> {
-    /// What was made from exactly this.
-    pub(super) fn get(&self, key: &str) -> Option<V> {
-        let hash = self.hasher.hash_one(key);
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = entries.iter().position(|entry| entry.hash == hash && *entry.key == *key)?;
-        let entry = entries.remove(at)?;
-        let value = entry.value.clone();
-        entries.push_back(entry);
+    /// Keeps up to `most` things.
+    pub(super) fn of(most: usize) -> Self {
+        Self { half: most.div_ceil(2), kept: Mutex::new(Halves { recent: HashMap::new(), older: HashMap::new() }) }
+    }
+
+    /// What was made from this.
+    pub(super) fn get(&self, of: &Fingerprint) -> Option<V> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(value) = kept.recent.get(of) {
+            return Some(value.clone());
+        }
+        let value = kept.older.remove(of)?;
+        self.keep(&mut kept, of, value.clone());
         Some(value)
     }
 
     /// Keeps what was made from this.
-    pub(super) fn put(&self, key: &str, value: V) {
-        if key.len() > MAX_KEY_BYTES {
-            return;
+    pub(super) fn put(&self, of: &Fingerprint, value: V) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.older.remove(of);
+        self.keep(&mut kept, of, value);
+    }
+
+    fn keep(&self, kept: &mut Halves<V>, of: &Fingerprint, value: V) {
+        if kept.recent.len() >= self.half && !kept.recent.contains_key(of) {
+            kept.older = mem::take(&mut kept.recent);
         }
-        let entry = Entry { hash: self.hasher.hash_one(key), key: key.into(), value };
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.retain(|known| known.hash != entry.hash || known.key != entry.key);
-        if entries.len() >= ENTRIES {
-            entries.pop_front();
-        }
-        entries.push_back(entry);
+        kept.recent.insert(*of, value);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::outline::Fingerprints;
     use super::*;
 
     #[test]
     fn what_was_asked_for_last_stays_and_memory_is_bounded() {
-        let memo = Memo::default();
-        for number in 0..ENTRIES {
-            memo.put(&number.to_string(), number);
+        let prints = Fingerprints::default();
+        let of = |number: usize| prints.of_texts([number.to_string().as_str()]);
+        let memo = Memo::of(8);
+        for number in 0..1000 {
+            memo.put(&of(number), number);
+            assert_eq!((memo.get(&of(0)), memo.get(&of(number))), (Some(0), Some(number)));
         }
-        assert_eq!(memo.get("0"), Some(0));
-        memo.put("new", 77);
-        assert_eq!((memo.get("0"), memo.get("1"), memo.get("2"), memo.get("new")), (Some(0), None, Some(2), Some(77)));
-        memo.put("new", 78);
-        memo.put(&"x".repeat(MAX_KEY_BYTES + 1), 79);
-        assert_eq!((memo.get("new"), memo.get(&"x".repeat(MAX_KEY_BYTES + 1)), memo.entries.lock().unwrap().len()), (Some(78), None, ENTRIES));
+        let kept = memo.kept.lock().unwrap();
+        assert!(kept.recent.len() <= 4 && kept.older.len() <= 4);
+        drop(kept);
+        assert!((1..990).all(|number| memo.get(&of(number)).is_none()));
+        memo.put(&of(0), 77);
+        assert_eq!(memo.get(&of(0)), Some(77));
+    }
+
+    #[test]
+    fn what_is_put_again_is_the_new_one_wherever_the_old_one_was() {
+        let prints = Fingerprints::default();
+        let of = |number: usize| prints.of_texts([number.to_string().as_str()]);
+        let memo = Memo::of(4);
+        (0..3).for_each(|number| memo.put(&of(number), number));
+        // The first is among the older ones now.
+        memo.put(&of(0), 10);
+        (3..4).for_each(|number| memo.put(&of(number), number));
+        assert_eq!(memo.get(&of(0)), Some(10));
     }
 }

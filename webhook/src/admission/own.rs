@@ -76,6 +76,7 @@ mod tests {
             old_object: old,
             dry_run: None,
             options: Value::Null,
+            known_by: None,
         };
         judge(&guard, &request)
     }

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::IgnoredAny;
 use serde_json::Value;
+
+use super::outline::{Fingerprint, Outline};
 
 /// What is done to the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
@@ -77,15 +79,12 @@ pub struct Request<V = Value> {
     /// Options of the request (`fieldManager` and such).
     #[serde(default)]
     pub options: V,
+    /// What its verdict may be remembered by.
+    #[serde(skip)]
+    pub known_by: Option<Fingerprint>,
 }
 
 impl Request {
-    /// Whether nothing will be stored.
-    #[must_use]
-    pub fn is_dry_run(&self) -> bool {
-        self.dry_run == Some(true)
-    }
-
     /// Labels of the object after.
     #[must_use]
     pub fn labels(&self) -> BTreeMap<&str, &str> {
@@ -104,8 +103,9 @@ fn strings<'v>(object: &'v Value, pointer: &str) -> BTreeMap<&'v str, &'v str> {
     table.into_iter().flatten().filter_map(|(key, value)| Some((key.as_str(), value.as_str()?))).collect()
 }
 
-impl Request<IgnoredAny> {
-    fn without_objects(self) -> Request {
+impl<V> Request<V> {
+    /// The same, its objects as null.
+    pub(super) fn without_objects(self) -> Request {
         Request {
             uid: self.uid,
             kind: self.kind,
@@ -118,7 +118,14 @@ impl Request<IgnoredAny> {
             old_object: Value::Null,
             dry_run: self.dry_run,
             options: Value::Null,
+            known_by: self.known_by,
         }
+    }
+
+    /// Whether nothing will be stored.
+    #[must_use]
+    pub fn is_dry_run(&self) -> bool {
+        self.dry_run == Some(true)
     }
 }
 
@@ -166,7 +173,15 @@ pub fn parse_without_objects(body: &[u8]) -> Result<Request, BadReview> {
     read::<IgnoredAny>(body).map(Request::without_objects)
 }
 
-fn read<V: DeserializeOwned + Default>(body: &[u8]) -> Result<Request<V>, BadReview> {
+/// As [`parse`], and the objects are left as they are written.
+///
+/// # Errors
+/// As [`parse`], and where an object could be read in more than one way.
+pub fn parse_outlines(body: &[u8]) -> Result<Request<Outline<'_>>, BadReview> {
+    read(body)
+}
+
+fn read<'t, V: Deserialize<'t> + Default>(body: &'t [u8]) -> Result<Request<V>, BadReview> {
     let review: Review<V> = serde_json::from_slice(body)?;
     if review.api_version != "admission.k8s.io/v1" || review.kind != "AdmissionReview" {
         return Err(BadReview::Other { api_version: clipped(&review.api_version), kind: clipped(&review.kind) });

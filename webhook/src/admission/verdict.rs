@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::answer::cut;
 use super::exceptions::{Exceptions, Mode};
 use super::request::User;
-use super::{Answer, Cause};
+use super::{Answer, BREAK_GLASS, Cause};
 use crate::cluster::text;
 
 /// Warnings of one answer; the API server cuts all of them together at 4096 bytes.
@@ -213,7 +213,7 @@ pub fn answer(mut points: Vec<Point>, terms: &Terms<'_>) -> Answer {
         match (&terms.exceptions.break_glass, terms.mode) {
             (Some(glass), _) => {
                 let who = &terms.user.username;
-                answer.audit.insert("break-glass".into(), format!("{who}: {} (until {})", glass.reason, glass.until));
+                answer.audit.insert(BREAK_GLASS.into(), format!("{who}: {} (until {})", glass.reason, glass.until));
                 said.push(format!("break-glass lets this pass ({}): {}", glass.reason, rules(&refusing)));
                 rest.splice(0..0, refusing);
             }

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::Answer;
 use super::change::{self, digest, same_template};
 use super::exceptions::{Exceptions, Mode, Waiver};
 use super::guard::{Guard, releases_of};
@@ -23,6 +22,7 @@ use super::hold::{
 use super::judge::Doubt;
 use super::patch::Patching;
 use super::request::{Operation, Request};
+use super::{Answer, BREAK_GLASS};
 use crate::api;
 use crate::cluster::running::{Serving, image, serving, serving_of};
 use crate::cluster::{Cluster, Kind, annotation, label, text};
@@ -221,7 +221,7 @@ fn may_stop<C: Cluster>(guard: &Guard<C>, request: &Request, exceptions: &Except
         answer.warnings.extend(exceptions.notes.iter().cloned());
     }
     if let Some(glass) = &exceptions.break_glass {
-        answer.audit.insert("break-glass".into(), format!("{}: {} (until {})", request.user_info.username, glass.reason, glass.until));
+        answer.audit.insert(BREAK_GLASS.into(), format!("{}: {} (until {})", request.user_info.username, glass.reason, glass.until));
         answer.warnings.push(format!("break-glass lets this run at once ({}): {why}", glass.reason));
         return false;
     }

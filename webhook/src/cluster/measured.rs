@@ -65,6 +65,10 @@ impl<C: Cluster> Cluster for Measured<C> {
         self.inner.generation()
     }
 
+    fn generation_in(&self, namespace: &str) -> Option<u64> {
+        self.inner.generation_in(namespace)
+    }
+
     fn is_ready(&self) -> bool {
         self.inner.is_ready()
     }

@@ -6,7 +6,7 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::admission::request::Operation;
-use crate::admission::{Answer, Request};
+use crate::admission::{Answer, BREAK_GLASS, Request};
 
 /// Events that wait to be written; more are passed over, since the answer must not wait.
 const WAITING: usize = 256;
@@ -53,7 +53,7 @@ fn event(request: &Request, answer: &Answer) -> Option<Event> {
     if request.is_dry_run() || request.namespace.is_empty() {
         return None;
     }
-    let (type_, reason, note) = match (&answer.refused, answer.audit.get("break-glass"), answer.audit.get("held")) {
+    let (type_, reason, note) = match (&answer.refused, answer.audit.get(BREAK_GLASS), answer.audit.get("held")) {
         (Some(message), ..) => (EventType::Warning, "MilvusChangeRefused", message.clone()),
         (None, Some(who), _) => (EventType::Warning, "MilvusBreakGlass", format!("a refusal or a hold was set aside by {who}")),
         (None, None, Some(change)) => (EventType::Normal, "MilvusChangeHeld", format!("held as change {change}: {}", answer.warnings.join("; "))),

@@ -16,7 +16,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::events::Events;
 use super::limits::{Limits, Place, Places, decoded_bytes_at_most};
 use crate::admission::request::{parse, parse_without_objects};
-use crate::admission::{Answer, Doubt, DoubtPolicy, Gate, Judge, Request, UNDECODABLE};
+use crate::admission::{Answer, BREAK_GLASS, Doubt, DoubtPolicy, Gate, Glance, Judge, Request, UNDECODABLE};
 use crate::record::Recorder;
 use crate::remote;
 use crate::telemetry::Telemetry;
@@ -88,6 +88,13 @@ impl<J: Judge> Gates<J> {
     async fn answer(&self, gate: Gate, body: Bytes, place: Place) -> Response {
         let begin = Instant::now();
         let looks = gate.looks_at(&body);
+        let known_by = match if looks { self.judge.glance(gate, &body) } else { Glance::Decode(None) } {
+            Glance::Known(request, answer) => {
+                self.record(gate, &body);
+                return self.tell(gate, &request, &answer, begin.elapsed());
+            }
+            Glance::Decode(known_by) => known_by,
+        };
         let decoded = if looks { decoded_bytes_at_most(&body) } else { 0 };
         if decoded > self.limits.decoded_bytes {
             self.telemetry.decode_failed(gate);
@@ -95,29 +102,37 @@ impl<J: Judge> Gates<J> {
         }
         let Some(memory) = self.places.decode(decoded, self.limits.queue).await else { return self.shed() };
         let request = match if looks { parse(&body) } else { parse_without_objects(&body) } {
-            Ok(request) => Arc::new(request),
+            Ok(request) => Arc::new(Request { known_by, ..request }),
             Err(error) => {
                 self.telemetry.decode_failed(gate);
                 tracing::warn!(gate = gate.name(), bytes = body.len(), "a body is no review");
                 return (StatusCode::BAD_REQUEST, error.to_string()).into_response();
             }
         };
-        if let Some(recorder) = &self.recorder {
-            recorder.offer(gate, &body);
-        }
+        self.record(gate, &body);
         drop(body);
         let (answer, remote) = self.ask(gate, &request, place.decoded(memory)).await;
-        let took = begin.elapsed().saturating_sub(remote);
-        self.telemetry.review(gate, &request.kind.kind, request.operation, &answer, took);
+        self.tell(gate, &request, &answer, begin.elapsed().saturating_sub(remote))
+    }
+
+    fn record(&self, gate: Gate, body: &Bytes) {
+        if let Some(recorder) = &self.recorder {
+            recorder.offer(gate, body);
+        }
+    }
+
+    /// Writes the answer, and tells of it wherever answers are told of.
+    fn tell(&self, gate: Gate, request: &Request, answer: &Answer, took: Duration) -> Response {
+        self.telemetry.review(gate, &request.kind.kind, request.operation, answer, took);
         if answer.audit.contains_key(UNDECODABLE) {
             self.telemetry.decode_failed(gate);
         }
-        if answer.audit.contains_key("break-glass") && !request.is_dry_run() {
+        if answer.audit.contains_key(BREAK_GLASS) && !request.is_dry_run() {
             self.telemetry.break_glass(gate);
         }
-        log(gate, &request, &answer, took);
+        log(gate, request, answer, took);
         if let Some(events) = &self.events {
-            events.answered(&request, &answer);
+            events.answered(request, answer);
         }
         let review = serde_json::to_vec(&answer.review(&request.uid)).unwrap_or_default();
         ([(header::CONTENT_TYPE, "application/json")], review).into_response()

@@ -4,8 +4,7 @@ use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::ser::PrettyFormatter;
 use serde_json::{Map, Value};
 
-/// What the API server keeps in `metadata` for itself and its clients.
-const NOTES: &[&str] = &["creationTimestamp", "generation", "managedFields", "resourceVersion", "uid"];
+use super::super::outline::{NOTES, STATUS};
 
 /// What readers look at of an object; tells the JSON path of a line of its text.
 #[derive(Debug)]
@@ -51,7 +50,7 @@ impl<'o> Part<'o> {
     /// The entries of a table that are written.
     fn entries(self, table: &'o Map<String, Value>) -> impl Iterator<Item = (&'o String, Self)> {
         let is_written = move |(key, _): &(&String, &Value)| match self.level {
-            Level::Object => *key != "status",
+            Level::Object => *key != STATUS,
             Level::Metadata => !NOTES.contains(&key.as_str()),
             Level::Below => true,
         };

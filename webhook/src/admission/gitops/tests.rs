@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
@@ -7,7 +8,7 @@ use futures::future::{BoxFuture, ready};
 use super::super::fixture::Recipe;
 use super::super::guard::Configuration;
 use super::super::release::Driver;
-use super::super::request::{Kind as ObjectKind, User};
+use super::super::request::{Kind as ObjectKind, User, parse};
 use super::super::{Gate, Judge as _};
 use super::*;
 use crate::api;
@@ -54,6 +55,7 @@ fn request(object: Value, old: Value, dry_run: bool) -> Arc<Request> {
         old_object: old,
         dry_run: Some(dry_run),
         options: Value::Null,
+        known_by: None,
     })
 }
 
@@ -120,16 +122,28 @@ async fn preserved_values_are_carried_by_a_secret_once_it_is_there() {
     assert!(ask(cluster, stored.clone(), stored, false).await.patch.0.is_empty());
 }
 
+const NAMESPACES: [&str; 4] = ["db", "other", "charts", "unrelated"];
+
 /// A cluster that changes, and whose caches may be behind.
 struct Changing {
     cached: RwLock<Snapshot>,
     stored: RwLock<Snapshot>,
     generation: AtomicU64,
+    /// Changes of namespaces that are counted by themselves.
+    generations: RwLock<BTreeMap<String, u64>>,
 }
 
 impl Changing {
     fn new(cluster: Snapshot) -> Arc<Self> {
-        Arc::new(Self { cached: RwLock::new(cluster.clone()), stored: RwLock::new(cluster), generation: AtomicU64::new(0) })
+        Arc::new(Self { cached: RwLock::new(cluster.clone()), stored: RwLock::new(cluster), generation: AtomicU64::new(0), generations: RwLock::default() })
+    }
+
+    /// Counts a change of a namespace, or of all of them.
+    fn count(&self, namespace: Option<&str>) {
+        let total = self.generation.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut generations = self.generations.write().unwrap();
+        let touched: Vec<String> = namespace.map_or_else(|| NAMESPACES.map(str::to_owned).to_vec(), |name| vec![name.to_owned()]);
+        generations.extend(touched.into_iter().map(|name| (name, total)));
     }
 
     fn put(&self, object: Value) {
@@ -143,11 +157,15 @@ impl Cluster for Changing {
     }
 
     fn kubernetes(&self) -> Option<(u32, u32)> {
-        None
+        self.cached.read().unwrap().kubernetes
     }
 
     fn generation(&self) -> Option<u64> {
         Some(self.generation.load(Ordering::SeqCst))
+    }
+
+    fn generation_in(&self, namespace: &str) -> Option<u64> {
+        Some(self.generations.read().unwrap().get(namespace).copied().unwrap_or_default())
     }
 
     fn is_ready(&self) -> bool {
@@ -172,6 +190,27 @@ impl Cluster for Changing {
     }
 }
 
+/// The body of a review, as the API server writes it.
+fn body(request: &Request) -> Vec<u8> {
+    let kind = json!({"group": request.kind.group, "version": request.kind.version, "kind": request.kind.kind});
+    let operation = if request.operation == Operation::Create { "CREATE" } else { "UPDATE" };
+    serde_json::to_vec(&json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
+        "uid": request.uid, "kind": kind, "name": request.name, "namespace": request.namespace, "operation": operation, "userInfo": {"username": request.user_info.username},
+        "object": request.object, "oldObject": request.old_object, "dryRun": request.dry_run}}))
+    .unwrap()
+}
+
+/// What is answered to a body as the server asks for it, and whether it was known.
+async fn answer_to<C: Cluster>(guard: &Guard<C>, body: &[u8]) -> (Answer, bool) {
+    match guard.glance(Gate::GitOps, body) {
+        Glance::Known(_, answer) => (answer, true),
+        Glance::Decode(known_by) => {
+            let request = Request { known_by, ..parse(body).unwrap() };
+            (guard.judge(Gate::GitOps, Arc::new(request)).await, false)
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_verdict_is_kept_until_the_cluster_changes() {
     let cluster = Changing::new(running("4.2.20"));
@@ -179,14 +218,109 @@ async fn a_verdict_is_kept_until_the_cluster_changes() {
     let ask = async |chart, second: u64, dry_run| {
         let mut object = helm_release(chart, json!({"queryNode": {"replicas": 3}}));
         object["metadata"]["managedFields"] = json!([{"time": format!("2026-01-05T08:00:{second:02}Z")}]);
-        guard.judge(Gate::GitOps, request(object, Value::Null, dry_run)).await.is_admitted()
+        let (answer, is_known) = answer_to(&guard, &body(&request(object, Value::Null, dry_run))).await;
+        (answer.is_admitted(), is_known)
     };
-    assert!(ask("4.2.20", 1, true).await && !ask("4.2.10", 1, true).await);
+    assert_eq!((ask("4.2.20", 1, true).await, ask("4.2.10", 1, true).await), ((true, false), (false, false)));
     // As if a cache had changed and nobody had counted it: the same object is not judged again.
     *cluster.cached.write().unwrap() = running("4.2.58");
-    assert!(ask("4.2.20", 2, false).await);
-    cluster.generation.fetch_add(1, Ordering::SeqCst);
-    assert!(!ask("4.2.20", 3, false).await && ask("4.2.58", 3, false).await);
+    assert_eq!(ask("4.2.20", 2, false).await, (true, true));
+    cluster.count(Some("unrelated"));
+    assert_eq!(ask("4.2.20", 2, true).await, (true, true));
+    cluster.count(Some("db"));
+    assert_eq!((ask("4.2.20", 3, false).await, ask("4.2.58", 3, false).await), ((false, false), (true, false)));
+}
+
+#[tokio::test]
+async fn what_changes_nothing_that_is_judged_is_known_by_its_text() {
+    let guard = Guard::new(Arc::new(running("4.2.20")), Configuration::default());
+    let old = helm_release("4.2.10", json!({}));
+    let mut touched = old.clone();
+    touched["metadata"]["finalizers"] = json!(["x"]);
+    touched["status"] = json!({"observedGeneration": 2});
+    assert_eq!(answer_to(&guard, &body(&request(touched.clone(), old.clone(), false))).await, (Answer::admitted(), true));
+    touched["metadata"]["annotations"] = json!({"reconcile.fluxcd.io/requestedAt": "now"});
+    assert!(!answer_to(&guard, &body(&request(touched, old, false))).await.1);
+}
+
+/// A number below `end`, from a fixed sequence.
+fn next(state: &mut u64, end: usize) -> usize {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    usize::try_from(*state % 1_000_003).unwrap() % end
+}
+
+/// Some state of a HelmRelease; what does not count is other each time.
+fn any_release(state: &mut u64) -> Value {
+    let mut object = helm_release(["4.2.20", "4.2.20", "4.2.58", "5.0.19"][next(state, 4)], json!({"queryNode": {"replicas": next(state, 2)}}));
+    object["metadata"]["resourceVersion"] = json!(next(state, 1000).to_string());
+    object["metadata"]["managedFields"] = json!([{"time": next(state, 1000)}]);
+    object["status"] = json!({"observedGeneration": next(state, 1000)});
+    match next(state, 7) {
+        0 => object["metadata"]["annotations"] = json!({"guard.milvus-guard.dev/allow": "MV110 reason=\"tested\"; MV205 until=2020-01-01 reason=late"}),
+        1 => object["metadata"]["annotations"] = json!({"reconcile.fluxcd.io/requestedAt": next(state, 2).to_string()}),
+        2 => object["spec"]["targetNamespace"] = json!("other"),
+        4 => object["spec"]["chart"]["spec"]["sourceRef"]["namespace"] = json!("charts"),
+        3 => object["spec"]["upgrade"] = json!({"preserveValues": true}),
+        _ => {}
+    }
+    object
+}
+
+/// One thing that happens to a cluster, and the namespace that it is in; none: all of them.
+fn any_event(state: &mut u64, cluster: &mut Snapshot) -> Option<&'static str> {
+    let label = [json!({}), json!({"guard.milvus-guard.dev/mode": "warn"}), json!({"guard.milvus-guard.dev/mode": "of"})][next(state, 3)].clone();
+    let annotations = [json!({}), json!({"guard.milvus-guard.dev/break-glass": "reason=INC-7 until=2020-01-01T00:00:00Z"})][next(state, 2)].clone();
+    let namespace = ["db", "other", "charts"][next(state, 3)];
+    match next(state, 5) {
+        0 => {
+            let namespace = ["db", "other"][next(state, 2)];
+            let text = running(["4.2.20", "4.2.58", "3.2.18"][next(state, 3)]).of_kind("ReplicaSet").map(|set| set.to_string()).collect::<Vec<_>>();
+            text.iter().for_each(|set| cluster.put(serde_json::from_str(&set.replace("\"db\"", &format!("\"{namespace}\""))).unwrap()));
+            return Some(namespace);
+        }
+        1 => cluster.put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": label, "annotations": annotations}})),
+        2 => cluster.put(api::guarded_upgrade(namespace, "m", ["2.5.16", "2.6.15"][next(state, 2)])),
+        3 => {
+            let url = ["https://zilliztech.github.io/milvus-helm", "https://example.com/charts"][next(state, 2)];
+            cluster.put(json!({"apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "HelmRepository", "metadata": {"name": "zilliz", "namespace": namespace}, "spec": {"url": url}}));
+        }
+        _ => {
+            cluster.kubernetes = [None, Some((1, 25)), Some((1, 33))][next(state, 3)];
+            return None;
+        }
+    }
+    Some(namespace)
+}
+
+#[tokio::test]
+async fn a_verdict_that_is_remembered_is_the_one_that_would_be_made() {
+    let mut state = 0x2545_f491_4f6c_dd1d;
+    let cluster = Changing::new(running("4.2.20"));
+    let guard = Guard::new(Arc::clone(&cluster), Configuration::default());
+    let (mut known, mut refused) = (0, 0);
+    let mut seen: Vec<(Value, Value)> = Vec::new();
+    for step in 0..400 {
+        if next(&mut state, 8) == 0 {
+            let touched = any_event(&mut state, &mut cluster.cached.write().unwrap());
+            let now = cluster.cached.read().unwrap().clone();
+            *cluster.stored.write().unwrap() = now;
+            cluster.count(touched);
+        }
+        // One of the last ones, mostly.
+        if seen.is_empty() || next(&mut state, 4) == 0 {
+            seen.insert(0, (any_release(&mut state), if next(&mut state, 3) == 0 { Value::Null } else { any_release(&mut state) }));
+        }
+        let (object, old) = seen[next(&mut state, seen.len().min(8))].clone();
+        let body = body(&request(object, old, next(&mut state, 2) == 0));
+        let (answer, is_known) = answer_to(&guard, &body).await;
+        let anew = Guard::new(Arc::clone(&cluster), Configuration::default()).judge(Gate::GitOps, Arc::new(parse(&body).unwrap())).await;
+        assert_eq!(answer, anew, "step {step}: {}", String::from_utf8_lossy(&body));
+        known += usize::from(is_known);
+        refused += usize::from(!answer.is_admitted());
+    }
+    assert!(known > 25 && refused > 60, "{known} known, {refused} refused");
 }
 
 #[tokio::test]
@@ -195,7 +329,7 @@ async fn what_the_api_server_is_asked_for_is_never_remembered() {
     let guard = Guard::new(Arc::clone(&cluster), Configuration::default());
     let values = json!({"image": {"all": {"tag": "v2.2.16"}}});
     let refuses = async |dry_run| {
-        let answer = guard.judge(Gate::GitOps, request(helm_release("4.0.34", values.clone()), helm_release("3.2.18", json!({})), dry_run)).await;
+        let answer = answer_to(&guard, &body(&request(helm_release("4.0.34", values.clone()), helm_release("3.2.18", json!({})), dry_run))).await.0;
         causes(&answer).iter().any(|(rule, _)| *rule == "MV201")
     };
     assert!(!refuses(true).await && refuses(false).await);

@@ -34,6 +34,7 @@ fn request(object: Value) -> Request {
         old_object: Value::Null,
         dry_run: None,
         options: Value::Null,
+        known_by: None,
     }
 }
 

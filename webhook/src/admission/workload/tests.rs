@@ -48,6 +48,7 @@ fn request(object: Value, old: Value) -> Request {
         old_object: old,
         dry_run: None,
         options: Value::Null,
+        known_by: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The router without sockets.
 
 use super::*;
+use crate::admission::exceptions::Mode;
 use crate::admission::guard::{Configuration, Guard};
 use crate::cluster::Snapshot;
 use axum::body::to_bytes;
@@ -142,4 +143,26 @@ async fn too_many_at_once_are_turned_away_and_no_place_is_lost() {
     assert_eq!(send(router.clone(), Gate::Workload.path(), review("fine")).await.0, StatusCode::TOO_MANY_REQUESTS);
     slow.await.unwrap();
     assert_eq!(send(router, Gate::Workload.path(), review("fine")).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_review_that_was_judged_before_is_answered_and_counted_like_the_first() {
+    let guard = Guard::new(Arc::new(Snapshot::default()), Configuration { mode: Mode::Warn, ..Configuration::default() });
+    let telemetry = Arc::new(Telemetry::default());
+    let router = Gates::new(Arc::new(guard), Arc::clone(&telemetry), Limits::default(), DoubtPolicy::Admit).router();
+    let object = json!({"apiVersion": "helm.toolkit.fluxcd.io/v2", "kind": "HelmRelease", "metadata": {"name": "m", "namespace": "n"},
+        "spec": {"chart": {"spec": {"chart": "milvus", "version": "4.2.50", "sourceRef": {"kind": "HelmRepository", "name": "z"}}},
+            "values": {"image": {"all": {"tag": "v2.5"}}, "pulsar": {"enabled": true}, "kafka": {"enabled": true}}}});
+    let kind = json!({"group": "helm.toolkit.fluxcd.io", "version": "v2", "kind": "HelmRelease"});
+    let review = |number: u64, dry_run: bool| {
+        let mut object = object.clone();
+        object["metadata"]["generation"] = json!(number);
+        body(json!({"uid": format!("u{number}"), "kind": kind, "name": "m", "namespace": "n", "operation": "CREATE", "object": object, "dryRun": dry_run}))
+    };
+    let (mut first, mut again) =
+        (send(router.clone(), Gate::GitOps.path(), review(1, true)).await.1, send(router, Gate::GitOps.path(), review(2, false)).await.1);
+    assert_eq!((first["response"]["uid"].take(), again["response"]["uid"].take()), (json!("u1"), json!("u2")));
+    assert!(first == again && first["response"]["warnings"].as_array().is_some_and(|said| !said.is_empty()), "{first} {again}");
+    let line = "milvus_guard_reviews_total{gate=\"gitops\",kind=\"HelmRelease\",operation=\"CREATE\",verdict=\"warned\"} 2";
+    assert!(telemetry.text().contains(line), "{}", telemetry.text());
 }
