@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::columns::{Column, Verdict, refused_by, verdict, warned_by};
 use super::objects::{TOOLS, Tool};
 use super::settings::{Setting, send};
-use super::{Change, Chart};
+use super::{Change, Chart, State};
 
 /// What the gates say, and what was applied at gate 3.
 pub(super) struct Judged {
@@ -27,12 +27,15 @@ pub(super) struct Judged {
 /// In place of a verdict: the tool or the API server itself refuses the change before a gate is asked.
 const NOT_ASKED: &str = "not asked";
 
+/// How often a change that comes to no gate is sent: what a crowded machine breaks off does not break off again and again.
+const TIMES_SENT: usize = 4;
+
 /// Asks all gates.
 pub(super) async fn judge(setting: &Setting, change: &Change) -> Judged {
     let after = change.after();
     let mut told = BTreeMap::new();
     for (helm, column) in [(Program::Helm3, Column::Helm3), (Program::Helm4, Column::Helm4)] {
-        told.insert(column, by_helm(&setting.helm(helm, &["upgrade"], change, &after).run().await));
+        told.insert(column, by_helm(setting, helm, change, &after).await);
     }
     for tool in TOOLS.iter().filter(|tool| change.chart == Chart::Own && (!change.reuses || tool.gate == Column::HelmRelease)) {
         told.insert(tool.gate, by_object(setting, change, tool).await);
@@ -45,18 +48,29 @@ pub(super) async fn judge(setting: &Setting, change: &Change) -> Judged {
 }
 
 /// Gate 1, by what Helm prints.
-fn by_helm(ended: &Ended) -> Verdict {
+async fn by_helm(setting: &Setting, helm: Program, change: &Change, after: &State) -> Verdict {
+    for _ in 0..TIMES_SENT {
+        let ended = setting.helm(helm, &["upgrade"], change, after).run().await;
+        assert!(!ended.status.success(), "{ended}");
+        if let Some(verdict) = printed_by_helm(&ended) {
+            return verdict;
+        }
+        say(&ended.to_string());
+    }
+    Verdict::from([NOT_ASKED.to_owned()])
+}
+
+/// What a gate says in what Helm prints; `None` where no gate was asked.
+fn printed_by_helm(ended: &Ended) -> Option<Verdict> {
     let refusal = ended.stderr.split_once("denied the request: ").map(|(_, text)| text);
     if refusal.is_none() && !ended.stderr.contains("exceeded quota") {
-        assert!(!ended.status.success(), "{ended}");
-        say(&ended.to_string());
-        return Verdict::from([NOT_ASKED.to_owned()]);
+        return None;
     }
     // What is printed before the error itself.
     let printed = ended.stderr.split("Error: ").next().unwrap_or_default();
     assert!(!printed.contains("more; see them with"), "{ended}");
     let warnings = printed.match_indices("MV").filter(|(at, _)| printed[..*at].ends_with(['"', ']', ' '])).filter_map(|(at, _)| warned_by(&printed[at..]));
-    verdict(refusal.map(refused_by).unwrap_or_default(), warnings)
+    Some(verdict(refusal.map(refused_by).unwrap_or_default(), warnings))
 }
 
 /// Gate 2, by the answer to an update.
