@@ -1,18 +1,15 @@
 //! A Milvus that runs, and reviews of what is done to it.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 
 use axum::body::Bytes;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use milvus_guard::model::catalogue::Catalogue;
 use milvus_guard::model::value::{Node, Value as Values};
 use milvus_guard_webhook::admission::Gate;
 use milvus_guard_webhook::cluster::Snapshot;
 use serde_json::{Value, json};
+
+use super::shapes::{self, Words};
 
 const NAMESPACE: &str = "db";
 const CHART: &str = "4.2.58";
@@ -78,51 +75,20 @@ fn number_of(object: &Value) -> u64 {
     object["metadata"]["generation"].as_u64().unwrap()
 }
 
-/// A review as the API server sends it.
+/// A review as the API server sends it; each number is another request.
 fn body(object: &Value, before: Option<&Value>, number: u64, dry_run: bool) -> Bytes {
-    let (group, version) = object["apiVersion"].as_str().unwrap().rsplit_once('/').unwrap_or(("", "v1"));
-    let kind = json!({"group": group, "version": version, "kind": object["kind"]});
-    let resource = json!({"group": group, "version": version, "resource": "x"});
-    let review = json!({"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": {
-        "uid": format!("705ab4f5-6393-11e8-b7cc-{number:012}"), "kind": kind, "resource": resource, "requestKind": kind, "requestResource": resource,
-        "name": object["metadata"]["name"], "namespace": NAMESPACE, "operation": if before.is_some() { "UPDATE" } else { "CREATE" },
-        "userInfo": {"username": "system:serviceaccount:flux-system:kustomize-controller", "uid": "014fbff9a07c",
-            "groups": ["system:serviceaccounts", "system:serviceaccounts:flux-system", "system:authenticated"]},
-        "object": object, "oldObject": before, "dryRun": dry_run,
-        "options": {"kind": "PatchOptions", "apiVersion": "meta.k8s.io/v1", "fieldManager": "kustomize-controller", "force": true}}});
+    let mut review = shapes::review(object, before, NAMESPACE);
+    review["request"]["uid"] = format!("705ab4f5-6393-11e8-b7cc-{number:012}").into();
+    review["request"]["dryRun"] = dry_run.into();
     Bytes::from(serde_json::to_vec(&review).unwrap())
 }
 
 /// A HelmRelease of some size; each number is another one.
 fn release(number: u64, tag: &str) -> Value {
-    let fields = json!({"f:spec": {".": {}, "f:chart": {"f:spec": {"f:chart": {}, "f:version": {}, "f:sourceRef": {"f:kind": {}, "f:name": {}}}}, "f:interval": {}, "f:values": {}}});
-    let values = json!({
-        "image": {"all": {"repository": "milvusdb/milvus", "tag": tag}},
-        "cluster": {"enabled": true},
-        "etcd": {"replicaCount": 3, "persistence": {"size": "10Gi", "storageClass": "fast"}},
-        "minio": {"mode": "distributed", "persistence": {"size": "500Gi", "storageClass": "fast"}, "resources": {"requests": {"memory": "2Gi"}}},
-        "pulsarv3": {"enabled": true, "bookkeeper": {"replicaCount": 3, "volumes": {"journal": {"size": "100Gi"}, "ledgers": {"size": "200Gi"}}}},
-        "proxy": {"replicas": 2, "resources": {"requests": {"cpu": "1", "memory": "4Gi"}, "limits": {"memory": "4Gi"}}},
-        "queryNode": {"replicas": number + 1, "resources": {"requests": {"cpu": "8", "memory": "64Gi"}, "limits": {"memory": "64Gi"}},
-            "nodeSelector": {"pool": "vectors"}, "tolerations": [{"key": "dedicated", "operator": "Equal", "value": "vectors", "effect": "NoSchedule"}]},
-        "dataNode": {"replicas": 2, "resources": {"requests": {"cpu": "2", "memory": "8Gi"}}},
-        "indexNode": {"replicas": 2, "resources": {"requests": {"cpu": "8", "memory": "16Gi"}}},
-        "mixCoordinator": {"replicas": 2, "activeStandby": {"enabled": true}},
-        "metrics": {"enabled": true, "serviceMonitor": {"enabled": true, "interval": "30s"}},
-        "extraConfigFiles": {"user.yaml": "common:\n  security:\n    authorizationEnabled: true\nquotaAndLimits:\n  enabled: true\n  limitWriting:\n    forceDeny: false\n"}
-    });
-    json!({
-        "apiVersion": "helm.toolkit.fluxcd.io/v2", "kind": "HelmRelease",
-        "metadata": {"name": "m", "namespace": NAMESPACE, "uid": "8e6b", "resourceVersion": (88_126 + number).to_string(), "generation": number, "creationTimestamp": "2026-01-05T08:00:00Z",
-            "labels": {"kustomize.toolkit.fluxcd.io/name": "apps", "kustomize.toolkit.fluxcd.io/namespace": "flux-system"}, "finalizers": ["finalizers.fluxcd.io"],
-            "managedFields": [{"manager": "kustomize-controller", "operation": "Apply", "apiVersion": "helm.toolkit.fluxcd.io/v2", "time": "2026-01-05T08:00:00Z",
-                "fieldsType": "FieldsV1", "fieldsV1": fields}]},
-        "spec": {"interval": "10m", "releaseName": "m", "chart": {"spec": {"chart": "milvus", "version": CHART, "interval": "1h",
-                "sourceRef": {"kind": "HelmRepository", "name": "charts", "namespace": NAMESPACE}}},
-            "install": {"crds": "Create", "remediation": {"retries": 3}}, "upgrade": {"crds": "CreateReplace", "remediation": {"retries": 3}}, "values": values},
-        "status": {"observedGeneration": 6, "lastAttemptedRevision": CHART, "conditions": [{"type": "Ready", "status": "True", "reason": "UpgradeSucceeded",
-            "message": "Helm upgrade succeeded", "lastTransitionTime": "2026-01-05T08:03:00Z"}]}
-    })
+    let mut object = shapes::milvus_release(number, tag, NAMESPACE);
+    object["metadata"]["resourceVersion"] = (88_126 + number).to_string().into();
+    object["metadata"]["generation"] = number.into();
+    object
 }
 
 /// What runs, with a repository and a namespace.
@@ -179,48 +145,11 @@ fn secret(revision: u64, status: &str, tag: &str, kib: usize) -> Value {
         "name": "m", "namespace": NAMESPACE, "version": revision, "info": {"status": status, "description": ""},
         "chart": {"metadata": {"name": "milvus", "version": CHART}, "values": values, "templates": []}, "config": config, "manifest": manifest, "hooks": []
     });
-    let mut words = Words(0x2545_f491);
-    let mut packed = pack(&stored);
-    while packed.len() < kib << 10 {
-        let missing = (kib << 10) - packed.len();
-        let text = words.text((missing / 3).max(2000));
-        stored["chart"]["templates"].as_array_mut().unwrap().push(json!({"name": "templates/more.yaml", "data": STANDARD.encode(text)}));
-        packed = pack(&stored);
-    }
+    let packed = shapes::packed_to(&mut stored, kib);
     json!({"apiVersion": "v1", "kind": "Secret", "type": "helm.sh/release.v1",
         "metadata": {"name": format!("sh.helm.release.v1.m.v{revision}"), "namespace": NAMESPACE,
             "labels": {"owner": "helm", "name": "m", "status": status, "version": revision.to_string()}},
         "data": {"release": packed}})
-}
-
-/// As Helm packs, in the form of the API.
-fn pack(release: &Value) -> String {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    encoder.write_all(&serde_json::to_vec(release).unwrap()).unwrap();
-    STANDARD.encode(STANDARD.encode(encoder.finish().unwrap()))
-}
-
-/// Text that compresses about as templates do: lines of words, a fixed sequence.
-struct Words(u64);
-
-impl Words {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
-
-    fn text(&mut self, bytes: usize) -> String {
-        let mut text = String::with_capacity(bytes + 64);
-        while text.len() < bytes {
-            for _ in 0..=self.below(5) {
-                write!(text, "{:x} ", self.below(900) * 7919 + 104_729).unwrap();
-            }
-            text.push_str(":\n");
-        }
-        text
-    }
 }
 
 /// Values as JSON; what the catalogue does not know is left out.

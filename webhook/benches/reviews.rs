@@ -27,6 +27,8 @@ use tower::ServiceExt as _;
 use self::bodies::Measure;
 
 mod bodies;
+#[path = "../../tests/e2e/src/load/shapes.rs"]
+mod shapes;
 
 /// As in the binary.
 #[global_allocator]

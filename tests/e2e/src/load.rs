@@ -5,6 +5,7 @@
 pub mod bodies;
 pub mod client;
 pub mod gauge;
+mod shapes;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
