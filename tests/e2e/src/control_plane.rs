@@ -11,6 +11,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
 
 use crate::certificates::{Authority, Pair};
+use crate::etcd;
 use crate::kubelet::Kubelet;
 use crate::latency::Wire;
 use crate::process::Process;
@@ -42,7 +43,6 @@ pub struct ControlPlane {
 #[derive(Debug, Clone, Copy)]
 struct Ports {
     etcd: u16,
-    etcd_peer: u16,
     api_server: u16,
 }
 
@@ -78,9 +78,9 @@ impl ControlPlane {
         let folder = run_folder().join(name);
         std::fs::create_dir_all(&folder).unwrap();
         let authority = Authority::new("control-plane");
-        let ports = Ports { etcd: free_port(), etcd_peer: free_port(), api_server: free_port() };
+        let ports = Ports { etcd: free_port(), api_server: free_port() };
         write_credentials(&folder, &authority, ports);
-        let etcd = start_etcd(programs, &folder, ports);
+        let etcd = etcd::start(programs, &folder.join("etcd"), &folder.join("etcd.log"), &[etcd::plain(ports.etcd)], &[]);
         let wire = Wire::to(ports.etcd).await;
         let api_server = start_api_server(programs, &folder, ports, wire.port());
         let mut plane = Self {
@@ -310,22 +310,6 @@ fn write_credentials(folder: &Path, authority: &Authority, ports: Ports) {
         ],
     });
     std::fs::write(folder.join("audit-policy.yaml"), audit.to_string()).unwrap();
-}
-
-fn start_etcd(programs: &Path, folder: &Path, ports: Ports) -> Process {
-    let (clients, peers) = (format!("http://127.0.0.1:{}", ports.etcd), format!("http://127.0.0.1:{}", ports.etcd_peer));
-    let arguments = [
-        format!("--data-dir={}", folder.join("etcd").display()),
-        format!("--listen-client-urls={clients}"),
-        format!("--advertise-client-urls={clients}"),
-        format!("--listen-peer-urls={peers}"),
-        format!("--initial-advertise-peer-urls={peers}"),
-        format!("--initial-cluster=default={peers}"),
-        // Nothing has to survive a crash of the machine.
-        "--unsafe-no-fsync".to_owned(),
-        "--log-level=warn".to_owned(),
-    ];
-    Process::part(programs, "etcd", arguments, &folder.join("etcd.log"))
 }
 
 fn start_api_server(programs: &Path, folder: &Path, ports: Ports, etcd: u16) -> Process {

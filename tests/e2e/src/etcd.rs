@@ -1,6 +1,7 @@
-//! Keys in a real etcd, by its JSON gateway: a way to them that nothing under test uses.
+//! A real etcd, and its keys by its JSON gateway: a way to them that nothing under test uses.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,6 +12,32 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
+
+use crate::control_plane::free_port;
+use crate::process::Process;
+
+/// Where clients reach an etcd without TLS.
+pub fn plain(port: u16) -> String {
+    format!("http://127.0.0.1:{port}")
+}
+
+/// Starts an etcd of one member that keeps its data in a folder. It listens to clients on all addresses, and tells them the first.
+pub fn start(programs: &Path, data: &Path, log: &Path, clients: &[String], more: &[String]) -> Process {
+    let peers = format!("http://127.0.0.1:{}", free_port());
+    let mut arguments = vec![
+        format!("--data-dir={}", data.display()),
+        format!("--listen-client-urls={}", clients.join(",")),
+        format!("--advertise-client-urls={}", clients.first().map_or("", String::as_str)),
+        format!("--listen-peer-urls={peers}"),
+        format!("--initial-advertise-peer-urls={peers}"),
+        format!("--initial-cluster=default={peers}"),
+        // Nothing has to survive a crash of the machine.
+        "--unsafe-no-fsync".to_owned(),
+        "--log-level=warn".to_owned(),
+    ];
+    arguments.extend_from_slice(more);
+    Process::part(programs, "etcd", arguments, log)
+}
 
 /// Keys and values.
 pub type All = BTreeMap<String, Vec<u8>>;

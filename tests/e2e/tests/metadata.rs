@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use milvus_guard_e2e::control_plane::{ControlPlane, free_port};
-use milvus_guard_e2e::etcd::Keys;
+use milvus_guard_e2e::etcd::{self, Keys};
 use milvus_guard_e2e::metadata::{entries, of_2_1};
-use milvus_guard_e2e::process::Process;
 use milvus_guard_e2e::sandbox::wait;
 use milvus_guard_e2e::webhook::binary;
 use serde_json::{Value, json};
@@ -218,8 +217,11 @@ async fn what_a_migration_rests_on_is_checked_right_before_it() {
 async fn etcd_with_tls_and_users_is_read_and_no_password_is_told() {
     let Some(plane) = ControlPlane::shared("meta-tls").await else { return };
     let folder = tempfile::tempdir().unwrap();
-    let (secured, keys, peer) = (free_port(), Keys { port: free_port() }, free_port());
-    let etcd = start_etcd(plane, folder.path(), keys.port, secured, peer);
+    let (secured, keys) = (free_port(), Keys { port: free_port() });
+    let (certificate, key) = plane.authority().server(&["localhost"]).write(folder.path(), "etcd-server");
+    let clients = [etcd::plain(keys.port), format!("https://127.0.0.1:{secured}")];
+    let certificates = [format!("--cert-file={}", certificate.display()), format!("--key-file={}", key.display())];
+    let etcd = etcd::start(plane.programs(), &folder.path().join("etcd"), &folder.path().join("etcd.log"), &clients, &certificates);
     wait("an etcd with TLS", async || keys.try_ask("/v3/kv/range", &json!({"key": "YQ=="})).await.ok()).await;
     keys.put_all(&of_2_1("by-dev", 1, 2)).await;
     keys.ask("/v3/auth/user/add", json!({"name": "root", "password": "planted-etcd-password"})).await;
@@ -250,23 +252,4 @@ async fn etcd_with_tls_and_users_is_read_and_no_password_is_told() {
     let plain = run(Some(&credentials), &[]).await;
     assert!(plain.code == 2, "TLS is not spoken where it is not asked for: {plain:?}");
     drop(etcd);
-}
-
-fn start_etcd(plane: &ControlPlane, folder: &Path, plain: u16, secured: u16, peer: u16) -> Process {
-    let (certificate, key) = plane.authority().server(&["localhost"]).write(folder, "etcd-server");
-    let clients = format!("http://127.0.0.1:{plain},https://127.0.0.1:{secured}");
-    let peers = format!("http://127.0.0.1:{peer}");
-    let arguments = [
-        format!("--data-dir={}", folder.join("etcd").display()),
-        format!("--listen-client-urls={clients}"),
-        format!("--advertise-client-urls=http://127.0.0.1:{plain}"),
-        format!("--listen-peer-urls={peers}"),
-        format!("--initial-advertise-peer-urls={peers}"),
-        format!("--initial-cluster=default={peers}"),
-        format!("--cert-file={}", certificate.display()),
-        format!("--key-file={}", key.display()),
-        "--unsafe-no-fsync".to_owned(),
-        "--log-level=warn".to_owned(),
-    ];
-    Process::part(plane.programs(), "etcd", arguments, &folder.join("etcd.log"))
 }

@@ -11,7 +11,7 @@ use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use milvus_guard_e2e::commands::Program;
 use milvus_guard_e2e::control_plane::{ControlPlane, free_port};
-use milvus_guard_e2e::etcd::{All, Keys};
+use milvus_guard_e2e::etcd::{self, All, Keys};
 use milvus_guard_e2e::kubelet::Behaviour;
 use milvus_guard_e2e::metadata::of_2_1;
 use milvus_guard_e2e::metadata::tool::of_2_2;
@@ -66,19 +66,9 @@ impl Guarded {
 impl Release {
     async fn new(plane: &'static ControlPlane, name: &str) -> Self {
         let sandbox = Sandbox::on(plane, name).await;
-        let (port, peer) = (free_port(), free_port());
-        let (clients, peers) = (format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{peer}"));
-        let arguments = [
-            format!("--data-dir={}", sandbox.folder().join("etcd").display()),
-            format!("--listen-client-urls={clients}"),
-            format!("--advertise-client-urls={clients}"),
-            format!("--listen-peer-urls={peers}"),
-            format!("--initial-advertise-peer-urls={peers}"),
-            format!("--initial-cluster=default={peers}"),
-            "--unsafe-no-fsync".to_owned(),
-            "--log-level=warn".to_owned(),
-        ];
-        let etcd = Process::part(plane.programs(), "etcd", arguments, &plane.folder().join(format!("etcd-of-{}.log", sandbox.namespace)));
+        let port = free_port();
+        let log = plane.folder().join(format!("etcd-of-{}.log", sandbox.namespace));
+        let etcd = etcd::start(plane.programs(), &sandbox.folder().join("etcd"), &log, &[etcd::plain(port)], &[]);
         let keys = Keys { port };
         wait("an etcd", async || keys.try_ask("/v3/kv/range", &json!({"key": "YQ=="})).await.ok()).await;
         let before = of_2_1("by-dev", 3, 5);
