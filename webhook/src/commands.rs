@@ -3,8 +3,10 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use milvus_guard_webhook::api;
+use tokio::signal::unix::{SignalKind, signal};
 
 mod carry;
 mod cleanup;
@@ -96,6 +98,18 @@ pub(crate) fn run() -> ExitCode {
             })
         }
     }
+}
+
+/// Resolves at SIGTERM or SIGINT.
+fn told_to_end() -> anyhow::Result<impl Future<Output = ()> + Send> {
+    let mut terminate = signal(SignalKind::terminate()).context("no signals")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("no signals")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
 /// Both definitions as one YAML stream.

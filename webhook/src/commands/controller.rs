@@ -13,7 +13,6 @@ use milvus_guard_webhook::controller::caches::Caches;
 use milvus_guard_webhook::controller::lease::Leadership;
 use milvus_guard_webhook::controller::run::run as carry_out;
 use milvus_guard_webhook::server::logs;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::webhook::LogFormat;
 
@@ -67,7 +66,7 @@ async fn start(arguments: Controller) -> anyhow::Result<()> {
     });
     let namespace = arguments.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
     let leadership = Leadership::start(&client, &namespace, &arguments.lease, arguments.identity.clone().unwrap_or_else(identity));
-    carry_out(client, arguments.watch_namespace, arguments.image, leadership, move |started| drop(caches.set(started)), told_to_end()?).await;
+    carry_out(client, arguments.watch_namespace, arguments.image, leadership, move |started| drop(caches.set(started)), super::told_to_end()?).await;
     tracing::info!("ended");
     Ok(())
 }
@@ -89,16 +88,4 @@ fn identity() -> String {
     let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "controller".into());
     let started = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |now| now.as_millis());
     format!("{host}-{}-{started}", std::process::id())
-}
-
-/// Resolves at SIGTERM or SIGINT.
-fn told_to_end() -> anyhow::Result<impl Future<Output = ()> + Send> {
-    let mut terminate = signal(SignalKind::terminate()).context("no signals")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("no signals")?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
 }

@@ -16,7 +16,6 @@ use milvus_guard_webhook::server::side::Health;
 use milvus_guard_webhook::server::tls::Clients;
 use milvus_guard_webhook::server::{Gates, logs};
 use milvus_guard_webhook::telemetry::Telemetry;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::judge;
@@ -93,7 +92,7 @@ async fn start(arguments: Webhook) -> anyhow::Result<()> {
         tokio::spawn(registration.keep(wanted, announced_in, move || health.missing().is_none()));
     }
     let channels = Channels { offered, wanted: wanted_in, announced, registers };
-    serve(listen, gates.router(), health, telemetry, channels, told_to_end()?).await
+    serve(listen, gates.router(), health, telemetry, channels, super::told_to_end()?).await
 }
 
 fn authorities(file: &Path, names: &[String]) -> anyhow::Result<Clients> {
@@ -118,16 +117,4 @@ fn host_and_port(address: &str) -> anyhow::Result<String> {
     let uri: axum::http::Uri = address.parse().context("the address is no URL")?;
     let host = uri.host().context("the address has no host")?;
     Ok(format!("{host}:{}", uri.port_u16().unwrap_or(443)))
-}
-
-/// Resolves at SIGTERM or SIGINT.
-fn told_to_end() -> anyhow::Result<impl Future<Output = ()> + Send> {
-    let mut terminate = signal(SignalKind::terminate()).context("no signals")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("no signals")?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
 }
