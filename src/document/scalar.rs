@@ -4,6 +4,9 @@
 
 use std::sync::Arc;
 
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use base64::{Engine as _, alphabet};
+
 use super::yaml::{Kind, Style};
 
 /// A scalar with its type.
@@ -202,45 +205,11 @@ fn short_float(value: f64) -> String {
     }
 }
 
+/// As Go decodes it: line ends are passed over, padding is required, bits behind the last byte are not looked at.
 fn binary(text: &str) -> Result<Scalar<'static>, String> {
-    let refused = || "a !!binary scalar is not base64".to_owned();
-    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
-    let (mut group, mut bits, mut characters, mut padding) = (0_u32, 0_u32, 0_usize, 0_usize);
-    for b in text.bytes().filter(|b| !matches!(b, b'\r' | b'\n')) {
-        let value = match b {
-            b'A'..=b'Z' => b - b'A',
-            b'a'..=b'z' => b - b'a' + 26,
-            b'0'..=b'9' => b - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            b'=' => {
-                padding += 1;
-                characters += 1;
-                continue;
-            }
-            _ => return Err(refused()),
-        };
-        if padding > 0 {
-            return Err(refused());
-        }
-        characters += 1;
-        group = (group << 6) | u32::from(value);
-        bits += 6;
-        if bits >= 8 {
-            bits -= 8;
-            bytes.push(u8::try_from((group >> bits) & 0xff).unwrap_or_default());
-            group &= (1 << bits) - 1;
-        }
-    }
-    let expected_padding = match bits {
-        0 => 0,
-        4 => 2,
-        2 => 1,
-        _ => return Err(refused()),
-    };
-    if characters % 4 != 0 || padding != expected_padding {
-        return Err(refused());
-    }
+    const AS_GO: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
+    let digits: Vec<u8> = text.bytes().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect();
+    let bytes = AS_GO.decode(digits).map_err(|_| "a !!binary scalar is not base64".to_owned())?;
     Ok(Scalar::Decoded(String::from_utf8_lossy(&bytes).into_owned()))
 }
 

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
+use base64::{Engine as _, alphabet};
+
 use super::context::Context;
 use super::gitops::{ENCRYPTED, add_values_file, in_secret, prove_lineage, unseen, values_file};
 use super::index::Key;
@@ -171,25 +174,9 @@ fn not_read(reference: &Reference<'_>) -> NotChecked {
 
 /// Base64 with the standard alphabet; blanks and padding are passed over.
 fn decode_base64(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
-    let (mut buffer, mut bits) = (0u32, 0);
-    for byte in text.bytes().filter(|b| !b.is_ascii_whitespace() && *b != b'=') {
-        let six = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        buffer = (buffer << 6 | u32::from(six)) & 0xFF_FFFF;
-        bits += 6;
-        if bits >= 8 {
-            bits -= 8;
-            bytes.push(u8::try_from(buffer >> bits & 0xFF).ok()?);
-        }
-    }
-    String::from_utf8(bytes).ok()
+    const LENIENT: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, NO_PAD.with_decode_allow_trailing_bits(true));
+    let digits: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace() && *byte != b'=').collect();
+    String::from_utf8(LENIENT.decode(digits).ok()?).ok()
 }
 
 #[cfg(test)]
