@@ -141,11 +141,12 @@ fn finish(patching: Patching<'_>, what: &'static str) -> Option<Undo> {
     (!patch.0.is_empty()).then_some(Undo { patch, what })
 }
 
-/// The operations of `undo` as they are sent: only on the very version of `object` that was read.
+/// The operations of a patch as they are sent: only on the very version of `object` that was read.
 #[must_use]
-pub fn guarded(object: &Value, undo: &Undo) -> Value {
-    let mut operations = vec![json!({"op": "test", "path": "/metadata/resourceVersion", "value": text(object, "/metadata/resourceVersion")})];
-    operations.extend(undo.patch.0.iter().filter_map(|operation| serde_json::to_value(operation).ok()));
+pub fn guarded(object: &Value, patch: &json_patch::Patch) -> Value {
+    let test = |path: &str| json!({"op": "test", "path": path, "value": text(object, path)});
+    let mut operations = vec![test("/metadata/uid"), test("/metadata/resourceVersion")];
+    operations.extend(patch.0.iter().filter_map(|operation| serde_json::to_value(operation).ok()));
     Value::Array(operations)
 }
 

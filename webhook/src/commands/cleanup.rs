@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::DeleteParams;
 use milvus_guard_webhook::admission::gitops;
 use milvus_guard_webhook::admission::hold::{FENCE_LABEL, FENCE_NAMESPACE_LABEL, Identity};
 use milvus_guard_webhook::api;
 use milvus_guard_webhook::cluster::{Snapshot, label, running, text};
 use milvus_guard_webhook::leave::{self, Undo};
 use milvus_guard_webhook::server::registration::FIELD_MANAGER;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::cluster::Cluster;
 
@@ -69,17 +69,17 @@ async fn clean(arguments: Cleanup) -> anyhow::Result<()> {
         }
     };
     let mut configurations = BTreeSet::new();
-    for (version, object) in helm_releases(&cluster).await? {
+    for object in helm_releases(&cluster).await? {
         let is_wanted = arguments.release.as_deref().is_none_or(|release| gitops::release_name(&object).as_deref() == Some(release));
         if is_wanted {
-            note("HelmRelease", place(&object), restore(&cluster, version, &object, arguments.dry_run).await);
+            note("HelmRelease", place(&object), restore(&cluster, &object, arguments.dry_run).await);
         }
     }
     for (version, kind) in [("apps/v1", "Deployment"), ("apps/v1", "StatefulSet"), ("v1", "PersistentVolumeClaim")] {
         for object in cluster.list(version, kind).await? {
             let is_wanted = arguments.release.as_deref().is_none_or(|release| is_of(&object, release));
             if is_wanted {
-                note(kind, place(&object), put_back(&cluster, version, kind, &object, arguments.dry_run).await);
+                note(kind, place(&object), put_back(&cluster, kind, &object, arguments.dry_run).await);
             }
             if let Some(template) = object.pointer("/spec/template").filter(|_| is_wanted && kind == "Deployment") {
                 let namespace = text(&object, "/metadata/namespace").unwrap_or_default();
@@ -177,11 +177,11 @@ fn told(undo: &Undo, dry_run: bool) -> String {
     if dry_run && !undo.patch.0.is_empty() { format!("would be written, so that: {}", undo.what) } else { undo.what.to_owned() }
 }
 
-/// Flux's HelmReleases, with the API version that is served.
-async fn helm_releases(cluster: &Cluster) -> anyhow::Result<Vec<(&'static str, Value)>> {
+/// Flux's HelmReleases, in the API version that is served.
+async fn helm_releases(cluster: &Cluster) -> anyhow::Result<Vec<Value>> {
     for version in HELM_RELEASES {
         if let Some(found) = cluster.list_served(version, "HelmRelease").await? {
-            return Ok(found.into_iter().map(|object| (version, object)).collect());
+            return Ok(found);
         }
     }
     Ok(Vec::new())
@@ -189,15 +189,14 @@ async fn helm_releases(cluster: &Cluster) -> anyhow::Result<Vec<(&'static str, V
 
 /// Puts a HelmRelease back, and deletes the Secret that carried its values. That comes first, so that a run after one that was cut short finds what is left; but
 /// only where the HelmRelease can be written.
-async fn restore(cluster: &Cluster, version: &str, object: &Value, dry_run: bool) -> anyhow::Result<bool> {
+async fn restore(cluster: &Cluster, object: &Value, dry_run: bool) -> anyhow::Result<bool> {
     let Some((undo, secret)) = leave::helm_release(object) else { return Ok(false) };
     let say = |secret_too: &str| println!("HelmRelease {}: {}; Secret {secret} {secret_too}", place(object), told(&undo, dry_run));
     if dry_run {
         say("would be deleted");
         return Ok(true);
     }
-    let tried = PatchParams { dry_run: true, ..parameters() };
-    let after = send(cluster, version, "HelmRelease", object, &leave::guarded(object, &undo), &tried).await?;
+    let after = cluster.send(object, &leave::guarded(object, &undo.patch), true).await.map_err(explained)?;
     if leave::helm_release(&after).is_some() {
         bail!("milvus-guard would put it in again: it is still in force; delete its webhook configurations first, with --configuration NAME");
     }
@@ -206,12 +205,12 @@ async fn restore(cluster: &Cluster, version: &str, object: &Value, dry_run: bool
         Err(kube::Error::Api(status)) if status.code == 404 => {}
         result => drop(result.with_context(|| format!("deleting Secret {secret}"))?),
     }
-    write(cluster, version, "HelmRelease", object, &undo).await?;
+    write(cluster, object, &undo).await?;
     say("deleted");
     Ok(true)
 }
 
-async fn put_back(cluster: &Cluster, version: &str, kind: &str, object: &Value, dry_run: bool) -> anyhow::Result<bool> {
+async fn put_back(cluster: &Cluster, kind: &str, object: &Value, dry_run: bool) -> anyhow::Result<bool> {
     let undo = match kind {
         "Deployment" => {
             if leave::deployment(object, &[], &[]).is_none() {
@@ -231,43 +230,28 @@ async fn put_back(cluster: &Cluster, version: &str, kind: &str, object: &Value, 
     let Some(undo) = undo else { return Ok(false) };
     println!("{kind} {}: {}", place(object), told(&undo, dry_run));
     if !dry_run && !undo.patch.0.is_empty() {
-        write(cluster, version, kind, object, &undo).await?;
+        write(cluster, object, &undo).await?;
     }
     Ok(true)
 }
 
 /// Takes the note of what serves off the ConfigMap of a release.
 async fn forget(cluster: &Cluster, namespace: &str, name: &str, dry_run: bool) -> anyhow::Result<bool> {
-    let Some(object) = cluster.api("v1", "ConfigMap", Some(namespace)).get_opt(name).await? else { return Ok(false) };
-    let object = serde_json::to_value(object)?;
+    let Some(object) = cluster.get("v1", "ConfigMap", Some(namespace), name).await? else { return Ok(false) };
     let Some(undo) = leave::configuration(&object) else { return Ok(false) };
     println!("ConfigMap {namespace}/{name}: {}", told(&undo, dry_run));
     if !dry_run {
-        write(cluster, "v1", "ConfigMap", &object, &undo).await?;
+        write(cluster, &object, &undo).await?;
     }
     Ok(true)
 }
 
-/// Writes it, and leaves no trace of us as an owner of fields: Helm 4 applies server-side, and would meet a conflict at its next upgrade.
-async fn write(cluster: &Cluster, version: &str, kind: &str, object: &Value, undo: &Undo) -> anyhow::Result<()> {
-    let mut after = send(cluster, version, kind, object, &leave::guarded(object, undo), &parameters()).await?;
-    // Controllers write at the same time; an empty patch reads.
-    for _ in 0..20 {
-        let Some(disowning) = leave::disowning(&after, FIELD_MANAGER) else { return Ok(()) };
-        after = match send(cluster, version, kind, object, &disowning, &parameters()).await {
-            Ok(after) => after,
-            Err(_) => send(cluster, version, kind, object, &json!([]), &parameters()).await?,
-        };
+/// Writes it, and leaves no trace of us as an owner of fields.
+async fn write(cluster: &Cluster, object: &Value, undo: &Undo) -> anyhow::Result<()> {
+    if !cluster.change(object, &undo.patch).await.map_err(explained)? {
+        bail!("it is put back, but fields of it stay owned by {FIELD_MANAGER}: others write it all the time");
     }
-    bail!("it is put back, but fields of it stay owned by {FIELD_MANAGER}: others write it all the time")
-}
-
-/// Sends a JSON patch; what became of the object.
-async fn send(cluster: &Cluster, version: &str, kind: &str, object: &Value, operations: &Value, parameters: &PatchParams) -> anyhow::Result<Value> {
-    let api = cluster.api(version, kind, text(object, "/metadata/namespace"));
-    let patch = Patch::<()>::Json(serde_json::from_value(operations.clone())?);
-    let after = api.patch(text(object, "/metadata/name").unwrap_or_default(), parameters, &patch).await.map_err(explained)?;
-    Ok(serde_json::to_value(after)?)
+    Ok(())
 }
 
 /// What to do where the webhook itself is in the way.
@@ -275,10 +259,6 @@ fn explained(error: kube::Error) -> anyhow::Error {
     let is_dead = matches!(&error, kube::Error::Api(status) if status.message.contains("failed calling webhook"));
     let error = anyhow::Error::from(error);
     if is_dead { error.context("no replica of milvus-guard answers: delete its webhook configurations first, with --configuration NAME") } else { error }
-}
-
-fn parameters() -> PatchParams {
-    PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() }
 }
 
 /// What serves of a Deployment, and of its release.
@@ -308,6 +288,8 @@ fn place(object: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

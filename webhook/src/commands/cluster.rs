@@ -93,29 +93,26 @@ impl Cluster {
 
 impl Cluster {
     /// Sends a JSON patch that only counts for the very version of the object that was read, and takes us off the owners of its fields: Helm 4 applies server-side, and would meet a conflict at its
-    /// next upgrade. What became of the object.
-    pub(super) async fn change(&self, object: &Value, patch: &json_patch::Patch) -> Result<Value, kube::Error> {
-        let test = json!([{"op": "test", "path": "/metadata/uid", "value": text(object, "/metadata/uid")},
-            {"op": "test", "path": "/metadata/resourceVersion", "value": text(object, "/metadata/resourceVersion")}]);
-        let mut operations = test.as_array().cloned().unwrap_or_default();
-        operations.extend(patch.0.iter().filter_map(|operation| serde_json::to_value(operation).ok()));
-        let mut after = self.send(object, Value::Array(operations)).await?;
+    /// next upgrade. Says whether that was possible: others may write it all the time.
+    pub(super) async fn change(&self, object: &Value, patch: &json_patch::Patch) -> Result<bool, kube::Error> {
+        let mut after = self.send(object, &leave::guarded(object, patch), false).await?;
         // Controllers write at the same time; an empty patch reads.
         for _ in 0..20 {
-            let Some(disowning) = leave::disowning(&after, FIELD_MANAGER) else { break };
-            after = match self.send(object, disowning).await {
+            let Some(disowning) = leave::disowning(&after, FIELD_MANAGER) else { return Ok(true) };
+            after = match self.send(object, &disowning, false).await {
                 Ok(after) => after,
-                Err(_) => self.send(object, json!([])).await?,
+                Err(_) => self.send(object, &json!([]), false).await?,
             };
         }
-        Ok(after)
+        Ok(false)
     }
 
-    async fn send(&self, object: &Value, operations: Value) -> Result<Value, kube::Error> {
+    /// Sends a JSON patch; what became of the object, or would in a dry run.
+    pub(super) async fn send(&self, object: &Value, operations: &Value, dry_run: bool) -> Result<Value, kube::Error> {
         let (version, kind) = (text(object, "/apiVersion").unwrap_or_default(), text(object, "/kind").unwrap_or_default());
         let api = self.api(version, kind, text(object, "/metadata/namespace"));
-        let patch = Patch::<()>::Json(serde_json::from_value(operations).map_err(kube::Error::SerdeError)?);
-        let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+        let patch = Patch::<()>::Json(serde_json::from_value(operations.clone()).map_err(kube::Error::SerdeError)?);
+        let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.into()), dry_run, ..PatchParams::default() };
         Ok(typed(api.patch(text(object, "/metadata/name").unwrap_or_default(), &parameters, &patch).await?, version, kind))
     }
 }

@@ -28,9 +28,22 @@ fn serving(tag: &str, pods: u64) -> Serving {
 
 fn applied(object: &Value, undo: &Undo) -> Value {
     let mut object = object.clone();
-    let patch: json_patch::Patch = serde_json::from_value(guarded(&object, undo)).unwrap();
-    json_patch::patch(&mut object, &patch).unwrap();
+    json_patch::patch(&mut object, &undo.patch).unwrap();
     object
+}
+
+#[test]
+fn what_is_sent_counts_only_for_the_very_object_that_was_read() {
+    let mut read = held();
+    read["metadata"]["uid"] = json!("u");
+    let sent: json_patch::Patch = serde_json::from_value(guarded(&read, &marked(&read).unwrap().patch)).unwrap();
+    let taken = |uid: &str, version: &str| {
+        let mut object = read.clone();
+        object["metadata"]["uid"] = json!(uid);
+        object["metadata"]["resourceVersion"] = json!(version);
+        json_patch::patch(&mut object, &sent).is_ok()
+    };
+    assert!(taken("u", "7") && !taken("u", "8") && !taken("other", "7"));
 }
 
 #[test]
