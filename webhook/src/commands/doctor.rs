@@ -86,14 +86,7 @@ const NO_VERSION: &str = "0.0.0-milvus-guard-doctor";
 /// What there is in one namespace, for commands that change something in it.
 pub(super) async fn look_at(cluster: Cluster) -> Seen {
     let mut looking = Looking::new(cluster);
-    let kubernetes = looking.kubernetes().await;
-    looking.namespaces().await;
-    looking.workloads().await;
-    looking.seen.cluster = Snapshot::new(std::mem::take(&mut looking.objects));
-    looking.seen.cluster.kubernetes = kubernetes;
-    looking.configurations().await;
-    looking.revisions().await;
-    looking.contents().await;
+    looking.releases().await;
     looking.seen
 }
 
@@ -114,18 +107,21 @@ impl Looking {
     }
 
     async fn look(mut self) -> Seen {
-        let kubernetes = self.kubernetes().await;
         self.installation().await;
-        self.namespaces().await;
-        self.workloads().await;
-        self.seen.cluster = Snapshot::new(std::mem::take(&mut self.objects));
-        self.seen.cluster.kubernetes = kubernetes;
-        self.configurations().await;
-        self.revisions().await;
-        self.contents().await;
+        self.releases().await;
         self.rights().await;
         self.probe().await;
         self.seen
+    }
+
+    async fn releases(&mut self) {
+        self.namespaces().await;
+        self.workloads().await;
+        self.seen.cluster = Snapshot::new(std::mem::take(&mut self.objects));
+        self.seen.cluster.kubernetes = self.kubernetes().await;
+        self.configurations().await;
+        self.revisions().await;
+        self.contents().await;
     }
 
     fn unread(&mut self, what: impl Into<String>, error: &kube::Error) {
