@@ -27,7 +27,7 @@ enum Command {
         /// How long pods of the namespaces `default` and `milvus` take until they are ready, in milliseconds
         #[arg(long, default_value_t = 1000)]
         ready_after: u64,
-        /// Installs the guard's chart and runs its webhook, for all namespaces
+        /// Installs the guard's chart and runs its webhook and its controller, for all namespaces
         #[arg(long)]
         guard: bool,
     },
@@ -61,10 +61,11 @@ async fn up(ready_after: Duration, guard: bool) -> ExitCode {
     for namespace in ["default", "milvus"] {
         plane.kubelet().behave(Pods::of(namespace), Behaviour::ReadyAfter(ready_after));
     }
-    let _installed = match guard {
+    let installed = match guard {
         true => Some(Installed::new(plane, "guard", 1, &[], &[]).await),
         false => None,
     };
+    let _controller = installed.as_ref().map(|installed| installed.controller("controller", &[]));
     println!("# ready after {:?}; logs are in {}", plane.started_in(), plane.folder().display());
     println!("export KUBECONFIG={}", plane.admin_kubeconfig().display());
     println!("export PATH={}:$PATH  # kubectl, helm3, helm4", plane.programs().display());
