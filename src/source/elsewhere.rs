@@ -111,7 +111,7 @@ fn ansible(file: &SourceFile) -> Option<Place> {
 fn command(file: &SourceFile) -> Option<Place> {
     let name = file.file_name().to_ascii_lowercase();
     let is_script = [".ps1", ".psm1", ".bat", ".cmd", ".just"].iter().any(|end| name.ends_with(end)) || matches!(name.as_str(), "justfile" | ".justfile");
-    if !(is_script || file.is_yaml()) || memchr::memmem::find(file.text.as_bytes(), b"helm").is_none() {
+    if !(is_script || file.is_yaml()) || !may_call_helm(file.text.as_bytes()) {
         return None;
     }
     // What is broken is told as such.
@@ -136,6 +136,16 @@ fn command(file: &SourceFile) -> Option<Place> {
         begun = begun.filter(|_| line.trim_end().ends_with(['\\', '`', '^', '>']));
     }
     None
+}
+
+/// Whether the program's name stands anywhere before a blank.
+fn may_call_helm(text: &[u8]) -> bool {
+    memchr::memmem::find_iter(text, b"helm").any(|at| {
+        let behind = text.get(at + 4..).unwrap_or_default();
+        let behind = behind.strip_prefix(b"3").or_else(|| behind.strip_prefix(b".exe")).unwrap_or(behind);
+        // There are blanks beyond ASCII.
+        behind.first().is_some_and(|byte| byte.is_ascii_whitespace() || *byte == 0x0b || !byte.is_ascii())
+    })
 }
 
 /// Whether a line begins with a Helm command that deploys, behind the marks of a list, a key and quotes.
@@ -170,6 +180,14 @@ mod tests {
         assert!(told("main.tf", &format!("{}variable \"milvus\" {{}}\n# milvus\n", release("redis", "redis"))).is_empty());
         assert!(told("main.tf", &release("op", "milvus-operator")).is_empty());
         assert!(told("main.txt", &two).is_empty());
+    }
+
+    #[test]
+    fn a_call_is_seen_before_any_blank() {
+        for text in ["helm upgrade", "x helm3\tinstall", "helm.exe\u{b}install", "helm.toolkit helm\u{a0}install"] {
+            assert!(may_call_helm(text.as_bytes()), "{text:?}");
+        }
+        assert!(!may_call_helm(b"helm.toolkit.fluxcd.io helm33 helm"));
     }
 
     #[test]

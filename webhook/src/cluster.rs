@@ -105,17 +105,45 @@ pub trait Cluster: Send + Sync + 'static {
 /// The text at a JSON pointer.
 #[must_use]
 pub fn text<'v>(object: &'v Value, pointer: &str) -> Option<&'v str> {
-    object.pointer(pointer).and_then(Value::as_str)
+    at(object, pointer).and_then(Value::as_str)
+}
+
+/// What stands at a JSON pointer; without copies of its keys where none has an escape, as hardly ever.
+#[must_use]
+pub fn at<'v>(object: &'v Value, pointer: &str) -> Option<&'v Value> {
+    match pointer.strip_prefix('/').filter(|_| !pointer.contains('~')) {
+        Some(keys) => keys.split('/').try_fold(object, |value, key| if value.is_array() { value.pointer(&format!("/{key}")) } else { value.get(key) }),
+        None => object.pointer(pointer),
+    }
 }
 
 /// A label of an object.
 #[must_use]
 pub fn label<'v>(object: &'v Value, name: &str) -> Option<&'v str> {
-    object.pointer("/metadata/labels")?.get(name)?.as_str()
+    at(object, "/metadata/labels")?.get(name)?.as_str()
 }
 
 /// An annotation of an object.
 #[must_use]
 pub fn annotation<'v>(object: &'v Value, name: &str) -> Option<&'v str> {
-    object.pointer("/metadata/annotations")?.get(name)?.as_str()
+    at(object, "/metadata/annotations")?.get(name)?.as_str()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_stands_at_a_pointer_is_what_serde_finds_there() {
+        let object = json!({"a": {"b/c": [{"d": 1}, 2], "": 3}, "x~y": {"0": 4}});
+        for pointer in ["", "/", "a", "/a", "/a/", "/a/b~1c/0/d", "/a/b~1c/01", "/x~0y/0", "/x", "/a/b", "/a//"] {
+            assert_eq!(at(&object, pointer), object.pointer(pointer), "{pointer}");
+        }
+        let lists = json!({"l": [[1, {"m": "n"}], 2]});
+        for pointer in ["/l/0/1/m", "/l/0/01", "/l/2", "/l/+1", "/l/1/m", "/l/x", "/l/"] {
+            assert_eq!(at(&lists, pointer), lists.pointer(pointer), "{pointer}");
+        }
+    }
 }

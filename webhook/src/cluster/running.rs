@@ -6,7 +6,7 @@ use std::sync::Arc;
 use milvus_guard::model::release::is_component;
 use serde_json::Value;
 
-use super::{Cluster, Kind, annotation, text};
+use super::{Cluster, Kind, annotation, at, text};
 
 const REVISION: &str = "deployment.kubernetes.io/revision";
 
@@ -165,7 +165,7 @@ fn read(object: &Arc<Value>) -> Option<Serving> {
 }
 
 fn pod_label<'v>(object: &'v Value, name: &str) -> Option<&'v str> {
-    object.pointer("/spec/template/metadata/labels")?.get(name)?.as_str()
+    at(object, "/spec/template/metadata/labels")?.get(name)?.as_str()
 }
 
 /// The Deployment of a set. One that was deleted with `--cascade=orphan` left its sets with their pods and without an owner: its name is theirs without the hash.
