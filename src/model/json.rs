@@ -1,5 +1,6 @@
 //! JSON as Go's decoder takes it from the head of a text (`--set-json`): one value, then whatever follows.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::entries::Entries;
@@ -43,13 +44,17 @@ pub fn read(text: &str, origin: &dyn Fn(usize, usize) -> Origin) -> Result<Node,
     }
 }
 
+fn shared(text: &str) -> Arc<str> {
+    text.into()
+}
+
 struct Reader<'t> {
     text: &'t str,
     at: usize,
     origin: &'t dyn Fn(usize, usize) -> Origin,
 }
 
-impl Reader<'_> {
+impl<'t> Reader<'t> {
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
@@ -80,7 +85,7 @@ impl Reader<'_> {
         let value = match self.peek() {
             Some(b'{') => self.object(depth)?,
             Some(b'[') => self.array(depth)?,
-            Some(b'"') => Value::String(self.string()?.into()),
+            Some(b'"') => Value::String(shared(&self.string()?)),
             Some(b't') => self.word("true", Value::Bool(true))?,
             Some(b'f') => self.word("false", Value::Bool(false))?,
             Some(b'n') => self.word("null", Value::Null)?,
@@ -119,7 +124,7 @@ impl Reader<'_> {
             self.expect(b':', "`:` is missing after a key")?;
             self.blanks();
             let node = self.value(depth + 1)?;
-            table.entries.insert(key.into(), Entry { key: key_origin, node });
+            table.entries.insert(shared(&key), Entry { key: key_origin, node });
             self.blanks();
             match self.peek() {
                 Some(b',') => self.at += 1,
@@ -194,14 +199,19 @@ impl Reader<'_> {
         }
     }
 
-    fn string(&mut self) -> Result<String, JsonError> {
+    fn string(&mut self) -> Result<Cow<'t, str>, JsonError> {
         self.at += 1;
-        let mut text = String::new();
+        let mut text = Cow::Borrowed("");
         loop {
-            let rest = self.text.get(self.at..).unwrap_or_default();
-            let plain = rest.find(|c| matches!(c, '"' | '\\') || c < ' ').unwrap_or(rest.len());
-            text.push_str(rest.get(..plain).unwrap_or_default());
-            self.at += plain;
+            let start = self.at;
+            let rest = self.text.as_bytes().get(start..).unwrap_or_default();
+            self.at += rest.iter().position(|byte| matches!(byte, b'"' | b'\\') || *byte < b' ').unwrap_or(rest.len());
+            let plain = self.text.get(start..self.at).unwrap_or_default();
+            if text.is_empty() {
+                text = Cow::Borrowed(plain);
+            } else {
+                text.to_mut().push_str(plain);
+            }
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
@@ -209,7 +219,7 @@ impl Reader<'_> {
                 }
                 Some(b'\\') => {
                     self.at += 1;
-                    text.push(self.escape()?);
+                    text.to_mut().push(self.escape()?);
                 }
                 Some(_) => return self.error("a control character stands in a text"),
                 None => return self.error("a text does not end"),

@@ -188,7 +188,7 @@ pub fn exit_code(entries: &[Entry]) -> u8 {
 /// Why it cannot be read, in words without any of its content.
 pub fn read_stored(object: &Value, driver: Driver) -> Result<Option<StoredRelease>, String> {
     let packed = release::encoded(object).and_then(|text| release::Packed::of(text, driver));
-    packed.and_then(|packed| helm_storage::decode(&packed)).map_err(|error| error.to_string())
+    packed.and_then(|packed| helm_storage::decode(&packed, None)).map(|decoded| decoded.map(|decoded| decoded.release)).map_err(|error| error.to_string())
 }
 
 /// API version and kind of every object of a rendered manifest, each once.

@@ -6,11 +6,12 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use super::exceptions::{MODE_LABEL, Mode};
+use super::helm_storage::{self, Decoded};
 use super::judge::{Doubt, DoubtPolicy, Glance, Judge};
 use super::memo::Memo;
 use super::outline::Fingerprints;
 use super::release::{self, DecodeError, Driver, Packed, StoredRelease};
-use super::{Answer, Gate, Request, gitops, helm_storage, own, workload};
+use super::{Answer, Gate, Request, gitops, own, workload};
 use crate::cluster::{Cluster, Kind, label};
 
 /// Memory that releases which are being read may take together, in KiB. One release of the largest size fits; some of the usual size do.
@@ -89,15 +90,16 @@ impl<C: Cluster> Guard<C> {
         self.cluster.objects(Kind::Claim, namespace).into_iter().filter(is_of).collect()
     }
 
-    /// Decodes the release in an object, off the thread and within the memory that all of them may take; nothing when it cannot be Milvus.
-    pub(super) async fn decode(&self, object: &Value, driver: Driver) -> Result<Option<StoredRelease>, DecodeError> {
+    /// Decodes the release in an object, off the thread and within the memory that all of them may take; nothing when it cannot be Milvus. `other`: a revision that may have the same values.
+    pub(super) async fn decode(&self, object: &Value, driver: Driver, other: Option<&StoredRelease>) -> Result<Option<Decoded>, DecodeError> {
         let packed = Packed::of(release::encoded(object)?, driver)?;
         let kib = u32::try_from(packed.cost_bytes()? / 1024 + 1).unwrap_or(u32::MAX);
         let Ok(_room) = self.decoding.acquire_many(kib).await else { return Ok(None) };
         if packed.bytes() <= AT_ONCE_BYTES {
-            return helm_storage::decode(&packed);
+            return helm_storage::decode(&packed, other.map(StoredRelease::carried).as_ref());
         }
-        tokio::task::spawn_blocking(move || helm_storage::decode(&packed)).await.unwrap_or(Err(DecodeError::NotGzip))
+        let other = other.map(StoredRelease::carried);
+        tokio::task::spawn_blocking(move || helm_storage::decode(&packed, other.as_ref())).await.unwrap_or(Err(DecodeError::NotGzip))
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod of_cluster;
 
 use std::sync::Arc;
 
+use futures::future::join;
 use jiff::Timestamp;
 use milvus_guard::model::catalogue::Catalogue;
 use milvus_guard::model::declaration::Declaration;
@@ -20,14 +21,14 @@ use self::before::{Earlier, States, as_running, states_before};
 use super::exceptions::{ALLOW_ANNOTATION, BREAK_GLASS_ANNOTATION, Exceptions};
 use super::guard::Guard;
 use super::hold::{MIXED_COORDINATOR, SEPARATE_COORDINATORS};
-use super::milvus::{self, StoredMilvus};
-use super::release::{self, DecodeError, Driver, Packed, SECRET_TYPE, StoredRelease};
+use super::milvus::{self, Rendering, StoredMilvus};
+use super::release::{self, Carried, DecodeError, Driver, Packed, SECRET_TYPE, StoredRelease};
 use super::request::{Operation, Request};
 use super::verdict::{Point, Terms, answer, findings, points, resolved};
 use super::workload::KEEP;
 use super::{Answer, UNDECODABLE, declared, milvus::Part};
 use crate::api;
-use crate::cluster::{Cluster, Kind, annotation, running, text};
+use crate::cluster::{Cluster, Kind, ReadError, annotation, running, text};
 
 /// Revisions that are read besides the one that arrives.
 const MAX_READS: u32 = 5;
@@ -37,6 +38,7 @@ struct Named<'r> {
     driver: Driver,
     release: &'r str,
     status: &'r str,
+    revision: Option<u32>,
 }
 
 impl<'r> Named<'r> {
@@ -52,7 +54,7 @@ impl<'r> Named<'r> {
             return None;
         }
         let status = label("status").filter(|status| status.starts_with("pending-"))?;
-        Some(Self { driver, release: label("name")?, status })
+        Some(Self { driver, release: label("name")?, status, revision: label("version").and_then(|revision| revision.parse().ok()) })
     }
 }
 
@@ -60,13 +62,21 @@ impl<'r> Named<'r> {
 pub(super) async fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
     let Some(named) = Named::of(request) else { return Answer::admitted() };
     let namespace = request.namespace.as_str();
-    let stored = match guard.decode(&request.object, named.driver).await {
-        Ok(Some(stored)) => stored,
+    let serving = running::serving(&*guard.cluster, namespace, named.release);
+    let last = last(guard, &named, namespace, &serving).await;
+    let (stored, last) = join(guard.decode(&request.object, named.driver, None), async {
+        let (revision, object) = last?;
+        Some((revision, decoded(guard, &named, object, None).await))
+    })
+    .await;
+    let (stored, renderings) = match stored {
+        Ok(Some(Decoded { release, renderings })) => (release, renderings),
         Ok(None) => return Answer::admitted(),
         Err(error) => return undecodable(guard, &named, namespace, request, &error),
     };
-    let earlier = earlier(guard, &named, namespace, &stored).await;
-    let found = milvus::find(&stored, earlier.revisions.first().map(|(release, _)| release), Catalogue::embedded());
+    let earlier = earlier(guard, &named, namespace, &stored, serving, last).await;
+    let before = earlier.revisions.first().map(|decoded| &decoded.release);
+    let found = milvus::declare_all(&stored, renderings, before, Catalogue::embedded());
     if found.is_empty() {
         return gone(guard, &named, namespace, request);
     }
@@ -82,30 +92,74 @@ pub(super) async fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> An
     answer
 }
 
-/// The revisions before, newest first, as far back as the one that put in place what runs.
-async fn earlier<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &str, stored: &StoredRelease) -> Earlier {
-    let serving = running::serving(&*guard.cluster, namespace, named.release);
+/// A stored release with what it renders.
+#[derive(Debug, Clone)]
+pub(crate) struct Decoded {
+    pub(crate) release: StoredRelease,
+    pub(super) renderings: Vec<Rendering>,
+}
+
+/// Why a revision is not known.
+#[derive(Debug)]
+enum Unread {
+    /// The API server did not give it.
+    NotGiven(ReadError),
+    /// It is there, and cannot be decoded.
+    NotDecoded(DecodeError),
+}
+
+/// What the API server said to a question for a revision.
+type Asked = Result<Option<Value>, ReadError>;
+
+/// The revision before, as the API server has it, where Milvus runs under this name: two revisions that are there are decoded at the same time. Of any other release nothing is asked for unseen.
+async fn last<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &str, serving: &[running::Serving]) -> Option<(u32, Asked)> {
+    let revision = named.revision?.checked_sub(1).filter(|revision| *revision > 0)?;
+    if named.status == "pending-install" || serving.is_empty() {
+        return None;
+    }
+    Some((revision, guard.cluster.release(namespace, named.release, revision, named.driver).await))
+}
+
+/// A revision that was asked for. `other` may have the same values.
+async fn decoded<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, asked: Asked, other: Option<&StoredRelease>) -> Result<Option<Decoded>, Unread> {
+    let Some(object) = asked.map_err(Unread::NotGiven)? else { return Ok(None) };
+    guard.decode(&object, named.driver, other).await.map_err(Unread::NotDecoded)
+}
+
+/// The revisions before, newest first, as far back as the one that put in place what runs. `last`: one that was read already.
+async fn earlier<C: Cluster>(
+    guard: &Guard<C>,
+    named: &Named<'_>,
+    namespace: &str,
+    stored: &StoredRelease,
+    serving: Vec<running::Serving>,
+    last: Option<(u32, Result<Option<Decoded>, Unread>)>,
+) -> Earlier {
     let mut earlier = Earlier { revisions: Vec::new(), serving, running: None, unread: None, undecodable: None };
     if named.status == "pending-install" {
         return earlier;
     }
+    let mut last = last;
     for revision in (1..stored.revision).rev().take(MAX_READS as usize) {
-        let object = match guard.cluster.release(namespace, named.release, revision, named.driver).await {
-            Ok(Some(object)) => object,
-            Ok(None) => continue,
-            Err(error) => {
-                earlier.unread = Some(format!("revision {revision}: {error}"));
-                break;
+        let read = match last.take_if(|(known, _)| *known == revision) {
+            Some((_, read)) => read,
+            None => {
+                let asked = guard.cluster.release(namespace, named.release, revision, named.driver).await;
+                decoded(guard, named, asked, Some(stored)).await
             }
         };
-        match guard.decode(&object, named.driver).await {
-            Ok(Some(release)) => {
-                if earlier.add(release) {
+        match read {
+            Ok(Some(decoded)) => {
+                if earlier.add(decoded) {
                     break;
                 }
             }
             Ok(None) => {}
-            Err(error) => {
+            Err(Unread::NotGiven(error)) => {
+                earlier.unread = Some(format!("revision {revision}: {error}"));
+                break;
+            }
+            Err(Unread::NotDecoded(error)) => {
                 earlier.unread = Some(format!("revision {revision}: {error}"));
                 earlier.undecodable.clone_from(&earlier.unread);
             }
@@ -312,13 +366,16 @@ fn gone<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &str, reques
     finish(guard, named, namespace, request, vec![Point::new("MV902", Severity::Warning, message, "")])
 }
 
-/// Decodes a stored release; nothing when it cannot be one with Milvus in it. Keeps a processor busy for as long as that takes.
-pub(crate) fn decode(packed: &Packed) -> Result<Option<StoredRelease>, DecodeError> {
+/// Decodes a stored release; nothing when it cannot be one with Milvus in it. Keeps a processor busy for as long as that takes. `other`: values of another revision, which may be the same.
+pub(crate) fn decode(packed: &Packed, other: Option<&Carried>) -> Result<Option<Decoded>, DecodeError> {
     let json = packed.inflate()?;
     if !release::may_be_milvus(&json) {
         return Ok(None);
     }
-    StoredRelease::read(&json).map(Some)
+    let release = StoredRelease::read_like(&json, other)?;
+    drop(json);
+    let renderings = milvus::renderings(&release.manifest);
+    Ok(Some(Decoded { release, renderings }))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
 
 use milvus_guard::model::json;
 use milvus_guard::model::place::Origin;
@@ -128,6 +129,15 @@ pub struct StoredRelease {
     pub config: Node,
     /// The rendered objects, YAML documents.
     pub manifest: Arc<str>,
+    /// A hash of `chart.values` as they are written.
+    chart_values_digest: [u8; 32],
+}
+
+/// `chart.values` of a release, and how they were written: most revisions have those of the one before.
+#[derive(Debug, Clone)]
+pub struct Carried {
+    digest: [u8; 32],
+    values: Node,
 }
 
 /// The text under `data.release` of an object, base64 as the API shows it.
@@ -280,12 +290,25 @@ impl StoredRelease {
     /// # Errors
     /// When it is not one, or its values are beyond the bounds.
     pub fn read(text: &[u8]) -> Result<Self, DecodeError> {
+        Self::read_like(text, None)
+    }
+
+    /// The same, where another release was read before, whose `chart.values` may be written alike.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_like(text: &[u8], other: Option<&Carried>) -> Result<Self, DecodeError> {
         let stored: Stored<'_> = serde_json::from_slice(text).map_err(|error| DecodeError::NotJson { at_byte: error.column() })?;
         let metadata = stored.chart.metadata;
         let dependency = |dependency: Dependency<'_>| StoredDependency {
             name: dependency.name.as_ref().into(),
             alias: dependency.alias.filter(|alias| !alias.is_empty()).map(|alias| alias.as_ref().into()),
             version: dependency.version.as_ref().into(),
+        };
+        let chart_values_digest = Sha256::digest(stored.chart.values.map_or("", RawValue::get)).into();
+        let chart_values = match other {
+            Some(other) if other.digest == chart_values_digest => other.values.clone(),
+            _ => values(stored.chart.values, "chart.values")?,
         };
         Ok(Self {
             name: stored.name.as_ref().into(),
@@ -296,10 +319,17 @@ impl StoredRelease {
             chart_name: metadata.name.as_ref().into(),
             chart_version: metadata.version.as_ref().into(),
             dependencies: metadata.dependencies.unwrap_or_default().into_iter().map(dependency).collect(),
-            chart_values: values(stored.chart.values, "chart.values")?,
+            chart_values,
+            chart_values_digest,
             config: values(stored.config, "config")?,
             manifest: stored.manifest.as_ref().into(),
         })
+    }
+
+    /// Its `chart.values`, for another revision that may have the same.
+    #[must_use]
+    pub fn carried(&self) -> Carried {
+        Carried { digest: self.chart_values_digest, values: self.chart_values.clone() }
     }
 }
 
@@ -413,6 +443,18 @@ pub(crate) mod tests {
             assert_eq!(entry.node.value, Values::Int(1));
             assert_eq!(&*release.manifest, "---\nkind: Deployment\n");
         }
+    }
+
+    #[test]
+    fn values_that_another_release_has_are_shared_and_others_are_read() {
+        let read = |release: &Value, other: &StoredRelease| StoredRelease::read_like(&serde_json::to_vec(release).unwrap(), Some(&other.carried())).unwrap();
+        let first = StoredRelease::read(&serde_json::to_vec(&example()).unwrap()).unwrap();
+        let is_shared = |other: &StoredRelease| std::ptr::eq(other.chart_values.table().unwrap(), first.chart_values.table().unwrap());
+        let mut next = example();
+        next["config"]["vec"]["minio"]["secretKey"] = json!("another");
+        assert!(is_shared(&read(&next, &first)) && read(&next, &first) == StoredRelease::read(&serde_json::to_vec(&next).unwrap()).unwrap());
+        next["chart"]["values"]["vec"]["proxy"]["replicas"] = json!(2);
+        assert!(!is_shared(&read(&next, &first)) && read(&next, &first) == StoredRelease::read(&serde_json::to_vec(&next).unwrap()).unwrap());
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use milvus_guard::model::catalogue::Catalogue;
 use milvus_guard::model::declaration::Declaration;
 
-use super::super::milvus::{self, Part, Rendering, StoredMilvus, image_layers};
-use super::super::release::StoredRelease;
+use super::super::milvus::{self, Part, StoredMilvus, image_layers};
+use super::Decoded;
 use crate::cluster::running::{Serving, counted};
 
 /// The states that a change is judged from.
@@ -27,7 +27,7 @@ impl States {
 #[derive(Debug)]
 pub(super) struct Earlier {
     /// Earlier revisions with what they render, newest first; the last one read put in place what runs, if `running` says so.
-    pub(super) revisions: Vec<(StoredRelease, Vec<Rendering>)>,
+    pub(super) revisions: Vec<Decoded>,
     /// What runs.
     pub(super) serving: Vec<Serving>,
     /// Index of the revision that put in place what runs.
@@ -40,17 +40,16 @@ pub(super) struct Earlier {
 
 impl Earlier {
     /// Adds the next older revision; true when none further is needed.
-    pub(super) fn add(&mut self, release: StoredRelease) -> bool {
-        let renderings = milvus::renderings(&release.manifest);
+    pub(super) fn add(&mut self, decoded: Decoded) -> bool {
         let running = counted(&self.serving);
         let is_it = if running.is_empty() {
             // Nothing runs or ran: the last revision that was completed speaks.
-            &*release.status == "deployed"
+            &*decoded.release.status == "deployed"
         } else {
-            let put = |serving: &Serving| renderings.iter().flat_map(|rendering| &rendering.parts).any(|part| put_in_place(part, serving));
+            let put = |serving: &Serving| decoded.renderings.iter().flat_map(|rendering| &rendering.parts).any(|part| put_in_place(part, serving));
             running.into_iter().all(put)
         };
-        self.revisions.push((release, renderings));
+        self.revisions.push(decoded);
         if is_it {
             self.running = Some(self.revisions.len() - 1);
         }
@@ -67,8 +66,8 @@ fn put_in_place(part: &Part, serving: &Serving) -> bool {
 /// The states before one Milvus, those that run first: of equal findings theirs is told. Revisions that were only held are left out where the change goes back to what runs, and where it is a rollback: they never ran.
 pub(super) fn states_before(after: &StoredMilvus, earlier: &Earlier, is_rollback: bool) -> States {
     let of = |at: usize| {
-        let (release, renderings) = earlier.revisions.get(at)?;
-        let older = earlier.revisions.get(at + 1).map(|(release, _)| release);
+        let Decoded { release, renderings } = earlier.revisions.get(at)?;
+        let older = earlier.revisions.get(at + 1).map(|decoded| &decoded.release);
         counterpart(after, milvus::declare_all(release, renderings.clone(), older, Catalogue::embedded()))
     };
     let serving = counted(earlier.serving.iter().filter(|serving| serving.label == after.label));

@@ -14,8 +14,8 @@ use super::super::hold::{Identity, STOPPED_ANNOTATION, is_held};
 use super::super::milvus::{StoredMilvus, tag_of};
 use super::super::verdict::Point;
 use super::super::workload::is_operated;
-use super::Named;
 use super::before::Earlier;
+use super::{Decoded, Named};
 use crate::api;
 use crate::cluster::{Cluster, Kind, annotation, text};
 
@@ -72,7 +72,7 @@ pub(crate) fn operated(cluster: &dyn Cluster, namespace: &str, one: &StoredMilvu
 
 /// An operation that did not end. Helm itself refuses to upgrade then; a rollback is the way out.
 fn pending(named: &Named<'_>, namespace: &str, earlier: &Earlier) -> Option<Point> {
-    let (last, _) = earlier.revisions.first().filter(|_| named.status == "pending-upgrade")?;
+    let Decoded { release: last, .. } = earlier.revisions.first().filter(|_| named.status == "pending-upgrade")?;
     unfinished(namespace, named.release, last.revision, &last.status)
 }
 

@@ -4,11 +4,13 @@ use serde_json::{Value, json};
 
 use super::super::fixture::Recipe;
 use super::super::guard::{Configuration, Guard};
+use super::super::release::tests::pack;
 use super::super::request::{Kind as ObjectKind, User};
 use super::super::{Gate, Judge as _};
 use super::*;
-use crate::cluster::Snapshot;
 use crate::cluster::running::tests::replica_set;
+use crate::cluster::{Measured, Snapshot};
+use crate::telemetry::Telemetry;
 
 /// A cluster in which a recipe was installed and runs.
 fn running(recipe: &Recipe) -> Snapshot {
@@ -471,4 +473,35 @@ async fn what_a_version_wrote_is_told_of_the_one_that_runs_not_of_one_that_was_h
     cluster.put(Recipe::new("4.2.58", 2, keep("v2.5.16")).status("deployed").secret());
     let patch = judged(cluster, to("4.2.58", "v2.4.17")).await;
     assert!(!format!("{patch:?}").contains("MV212"), "{patch:?}");
+}
+
+#[tokio::test]
+async fn a_label_that_names_another_revision_changes_no_verdict() {
+    let before = Recipe::new("4.2.20", 3, json!({}));
+    for after in [Recipe::new("5.0.19", 4, json!({})), Recipe::new("4.2.20", 4, json!({"queryNode": {"replicas": 4}}))] {
+        let right = upgraded(&before, after.clone()).await;
+        for version in ["3", "9", "1", "0", "x", ""] {
+            let mut secret = after.clone().status("pending-upgrade").secret();
+            secret["metadata"]["labels"]["version"] = json!(version);
+            assert_eq!(judged(running(&before), secret).await, right, "{version}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_revision_before_is_asked_for_once_and_only_where_milvus_is() {
+    let reads = async |cluster: Snapshot, secret: Value| {
+        let telemetry = Arc::new(Telemetry::default());
+        let guard = Guard::new(Measured::start(Arc::new(cluster), Arc::clone(&telemetry)), Configuration::default());
+        guard.judge(Gate::HelmStorage, Arc::new(request(secret))).await;
+        let text = telemetry.text();
+        let line = text.lines().find_map(|line| line.strip_prefix("milvus_guard_remote_read_seconds_count ")).unwrap();
+        line.parse::<u64>().unwrap()
+    };
+    let (before, after) = (Recipe::new("4.2.20", 1, json!({})), Recipe::new("4.2.58", 2, json!({})).status("pending-upgrade"));
+    assert_eq!(reads(running(&before), after.secret()).await, 1);
+    let stranger: Value = serde_json::from_str(&after.stored().to_string().replace("milvus", "valkey")).unwrap();
+    let mut secret = after.secret();
+    secret["data"]["release"] = json!(pack(&stranger, Driver::Secret));
+    assert_eq!(reads(Snapshot::default(), secret).await, 0);
 }

@@ -67,20 +67,22 @@ pub(super) fn read(release: &StoredRelease, key: &[Arc<str>], rendering: &Render
     let carried = at(&release.chart_values, key);
     let mut values = Values { defaults: Defaults::OfChart, layers: Vec::new(), reused_from: None, nil_keys: Vec::new() };
     let own = version.as_ref().and_then(|version| catalogue.defaults(version));
-    let reused = carried.and_then(|carried| reused(carried, version.as_ref()?, own.as_deref(), key, release, earlier, catalogue));
+    let users: Vec<&Node> = [at(&release.config, key), earlier.and_then(|earlier| at(&earlier.config, key))].into_iter().flatten().collect();
+    let is_own = carried.zip(own.as_deref()).is_some_and(|(carried, own)| is_within(own, carried, &users));
+    let reused = carried.filter(|_| !is_own).and_then(|carried| reused(carried, version.as_ref()?, key, release, earlier, &users, catalogue));
     if let (Some(reused), Some(own), Some(carried)) = (&reused, &own, carried) {
         values.nil_keys = missing(own, carried);
         values.reused_from = Some(reused.clone());
     } else {
         values.reused_from.clone_from(&reused);
     }
-    let users: Vec<&Node> = [at(&release.config, key), earlier.and_then(|earlier| at(&earlier.config, key))].into_iter().flatten().collect();
     let below = match &reused {
         Some(reused) => catalogue.defaults(reused),
         None => own,
     };
+    let is_below = |below: &Node| if reused.is_some() { carried.is_some_and(|carried| is_within(below, carried, &users)) } else { is_own };
     match (below, carried.map(|node| &node.value)) {
-        (Some(below), Some(Value::Table(table))) if key.is_empty() && carried.is_some_and(|carried| !is_within(&below, carried, &users)) => {
+        (Some(below), Some(Value::Table(table))) if key.is_empty() && !is_below(&below) => {
             // A chart of somebody's own under a published number.
             values.defaults = Defaults::Carried(as_defaults(table));
         }
@@ -105,29 +107,25 @@ fn table_layer(values: Node, what: &str) -> Option<Layer> {
     values.table().is_some_and(|table| !table.entries.is_empty()).then(|| Layer::Table { values, what: what.into() })
 }
 
-/// The chart whose defaults a release carries instead of its own chart's. Helm puts the user's previous values into what it keeps, so a value that the user set proves nothing.
+/// The chart whose defaults a release carries, where they are not its own chart's. Helm puts the user's previous values into what it keeps, so a value that the user set proves nothing.
 fn reused(
     carried: &Node,
     version: &ChartVersion,
-    own: Option<&Node>,
     key: &[Arc<str>],
     release: &StoredRelease,
     earlier: Option<&StoredRelease>,
+    user: &[&Node],
     catalogue: &Catalogue,
 ) -> Option<ChartVersion> {
-    let user: Vec<&Node> = [at(&release.config, key), earlier.and_then(|earlier| at(&earlier.config, key))].into_iter().flatten().collect();
-    if own.is_some_and(|own| is_within(own, carried, &user)) {
-        return None;
-    }
     let moved = earlier.filter(|earlier| earlier.chart_version != release.chart_version);
     if let Some(earlier) = moved
-        && at(&earlier.chart_values, key).is_some_and(|before| is_within(before, carried, &user))
+        && at(&earlier.chart_values, key).is_some_and(|before| is_within(before, carried, user))
         && let Some(kept) = version_before(earlier, key.last().unwrap_or(&release.chart_name))
     {
         return Some(kept);
     }
     // Below a wrapper the values of the wrapper hide whose defaults they are.
-    let is_it = |candidate: &ChartVersion| candidate != version && catalogue.defaults(candidate).is_some_and(|node| is_within(&node, carried, &user));
+    let is_it = |candidate: &ChartVersion| candidate != version && catalogue.defaults(candidate).is_some_and(|node| is_within(&node, carried, user));
     candidates(carried, catalogue).find(is_it).filter(|_| key.is_empty())
 }
 
@@ -154,22 +152,37 @@ fn is_within(defaults: &Node, carried: &Node, user: &[&Node]) -> bool {
         };
         is_there || is_set(path)
     };
-    defaults.table().is_none_or(|table| stands_in(table, Some(carried), &mut String::new(), &holds))
+    defaults.table().is_none_or(|table| stands_in(table, Some(carried), None, &holds))
+}
+
+/// The keys that lead to an entry, the last one first.
+#[derive(Clone, Copy)]
+struct Keys<'k> {
+    last: &'k str,
+    before: Option<&'k Self>,
+}
+
+impl Keys<'_> {
+    /// As a dotted path.
+    fn path(&self) -> String {
+        let mut path = self.before.map_or_else(String::new, |before| format!("{}.", before.path()));
+        path.push_str(&escape_key(self.last));
+        path
+    }
 }
 
 /// Whether all values of a table stand where the same keys lead to, or `holds` says otherwise of one by its path.
-fn stands_in(table: &Table, carried: Option<&Node>, path: &mut String, holds: &dyn Fn(&str, &Entry) -> bool) -> bool {
+fn stands_in(table: &Table, carried: Option<&Node>, before: Option<&Keys<'_>>, holds: &dyn Fn(&str, &Entry) -> bool) -> bool {
+    // Both are in the order of their keys.
+    let mut others = carried.and_then(Node::table).map(|table| table.entries.iter()).into_iter().flatten().peekable();
     table.entries.iter().all(|(key, entry)| {
-        let there = carried.and_then(Node::table).and_then(|table| table.entries.get(key)).map(|entry| &entry.node);
-        let length = path.len();
-        path.push_str(if length == 0 { "" } else { "." });
-        path.push_str(&escape_key(key));
-        let stands = match &entry.node.value {
-            Value::Table(inner) if !inner.entries.is_empty() => stands_in(inner, there, path, holds),
-            value => there.is_some_and(|there| same(value, &there.value)) || holds(path, entry),
-        };
-        path.truncate(length);
-        stands
+        while others.next_if(|(other, _)| *other < key).is_some() {}
+        let there = others.next_if(|(other, _)| *other == key).map(|(_, entry)| &entry.node);
+        let keys = Keys { last: key, before };
+        match &entry.node.value {
+            Value::Table(inner) if !inner.entries.is_empty() => stands_in(inner, there, Some(&keys), holds),
+            value => there.is_some_and(|there| same(value, &there.value)) || holds(&keys.path(), entry),
+        }
     })
 }
 
