@@ -15,6 +15,7 @@ use milvus_guard::model::release::component_names;
 use milvus_guard::rollout::Component;
 use milvus_guard::rollout::observed::Moment;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::observe::Seen;
@@ -24,6 +25,9 @@ use crate::cluster::text;
 
 /// Objects of a first listing that are read at a time: they are large before they are reduced.
 const PAGE: u32 = 50;
+
+/// Kinds that are listed at a time, for the same reason.
+const LISTED_AT_ONCE: usize = 2;
 
 /// What is watched: kind, labels, and how it is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -139,9 +143,7 @@ impl Caches {
     #[must_use]
     pub fn start(client: &Client, namespaces: Vec<String>, moved: &UnboundedSender<ReleaseKey>) -> Arc<Self> {
         let caches = Arc::new(Self { namespaces, ..Self::default() });
-        for watch in WATCHES {
-            tokio::spawn(keep(client.clone(), watch, Arc::clone(&caches), moved.clone()));
-        }
+        caches.keep(client, WATCHES, moved);
         caches
     }
 
@@ -149,10 +151,15 @@ impl Caches {
     #[must_use]
     pub fn start_alone(client: &Client, namespace: &str, moved: &UnboundedSender<ReleaseKey>) -> Arc<Self> {
         let caches = Arc::new(Self { namespaces: vec![namespace.to_owned()], filled: AtomicUsize::new(1), ..Self::default() });
-        for watch in WATCHES.into_iter().filter(|watch| *watch != Watch::Upgrades) {
-            tokio::spawn(keep(client.clone(), watch, Arc::clone(&caches), moved.clone()));
-        }
+        caches.keep(client, WATCHES.into_iter().filter(|watch| *watch != Watch::Upgrades), moved);
         caches
+    }
+
+    fn keep(self: &Arc<Self>, client: &Client, watches: impl IntoIterator<Item = Watch>, moved: &UnboundedSender<ReleaseKey>) {
+        let listing = Arc::new(Semaphore::new(LISTED_AT_ONCE));
+        for watch in watches {
+            tokio::spawn(keep(client.clone(), watch, Arc::clone(self), Arc::clone(&listing), moved.clone()));
+        }
     }
 
     /// Whether all of them were filled once.
@@ -255,7 +262,7 @@ fn whole(watch: Watch, object: DynamicObject) -> Value {
 }
 
 /// Keeps the caches up to date by one watch.
-async fn keep(client: Client, watch: Watch, caches: Arc<Caches>, moved: UnboundedSender<ReleaseKey>) {
+async fn keep(client: Client, watch: Watch, caches: Arc<Caches>, listing: Arc<Semaphore>, moved: UnboundedSender<ReleaseKey>) {
     let (group, version, kind) = watch.api();
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
     // Who looks at one namespace may have no right beyond it.
@@ -265,12 +272,16 @@ async fn keep(client: Client, watch: Watch, caches: Arc<Caches>, moved: Unbounde
     };
     let mut events = std::pin::pin!(watcher(api, watch.selection()));
     let mut listed = BTreeMap::new();
+    let mut turn = None;
     let mut is_filled = false;
     let mut pause_seconds = 1;
     while let Some(event) = events.next().await {
         let of: Vec<ReleaseKey> = match event {
             Ok(Event::Init) => {
                 listed.clear();
+                // Nothing is asked for before the stream is polled again.
+                drop(turn.take());
+                turn = listing.acquire().await.ok();
                 Vec::new()
             }
             Ok(Event::InitApply(object)) => {
@@ -278,17 +289,19 @@ async fn keep(client: Client, watch: Watch, caches: Arc<Caches>, moved: Unbounde
                 caches.put(watch, object).into_iter().collect()
             }
             Ok(Event::InitDone) => {
+                turn = None;
                 pause_seconds = 1;
                 if !std::mem::replace(&mut is_filled, true) {
                     caches.filled.fetch_add(1, Ordering::AcqRel);
                 }
-                caches.retain(watch, &listed)
+                caches.retain(watch, &std::mem::take(&mut listed))
             }
             // A pod that has ended stays as an object, and is none any more.
             Ok(Event::Apply(object)) if watch == Watch::Pods && has_ended(&object) => caches.remove(watch, object).into_iter().collect(),
             Ok(Event::Apply(object)) => caches.put(watch, object).into_iter().collect(),
             Ok(Event::Delete(object)) => caches.remove(watch, object).into_iter().collect(),
             Err(error) => {
+                turn = None;
                 tracing::warn!(kind, error = %reason(&error), "a watch was interrupted and begins anew");
                 tokio::time::sleep(Duration::from_secs(pause_seconds)).await;
                 pause_seconds = (pause_seconds * 2).min(30);

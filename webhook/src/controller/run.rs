@@ -74,7 +74,14 @@ impl Queue {
             self.start(&mut rounds);
             let next = self.next();
             tokio::select! {
-                Some(key) = events.recv() => self.at(key, Instant::now() + SETTLE),
+                Some(key) = events.recv() => {
+                    // All that moved, before any of it is looked at: a first listing tells of each object.
+                    let when = Instant::now() + SETTLE;
+                    self.at(key, when);
+                    while let Ok(key) = events.try_recv() {
+                        self.at(key, when);
+                    }
+                }
                 Some(ended) = rounds.join_next(), if !rounds.is_empty() => self.ended(ended),
                 () = tokio::time::sleep_until(next.into()) => {}
                 () = self.leadership.taken() => self.all(),
@@ -110,8 +117,7 @@ impl Queue {
             self.due.retain(|_, due| *due > now);
             return;
         }
-        let ready: Vec<ReleaseKey> = self.due.iter().filter(|(key, due)| **due <= now && !self.running.contains(*key)).map(|(key, _)| key.clone()).collect();
-        for key in ready.into_iter().take(AT_ONCE.saturating_sub(self.running.len())) {
+        for key in first(&self.due, &self.running, now, AT_ONCE.saturating_sub(self.running.len())) {
             self.due.remove(&key);
             self.running.insert(key.clone());
             let work = self.work.clone();
@@ -152,6 +158,17 @@ impl Queue {
     }
 }
 
+/// The releases that have their turn now, `most` of them: those that are due the longest, whatever their names.
+fn first(due: &BTreeMap<ReleaseKey, Instant>, running: &BTreeSet<ReleaseKey>, now: Instant, most: usize) -> Vec<ReleaseKey> {
+    if most == 0 {
+        return Vec::new();
+    }
+    let mut ready: Vec<(Instant, &ReleaseKey)> =
+        due.iter().filter(|(key, due)| **due <= now && !running.contains(*key)).map(|(key, due)| (*due, key)).collect();
+    ready.sort_unstable();
+    ready.into_iter().take(most).map(|(_, key)| key.clone()).collect()
+}
+
 /// Doubles with each failure, with up to a half more at random, so that many do not come together.
 fn backoff(failures: u32) -> Duration {
     let (shortest, longest) = BACKOFF;
@@ -163,6 +180,19 @@ fn backoff(failures: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_due_the_longest_has_its_turn_first_whatever_its_name() {
+        let key = |name: &str| ReleaseKey { namespace: "db".into(), name: name.into() };
+        let now = Instant::now();
+        let ago = |milliseconds: u64| now.checked_sub(Duration::from_millis(milliseconds)).unwrap();
+        let due =
+            BTreeMap::from([(key("a"), ago(1)), (key("b"), ago(30)), (key("c"), now + Duration::from_millis(1)), (key("d"), ago(40)), (key("e"), ago(20))]);
+        let running = BTreeSet::from([key("d")]);
+        assert_eq!(first(&due, &running, now, 2), [key("b"), key("e")]);
+        assert_eq!(first(&due, &running, now, 9), [key("b"), key("e"), key("a")], "what is not due yet or has its turn is left out");
+        assert_eq!(first(&due, &running, now, 0), []);
+    }
 
     #[test]
     fn waits_grow_and_are_bounded() {
