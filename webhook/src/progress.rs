@@ -263,7 +263,8 @@ fn workloads(release: &Release) -> String {
     for workload in &release.workloads {
         let none = || "-".to_owned();
         let serving = Some(workload.serving.join(",")).filter(|serving| !serving.is_empty()).unwrap_or_else(none);
-        let updated = format!("{}/{}", workload.updated, workload.wanted);
+        // Of a store that is rolled out, and of what is gone, nothing is counted.
+        let updated = if workload.wanted == 0 { none() } else { format!("{}/{}", workload.updated, workload.wanted) };
         let waiting = workload.waiting.clone().unwrap_or_else(none);
         rows.push(vec![workload.name.clone(), workload.state.clone(), serving, waiting, updated, workload.message.clone().unwrap_or_default()]);
     }
@@ -376,7 +377,11 @@ mod tests {
         let lines: Vec<&str> = text.lines().skip(2).map(str::trim_start).collect();
         assert!(lines[1].starts_with("mixcoord ") && lines[1].contains("Released") && lines[1].ends_with("0 of 1 ready"), "{text}");
         assert_eq!(lines[2].split_whitespace().collect::<Vec<_>>(), ["proxy", "Held", "v2.5.16", "v2.5.22", "0/1"]);
-        assert!(lines[3].starts_with("m-etcd ") && lines[3].contains("Complete"), "a store that is rolled out stays in its place: {text}");
+        assert_eq!(
+            lines[3].split_whitespace().collect::<Vec<_>>(),
+            ["m-etcd", "Complete", "-", "-", "-"],
+            "a store that is rolled out stays in its place: {text}"
+        );
         assert!(bars(&found[0], 780).contains("proxy     [....................] Held"), "{}", bars(&found[0], 780));
     }
 

@@ -29,5 +29,6 @@ mod migration;
 mod one_verdict;
 mod operated;
 mod rights;
+mod tutorial;
 mod upgrades;
 mod webhook_runs;

@@ -105,6 +105,13 @@ impl Installed {
         arguments.push("--set=crds.enabled=false".to_owned());
         arguments.extend(sets.iter().map(|set| format!("--set={set}")));
         Invocation::new(plane.programs(), Program::Helm3, &admin.kubeconfig, home.path(), arguments).ok().await;
+        Self::of(plane, release, &namespace, namespaces).await
+    }
+
+    /// The guard that Helm has installed as `release` in a namespace already, for what its pods would do; none of its replicas is started.
+    pub async fn of(plane: &'static ControlPlane, release: &str, namespace: &str, namespaces: &[&str]) -> Self {
+        let admin = plane.admin().await;
+        let namespace = namespace.to_owned();
         let deployments: Api<Deployment> = Api::namespaced(admin.client.clone(), &namespace);
         let listed = deployments.list(&kube::api::ListParams::default()).await.unwrap().items;
         let (mut controllers, mut webhooks): (Vec<_>, Vec<_>) = listed.into_iter().partition(|deployment| deployment.name_any().ends_with("-controller"));
@@ -136,6 +143,7 @@ impl Installed {
             }
             None => None,
         };
+        let home = tempfile::tempdir().unwrap();
         Self { plane, namespace, name, account, controller, replicas: Vec::new(), service, arguments, home }
     }
 
@@ -189,9 +197,14 @@ impl Installed {
 
     /// `helm uninstall`, with the hook's Job run for real; tells how it ended, and what the hook printed.
     pub async fn uninstall(&self, helm: Program) -> (Ended, String) {
-        let uninstalling = tokio::spawn(self.helm(helm, "uninstall", &["--timeout=60s"]).run());
-        let printed = hook::run(self.plane, &self.namespace, &uninstalling).await;
-        (uninstalling.await.unwrap(), printed)
+        self.with_hooks(self.helm(helm, "uninstall", &["--timeout=60s"]).run()).await
+    }
+
+    /// Runs the Jobs of the chart's hooks for real until `helm` ends; tells what that gave, and what the hooks printed.
+    pub async fn with_hooks<T: Send + 'static>(&self, helm: impl Future<Output = T> + Send + 'static) -> (T, String) {
+        let helm = tokio::spawn(helm);
+        let printed = hook::run(self.plane, &self.namespace, &helm).await;
+        (helm.await.unwrap(), printed)
     }
 
     /// Waits until a replica has put the registration into force.
