@@ -24,6 +24,7 @@ pub mod planted;
 pub mod process;
 pub mod programs;
 pub mod sandbox;
+pub mod scale;
 pub mod told;
 pub mod users;
 pub mod webhook;

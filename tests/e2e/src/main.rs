@@ -10,8 +10,8 @@ use clap::{Parser, Subcommand};
 use milvus_guard_e2e::chart;
 use milvus_guard_e2e::control_plane::ControlPlane;
 use milvus_guard_e2e::kubelet::{Behaviour, Pods};
-use milvus_guard_e2e::load;
 use milvus_guard_e2e::webhook::Installed;
+use milvus_guard_e2e::{load, scale};
 
 #[derive(Parser)]
 #[command(version, about)]
@@ -41,6 +41,8 @@ enum Command {
     },
     /// Measures the webhook under load: latency, rate, memory. Run it in release: the webhook is built as this program is
     Load(load::Arguments),
+    /// Measures the controller with many releases: memory, processor time, how soon it acts. Run it in release: the controller is built as this program is
+    Scale(scale::Arguments),
 }
 
 #[tokio::main]
@@ -50,6 +52,10 @@ async fn main() -> ExitCode {
         Command::Chart { version, to } => pack(&version, to),
         Command::Load(arguments) => {
             load::run(arguments).await;
+            ExitCode::SUCCESS
+        }
+        Command::Scale(arguments) => {
+            scale::run(arguments).await;
             ExitCode::SUCCESS
         }
     }

@@ -127,6 +127,11 @@ impl Busy {
         Self { at: Instant::now(), guard: of_process(&guard.to_string()), own: of_process("self"), all: of_machine() }
     }
 
+    /// Seconds of processor time that the measured process has used since it was started.
+    pub fn of_guard(&self) -> f64 {
+        self.guard
+    }
+
     /// Seconds of processor time of the webhook, of this program, and of everything else on the machine since then, and how long that was.
     pub fn since(&self, before: &Self) -> Used {
         let (guard, own) = (self.guard - before.guard, self.own - before.own);
