@@ -57,6 +57,7 @@ impl Alone {
             client: client.clone(),
             caches: Arc::clone(&caches),
             recorder,
+            revisions: Arc::default(),
             kept: Kept::InConfigMaps,
             image: None,
             may_write: Arc::new(move || leads.is_held()),

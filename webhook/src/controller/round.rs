@@ -66,6 +66,8 @@ pub struct Work {
     pub caches: Arc<Caches>,
     /// Who writes Events.
     pub recorder: Recorder,
+    /// What was found of Helm's revisions.
+    pub revisions: Arc<helm::Revisions>,
     /// Where upgrades are kept.
     pub kept: Kept,
     /// Our own image, for the Jobs of a migration.
@@ -124,7 +126,7 @@ impl Work {
         if !adopt::is_adoptable(seen) {
             return Ok(Again::Never);
         }
-        let revision = if seen.is_helms() { helm::newest(&self.client, key, None).await? } else { None };
+        let revision = if seen.is_helms() { self.revisions.newest(&self.client, key, None, seen.written()).await? } else { None };
         let arrival = helm::arrival(revision.as_ref(), seen.written());
         let Some(object) = adopt::adopted(key, seen, &arrival) else {
             return Ok(if matches!(arrival, Arrival::Pending(_)) { Again::After(HELM_EVERY) } else { Again::Never });
@@ -344,7 +346,7 @@ impl Round<'_> {
         status.observed_generation = self.upgrade.pointer("/metadata/generation").and_then(Value::as_i64);
         let plan = &upgrade.plan;
         let order = Orders::embedded().find(&plan.pair).ok();
-        let revision = if self.seen.is_helms() { helm::newest(&self.work.client, self.key, status.helm_revision).await? } else { None };
+        let revision = if self.seen.is_helms() { self.work.revisions.newest(&self.work.client, self.key, status.helm_revision, self.seen.written()).await? } else { None };
         status.helm_revision = revision.as_ref().map(|revision| revision.number);
         let (observed, proof) = self.observe(&status, upgrade, order, helm::arrival(revision.as_ref(), self.seen.written())).await?;
         self.watch_proxy(&mut status);

@@ -42,6 +42,7 @@ pub async fn run(
         client,
         caches: Arc::clone(&caches),
         recorder,
+        revisions: Arc::default(),
         kept: Kept::AsObjects,
         image: image.map(Arc::from),
         may_write: Arc::new(move || leads.is_held()),
