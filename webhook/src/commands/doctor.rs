@@ -227,11 +227,12 @@ impl Looking {
     /// ConfigMaps that workloads mount, and the guard's list of gates; the certificate that it serves.
     async fn configurations(&mut self) {
         let of = |object: &Value| {
-            let name = object.pointer("/spec/template").and_then(running::configuration_name)?;
-            Some((text(object, "/metadata/namespace")?.to_owned(), name.to_owned()))
+            let names = object.pointer("/spec/template").map(running::configuration_names).unwrap_or_default();
+            let namespace = text(object, "/metadata/namespace").unwrap_or_default();
+            names.into_iter().map(|name| (namespace.to_owned(), name.to_owned())).collect::<Vec<_>>()
         };
         let milvus = self.seen.cluster.of_kind("Deployment").filter(|object| Identity::of(object).is_some());
-        let mut wanted: BTreeSet<(String, String)> = milvus.filter_map(|object| of(object)).collect();
+        let mut wanted: BTreeSet<(String, String)> = milvus.flat_map(|object| of(object)).collect();
         let mut secrets = BTreeSet::new();
         for deployment in Guard::of(&self.seen).deployments() {
             let (Some(namespace), Some(name)) = (text(deployment, "/metadata/namespace"), text(deployment, "/metadata/name")) else { continue };

@@ -143,9 +143,9 @@ impl Writer {
     ///
     /// # Errors
     /// When it was not done.
-    pub async fn release(&self, name: &str, stamp: &Stamp, configuration: Option<&str>) -> Result<(), Undone> {
+    pub async fn release(&self, name: &str, stamp: &Stamp, configurations: &[Arc<str>]) -> Result<(), Undone> {
         let object = self.read::<Deployment>(name, stamp).await?;
-        if let Some(configuration) = configuration {
+        for configuration in configurations {
             self.switch_configuration(configuration).await?;
         }
         self.change::<Deployment>(&object, releasing(&object)).await.map(drop)
@@ -162,7 +162,7 @@ impl Writer {
     /// # Errors
     /// When it was not done.
     pub async fn unhold(&self, name: &str, stamp: &Stamp) -> Result<(), Undone> {
-        self.release(name, stamp, None).await
+        self.release(name, stamp, &[]).await
     }
 
     /// Puts the template of one of its ReplicaSets back, and lets it run.

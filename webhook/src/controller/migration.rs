@@ -66,7 +66,7 @@ impl Migration<'_> {
         Asked {
             attempt,
             spec: self.upgrade.get("spec").unwrap_or(&Value::Null),
-            configuration: self.seen.workloads.iter().find_map(|workload| workload.configuration.as_deref()),
+            configurations: self.seen.workloads.iter().map(|workload| workload.configurations.as_slice()).find(|all| !all.is_empty()).unwrap_or_default(),
         }
     }
 

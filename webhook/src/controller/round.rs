@@ -154,7 +154,7 @@ impl Work {
             return Ok(Again::Never);
         }
         let writer = self.writer(key);
-        let configurations: std::collections::BTreeSet<Arc<str>> = seen.workloads.iter().filter_map(|workload| workload.configuration.clone()).collect();
+        let configurations: std::collections::BTreeSet<Arc<str>> = seen.workloads.iter().flat_map(|workload| workload.configurations.iter().cloned()).collect();
         // First what no later round would find: claims and configurations are not watched.
         writer.give_back_others(&key.name, configurations).await?;
         for store in seen.stores.iter().filter(|store| store.is_traced) {
@@ -428,12 +428,14 @@ impl Round<'_> {
     }
 
     async fn active_standby(&self) -> anyhow::Result<Known<bool>> {
-        let Some(name) = self.seen.workloads.iter().find_map(|workload| workload.configuration.clone()) else {
-            return Ok(Known::No("no workload mounts a configuration".into()));
-        };
-        let maps: Api<ConfigMap> = Api::namespaced(self.work.client.clone(), &self.key.namespace);
-        let found = maps.get_opt(&name).await?.map(serde_json::to_value).transpose()?;
-        Ok(found.map_or_else(|| Known::No(format!("ConfigMap {name} is not there").into()), |map| standby::active_standby(&map)))
+        let names: std::collections::BTreeSet<_> = self.seen.workloads.iter().flat_map(|workload| &workload.configurations).collect();
+        let api: Api<ConfigMap> = Api::namespaced(self.work.client.clone(), &self.key.namespace);
+        let mut maps = Vec::new();
+        for name in names {
+            let Some(map) = api.get_opt(name).await? else { return Ok(Known::No(format!("ConfigMap {name} is not there").into())) };
+            maps.push(serde_json::to_value(map)?);
+        }
+        Ok(standby::active_standby(&maps))
     }
 
     /// Counts the time without a ready proxy.
@@ -487,8 +489,8 @@ impl Round<'_> {
             Deed::Seal(component, stamp, epoch) => self.writer.seal(&name(component)?, stamp, *epoch).await?,
             Deed::Unhold(component, stamp) => self.writer.unhold(&name(component)?, stamp).await?,
             Deed::Release(component, stamp) => {
-                let configuration = self.seen.workload(*component).and_then(|workload| workload.configuration.clone());
-                self.writer.release(&name(component)?, stamp, configuration.as_deref()).await?;
+                let configurations = self.seen.workload(*component).map_or(&[][..], |workload| &workload.configurations);
+                self.writer.release(&name(component)?, stamp, configurations).await?;
             }
             Deed::Revert(component, stamp) => {
                 let set = upgrade.before.get(component).and_then(|digest| self.seen.set_of(*component, digest));

@@ -12,7 +12,7 @@ use crate::admission::change::digest;
 use crate::admission::hold::{BLOCKED_ANNOTATION, CHANGE_ANNOTATION, Identity, MARKS_ANNOTATION, STOPPED_ANNOTATION, is_held};
 use crate::admission::milvus::tag_of;
 use crate::admission::workload::is_operated;
-use crate::cluster::running::{configuration_name, image};
+use crate::cluster::running::{configuration_names, image};
 use crate::cluster::{annotation, label, text};
 
 /// What the charts call stores and queues, in `app.kubernetes.io/name`, `app` or `component`.
@@ -33,8 +33,8 @@ pub struct Workload {
     pub stamp: Stamp,
     /// The template that it says.
     pub template: Template,
-    /// The ConfigMap that its template mounts.
-    pub configuration: Option<Arc<str>>,
+    /// The ConfigMaps that files of Milvus's configuration are mounted from.
+    pub configurations: Vec<Arc<str>>,
     /// `spec.replicas`.
     pub replicas: u32,
     /// Whether its template may run.
@@ -149,7 +149,7 @@ pub fn workload(object: &Value) -> Option<Workload> {
         name: text(object, "/metadata/name")?.into(),
         stamp: stamp(object),
         template: template(stored, identity.component),
-        configuration: configuration_name(stored).map(Into::into),
+        configurations: configuration_names(stored).into_iter().map(Into::into).collect(),
         replicas: number(object, "/spec/replicas").map_or(1, |replicas| u32::try_from(replicas).unwrap_or(u32::MAX)),
         hold,
         change: annotation(object, CHANGE_ANNOTATION).map(Into::into),
@@ -328,4 +328,23 @@ fn number(object: &Value, pointer: &str) -> Option<u64> {
 
 fn flag(object: &Value, pointer: &str) -> bool {
     object.pointer(pointer).and_then(Value::as_bool).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::fixture::deployment;
+    use super::*;
+
+    #[test]
+    fn all_config_maps_that_a_template_mounts_are_known() {
+        let mut object = deployment("proxy", "v2.5.16");
+        let mount = |name: &str, file: &str| json!({"name": name, "mountPath": format!("/milvus/configs/{file}"), "subPath": file});
+        let volume = |name: &str, map: &str| json!({"name": name, "configMap": {"name": map}});
+        object["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] = json!([mount("a", "default.yaml"), mount("b", "user.yaml"), {"name": "c", "mountPath": "/tools"}]);
+        object["spec"]["template"]["spec"]["volumes"] = json!([volume("a", "m-milvus"), volume("b", "my-own"), volume("c", "tools")]);
+        let names = workload(&object).unwrap().configurations;
+        assert_eq!(names.iter().map(|name| &**name).collect::<Vec<_>>(), ["m-milvus", "my-own"]);
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -53,8 +54,8 @@ pub struct Asked<'a> {
     pub attempt: &'a Attempt,
     /// `spec` of the `GuardedUpgrade`.
     pub spec: &'a Value,
-    /// The ConfigMap that Milvus mounts its configuration from.
-    pub configuration: Option<&'a str>,
+    /// The ConfigMaps that Milvus mounts its configuration from.
+    pub configurations: &'a [Arc<str>],
 }
 
 /// Observes a migration. `holder`: the component of the pod that holds a session.
@@ -170,10 +171,20 @@ where
 /// # Errors
 /// When the API server gave no answer.
 pub async fn files(client: &Client, asked: Asked<'_>) -> anyhow::Result<Result<Vec<String>, String>> {
-    let Some(name) = asked.configuration else { return Ok(Err("no workload of the release mounts a configuration of Milvus".into())) };
-    let found = Api::<ConfigMap>::namespaced(client.clone(), &asked.attempt.namespace).get_opt(name).await.context("reading the configuration")?;
-    let Some(mut data) = found.map(|map| map.data.unwrap_or_default()) else { return Ok(Err(format!("ConfigMap {name} is not there"))) };
+    if asked.configurations.is_empty() {
+        return Ok(Err("no workload of the release mounts a configuration of Milvus".into()));
+    }
     let [whole, ..] = FILES;
+    let mut data = BTreeMap::new();
+    for name in asked.configurations {
+        let found = Api::<ConfigMap>::namespaced(client.clone(), &asked.attempt.namespace).get_opt(name).await.context("reading the configuration")?;
+        let Some(map) = found else { return Ok(Err(format!("ConfigMap {name} is not there"))) };
+        for (file, text) in map.data.unwrap_or_default().into_iter().filter(|(file, _)| FILES.contains(&file.as_str())) {
+            if data.insert(file.clone(), text).is_some() {
+                return Ok(Err(format!("several ConfigMaps of the release have a {file}: {}", asked.configurations.join(", "))));
+            }
+        }
+    }
     let files = data.remove(whole).map_or_else(|| FILES.iter().filter_map(|file| data.remove(*file)).collect(), |text| vec![text]);
     Ok(Ok(files))
 }
