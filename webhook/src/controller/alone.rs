@@ -58,6 +58,7 @@ impl Alone {
             caches: Arc::clone(&caches),
             recorder,
             revisions: Arc::default(),
+            others: Arc::default(),
             kept: Kept::InConfigMaps,
             image: None,
             may_write: Arc::new(move || leads.is_held()),

@@ -15,7 +15,8 @@ use serde_json::Value;
 
 use super::act::{Undone, Writer};
 use super::caches::{self, Caches};
-use super::kept::Kept;
+use super::kept::{Kept, name_of};
+use super::lease::{self, Others};
 use super::migration::Migration;
 use super::observe::Seen;
 use super::plan::{Situation, Upgrade, situation};
@@ -68,6 +69,8 @@ pub struct Work {
     pub recorder: Recorder,
     /// What was found of Helm's revisions.
     pub revisions: Arc<helm::Revisions>,
+    /// Who acts on releases from elsewhere.
+    pub others: Arc<Others>,
     /// Where upgrades are kept.
     pub kept: Kept,
     /// Our own image, for the Jobs of a migration.
@@ -103,6 +106,12 @@ impl Work {
             return Ok(Again::Never);
         }
         let upgrade = self.kept.read(&self.client, key).await?;
+        // What is kept in a ConfigMap is carried out under that Lease itself.
+        if self.kept == Kept::AsObjects
+            && let Some(other) = self.others.acting(&self.client, key).await?
+        {
+            return self.leave_to(key, upgrade.as_ref(), &other).await;
+        }
         let seen = match only_milvus(&all) {
             Ok(seen) => seen,
             Err(words) => return self.stuck(key, upgrade.as_ref(), "SeveralMilvus", &words).await,
@@ -136,6 +145,19 @@ impl Work {
             tracing::info!(release = %key, to = text(&object, "/spec/to"), "a held change needs only an order: a GuardedUpgrade is made for it");
         }
         Ok(Again::After(AFTER_WRITE))
+    }
+
+    /// Somebody else carries it out, and began without us.
+    async fn leave_to(&self, key: &ReleaseKey, upgrade: Option<&Value>, other: &str) -> anyhow::Result<Again> {
+        if let Some(upgrade) = upgrade {
+            let mut status = Status::of(upgrade);
+            let words = format!("{other} carries out an upgrade of {} from elsewhere (Lease {})", key.name, name_of(&key.name));
+            let phase = status.phase.unwrap_or(Phase::Pending);
+            let told = Idle { phase, reason: "CarriedOutElsewhere", message: &words, kind: Kind::Reconciling, waiting_for: Some("whoever carries it out to end") };
+            tell::idle(&mut status, &told, moment(Timestamp::now()));
+            self.write_status(key, upgrade, status).await?;
+        }
+        Ok(Again::After(lease::EVERY))
     }
 
     async fn stuck(&self, key: &ReleaseKey, upgrade: Option<&Value>, reason: &'static str, words: &str) -> anyhow::Result<Again> {

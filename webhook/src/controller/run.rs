@@ -21,6 +21,9 @@ const AT_ONCE: usize = 8;
 /// What moves together is looked at together.
 const SETTLE: Duration = Duration::from_millis(20);
 
+/// How long rounds under way are waited for at the end.
+const FINISH: Duration = Duration::from_secs(5);
+
 /// The shortest and the longest wait after an error.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(60));
 
@@ -43,15 +46,14 @@ pub async fn run(
         caches: Arc::clone(&caches),
         recorder,
         revisions: Arc::default(),
+        others: Arc::default(),
         kept: Kept::AsObjects,
         image: image.map(Arc::from),
         may_write: Arc::new(move || leads.is_held()),
     };
-    let queue = Queue { work, leadership, caches, due: BTreeMap::new(), running: BTreeSet::new(), failures: BTreeMap::new() };
-    tokio::select! {
-        () = queue.serve(events) => {}
-        () = end => {}
-    }
+    let queue = Queue { work, leadership: Arc::clone(&leadership), caches, due: BTreeMap::new(), running: BTreeSet::new(), failures: BTreeMap::new() };
+    queue.serve(events, end).await;
+    leadership.give_up().await;
 }
 
 struct Queue {
@@ -64,10 +66,15 @@ struct Queue {
 }
 
 impl Queue {
-    async fn serve(mut self, mut events: UnboundedReceiver<ReleaseKey>) {
+    /// Until `end`; then what was begun comes to its end, too.
+    async fn serve(mut self, mut events: UnboundedReceiver<ReleaseKey>, end: impl Future<Output = ()>) {
         let mut rounds: JoinSet<(ReleaseKey, anyhow::Result<Again>)> = JoinSet::new();
+        let mut end = std::pin::pin!(end);
         while !self.caches.are_filled() {
-            tokio::time::sleep(SETTLE).await;
+            tokio::select! {
+                () = tokio::time::sleep(SETTLE) => {}
+                () = &mut end => return,
+            }
         }
         tracing::info!("caches are filled");
         self.all();
@@ -86,8 +93,10 @@ impl Queue {
                 Some(ended) = rounds.join_next(), if !rounds.is_empty() => self.ended(ended),
                 () = tokio::time::sleep_until(next.into()) => {}
                 () = self.leadership.taken() => self.all(),
+                () = &mut end => break,
             }
         }
+        let _ = tokio::time::timeout(FINISH, async { while rounds.join_next().await.is_some() {} }).await;
     }
 
     /// Everything is looked at.
