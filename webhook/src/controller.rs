@@ -22,6 +22,7 @@ pub mod seen;
 pub mod standby;
 pub mod status;
 pub mod tell;
+pub mod uninstalled;
 
 use jiff::Timestamp;
 use milvus_guard::rollout::Moment;
@@ -34,6 +35,9 @@ pub const EPOCH_ANNOTATION: &str = "guard.milvus-guard.dev/epoch";
 
 /// The annotation of a `GuardedUpgrade` that the controller made: it may lead it elsewhere when another change is held.
 pub const CREATED_ANNOTATION: &str = "guard.milvus-guard.dev/created-by";
+
+/// The annotation by which Helm keeps an object that a revision no longer has.
+pub const KEEP: (&str, &str) = ("helm.sh/resource-policy", "keep");
 
 /// A release: its namespace and its name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{EPOCH_ANNOTATION, FIELD_MANAGER, seen};
+use super::{EPOCH_ANNOTATION, FIELD_MANAGER, KEEP, seen};
 use crate::admission::hold::{HELD_LABEL, HOLD_ANNOTATIONS, MARKS_ANNOTATION, PARTITION_ANNOTATION, STOPPED_ANNOTATION, WAITING_SUFFIX, loosen};
 use crate::admission::patch::Patching;
 use crate::cluster::{annotation, text};
@@ -23,7 +23,7 @@ use crate::leave::{self, disowning};
 const HASH_LABEL: &str = "pod-template-hash";
 
 /// Marks that keep an applier from deleting a workload: Helm reads the first on the live object, Argo CD the second.
-const MARKS: [(&str, &str); 2] = [("helm.sh/resource-policy", "keep"), ("argocd.argoproj.io/sync-options", "PruneLast=true")];
+const MARKS: [(&str, &str); 2] = [KEEP, ("argocd.argoproj.io/sync-options", "PruneLast=true")];
 
 /// Times that others may write in between while we take ourselves off the owners of fields.
 const DISOWNINGS: usize = 20;

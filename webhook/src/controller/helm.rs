@@ -80,13 +80,21 @@ impl Revisions {
         let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(release).copied();
         let (is_searched, found) = before.map_or((false, None), |(of, found)| (of == written, found));
         let known = found.or(known);
-        let newest = if is_searched && known.is_none() { None } else { newest(client, release, known, is_searched).await? };
+        let newest = if is_searched && known.is_none() { None } else { ask_helm(client, release, known, is_searched).await? };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(release.clone(), (written, newest.as_ref().map(|revision| revision.number)));
         Ok(newest)
     }
 }
 
-async fn newest(client: &Client, release: &ReleaseKey, known: Option<u64>, is_searched: bool) -> kube::Result<Option<Revision>> {
+/// The same by a search of its own: nothing tells when Helm's last revision of a release goes.
+///
+/// # Errors
+/// When the API server does not answer.
+pub async fn newest_now(client: &Client, release: &ReleaseKey, known: Option<u64>) -> kube::Result<Option<Revision>> {
+    ask_helm(client, release, known, false).await
+}
+
+async fn ask_helm(client: &Client, release: &ReleaseKey, known: Option<u64>, is_searched: bool) -> kube::Result<Option<Revision>> {
     let secrets: Api<Secret> = Api::namespaced(client.clone(), &release.namespace);
     match newest_of(&|number| ask(&secrets, release, number), known, is_searched).await? {
         Some(found) => Ok(Some(found)),

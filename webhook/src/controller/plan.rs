@@ -94,8 +94,8 @@ fn turn(status: &mut Status, way: Way) {
     status.course = Some(way);
 }
 
-/// Forgets an upgrade that has ended, or that another one took the place of.
-fn forget(status: &mut Status) {
+/// Forgets an upgrade that has ended, or that another one took the place of, or whose release is gone.
+pub(super) fn forget(status: &mut Status) {
     let kept = Status {
         epoch: status.epoch,
         course: status.course,

@@ -19,10 +19,10 @@ use super::kept::{Kept, name_of};
 use super::lease::{self, Others};
 use super::migration::Migration;
 use super::observe::Seen;
-use super::plan::{Situation, Upgrade, situation};
+use super::plan::{self, Situation, Upgrade, situation};
 use super::status::{Phase, Status, Way};
 use super::tell::{self, Idle, Kind};
-use super::{ReleaseKey, adopt, helm, migration, moment, receipt, standby, written};
+use super::{ReleaseKey, adopt, helm, migration, moment, receipt, standby, uninstalled, written};
 use crate::api;
 use crate::cluster::{annotation, text};
 use crate::migration::state::Proof;
@@ -273,6 +273,43 @@ struct Round<'r> {
 
 impl Round<'_> {
     async fn run(&self) -> anyhow::Result<Again> {
+        let known = Status::of(self.upgrade);
+        let is_open = known.is_begun() || !self.seen.workloads.is_empty();
+        if !is_open || !uninstalled::may_be_gone(self.seen, known.helm_revision) {
+            return self.carry_on().await;
+        }
+        let newest = helm::newest_now(&self.work.client, self.key, known.helm_revision).await?;
+        match uninstalled::left_behind(self.seen, known.helm_revision, newest.as_ref()) {
+            Some(left) => self.clear(known, left).await,
+            // That its revision goes at last is told by nothing.
+            None if newest.is_some_and(|newest| newest.is_pending()) => Ok(self.carry_on().await?.at_most(HELM_EVERY)),
+            None => self.carry_on().await,
+        }
+    }
+
+    /// The release was uninstalled: what was kept for its upgrade goes, too, and the upgrade is no more.
+    async fn clear(&self, mut status: Status, left: &[Arc<super::seen::Workload>]) -> anyhow::Result<Again> {
+        for workload in left {
+            if (self.work.may_write)() {
+                settled(self.writer.remove(&workload.name, &workload.stamp).await)?;
+                let words = format!("the release was uninstalled: {} is deleted, which was kept for its upgrade", workload.name);
+                tracing::info!(release = %self.key, workload = &*workload.name, "deleted: kept for an upgrade of a release that was uninstalled");
+                self.work.event(self.key, self.upgrade, EventType::Normal, "ComponentRemoved", words).await;
+            }
+        }
+        plan::forget(&mut status);
+        status.helm_revision = None;
+        let words = format!("release {} was uninstalled; what was kept for its upgrade is deleted, its claims stay", self.key.name);
+        let told = Idle { phase: Phase::Pending, reason: "NothingRuns", message: &words, kind: Kind::Reconciling, waiting_for: Some("the release to run") };
+        // Remembered for as long as something is left.
+        if left.is_empty() {
+            self.idle(status, &told).await?;
+            return Ok(Again::Never);
+        }
+        Ok(Again::After(AFTER_WRITE))
+    }
+
+    async fn carry_on(&self) -> anyhow::Result<Again> {
         let (mut status, situation) = situation(self.upgrade, self.seen, self.now);
         match situation {
             Situation::Upgrade(upgrade) => self.carry_out(status, &upgrade).await,
@@ -369,7 +406,7 @@ impl Round<'_> {
         let plan = &upgrade.plan;
         let order = Orders::embedded().find(&plan.pair).ok();
         let revision = if self.seen.is_helms() { self.work.revisions.newest(&self.work.client, self.key, status.helm_revision, self.seen.written()).await? } else { None };
-        status.helm_revision = revision.as_ref().map(|revision| revision.number);
+        status.helm_revision = revision.as_ref().map(|revision| revision.number).or(status.helm_revision);
         let (observed, proof) = self.observe(&status, upgrade, order, helm::arrival(revision.as_ref(), self.seen.written())).await?;
         self.watch_proxy(&mut status);
         let action = next(&observed, plan, Orders::embedded(), self.now);

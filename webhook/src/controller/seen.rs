@@ -7,7 +7,7 @@ use milvus_guard::rollout::Component;
 use milvus_guard::rollout::observed::{Hold, Moment, Stamp, Template, Trouble};
 use serde_json::Value;
 
-use super::{EPOCH_ANNOTATION, FIELD_MANAGER, ReleaseKey, read_moment};
+use super::{EPOCH_ANNOTATION, FIELD_MANAGER, KEEP, ReleaseKey, read_moment};
 use crate::admission::change::digest;
 use crate::admission::hold::{BLOCKED_ANNOTATION, CHANGE_ANNOTATION, Identity, MARKS_ANNOTATION, STOPPED_ANNOTATION, is_held};
 use crate::admission::milvus::tag_of;
@@ -45,6 +45,8 @@ pub struct Workload {
     pub stopped: Option<u32>,
     /// Whether the marks that keep it are on.
     pub is_marked: bool,
+    /// Whether it was us who told Helm to keep it.
+    pub is_kept: bool,
     /// Whether anything of ours is on it: an annotation, or fields that we own.
     pub is_traced: bool,
     /// The course that it was sealed for.
@@ -155,6 +157,7 @@ pub fn workload(object: &Value) -> Option<Workload> {
         change: annotation(object, CHANGE_ANNOTATION).map(Into::into),
         stopped,
         is_marked: marks(object),
+        is_kept: listed(object).any(|mark| mark == KEEP.0) && annotation(object, KEEP.0) == Some(KEEP.1),
         is_traced: has_marks || stopped.is_some() || epoch > 0 || is_owned(object),
         epoch,
         is_seen: is_seen(object),
@@ -270,6 +273,11 @@ pub fn stamp(object: &Value) -> Stamp {
 
 fn key(object: &Value, release: &str) -> ReleaseKey {
     ReleaseKey { namespace: text(object, "/metadata/namespace").unwrap_or_default().into(), name: release.into() }
+}
+
+/// The marks that we put on an object.
+fn listed(object: &Value) -> impl Iterator<Item = &str> {
+    annotation(object, MARKS_ANNOTATION).into_iter().flat_map(|marks| marks.split(',')).map(str::trim)
 }
 
 /// Whether all marks that we put on an object are there.
