@@ -12,6 +12,7 @@ pub(crate) mod fixture;
 pub mod helm;
 pub mod kept;
 pub mod lease;
+pub mod metrics;
 pub mod migration;
 pub mod observe;
 pub mod plan;

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt;
-use kube::api::{Api, DynamicObject, ListParams};
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use milvus_guard::rollout::orders::StepKind;
 use milvus_guard::rollout::{Orders, Pair, Topology};
@@ -244,6 +246,14 @@ async fn a_controller_that_is_killed_or_frozen_at_any_point_loses_nothing() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(crate::held::versions(&upgrading.sandbox).await, versions, "the one that was frozen wrote something");
     assert_eq!(violations(&upgrading.sandbox.starts(), &into_2_6()), Vec::<String>::new());
+
+    // One that is told to end gives the Lease back, and nobody has to wait until it runs out.
+    upgrading.controller.process().kill();
+    signal(&mut second, "TERM");
+    assert!(second.process().wait(Duration::from_secs(60)).is_some_and(|status| status.success()), "{}", second.tail());
+    let leases: Api<Lease> = Api::namespaced(upgrading.sandbox.plane.admin().await.client, &upgrading.guard.namespace);
+    let lease = leases.get(&format!("{}-controller", upgrading.guard.name)).await.unwrap();
+    assert_eq!(lease.spec.and_then(|spec| spec.holder_identity), None, "{}", second.tail());
 }
 
 #[tokio::test]
@@ -405,6 +415,7 @@ async fn rendered_manifests_that_arrive_in_parts_begin_when_the_last_is_there() 
 async fn people_approve_pause_and_let_it_go_back_by_itself() {
     let Some(upgrading) = Upgrading::new("steered").await else { return };
     upgrading.installed(Program::Helm3, "4.2.58", "").await;
+    left_to_a_laptop(&upgrading).await;
     let tag = |version: &str| format!(",image.all.tag=v{version}");
     let new = |version: &str| positions(&upgrading.sandbox.starts(), &format!(":v{version}")).into_keys().collect::<BTreeSet<_>>();
     upgrading.declare(json!({"to": "2.5.22", "approval": "Manual"})).await;
@@ -438,4 +449,49 @@ async fn people_approve_pause_and_let_it_go_back_by_itself() {
     assert!(status["turnedBack"].as_str().is_some_and(|why| why.contains("querynode")), "{status:#}");
     upgrading.runs_only("2.5.22").await;
     assert!(!new("2.5.23").contains("proxy"), "what comes after the step that failed was never let go");
+
+    // The release goes while an upgrade of it waits: what that kept goes, too, and claims stay.
+    upgrading.sandbox.behave(|pods| pods.component("querynode").image("v2.6.15"), Behaviour::NeverReady);
+    let ended = upgrading.sandbox.helm(Program::Helm3, ["rollback", "m", "2"]).run().await;
+    assert!(ended.status.success(), "{ended}");
+    upgrading.runs_only("2.5.22").await;
+    upgrading.nothing_is_left().await;
+    upgrading.declare(json!({"to": "2.6.15"})).await;
+    upgrading.reaches("Prepared").await;
+    let ended = upgrading.helm(Program::Helm3, "upgrade", "5.0.19", "").await;
+    assert!(ended.status.success(), "{ended}");
+    wait("a query node of 2.6", async || new("2.6.15").contains("querynode").then_some(())).await;
+    assert!(upgrading.deployments().await.iter().any(|name| name.ends_with("indexnode")), "kept for its turn");
+    let metrics = upgrading.controller.metrics();
+    let series = format!("{{namespace=\"{}\",release=\"m\"", upgrading.sandbox.namespace);
+    for wanted in [
+        format!("milvus_guard_upgrade_phase{series},phase=\"Running\"}} 1"),
+        format!("milvus_guard_holds_waiting{series}}} "),
+        format!("milvus_guard_upgrade_progress_timestamp_seconds{series}}} "),
+        "milvus_guard_upgrade_component_seconds_count{component=\"mixcoord\"} ".to_owned(),
+        "milvus_guard_upgrade_failures_total{reason=\"ProgressDeadlineExceeded\"} ".to_owned(),
+        "milvus_guard_lease_held 1".to_owned(),
+    ] {
+        assert!(metrics.lines().any(|line| line.starts_with(&wanted)), "no {wanted} in\n{metrics}");
+    }
+    upgrading.sandbox.helm(Program::Helm3, ["uninstall", "m"]).ok().await;
+    wait("that nothing of the release is left but its claims", async || upgrading.deployments().await.is_empty().then_some(())).await;
+    upgrading.reaches("Pending").await;
+    let claims = upgrading.sandbox.api::<PersistentVolumeClaim>().list(&ListParams::default()).await.unwrap().items;
+    assert!(claims.iter().any(|claim| claim.metadata.deletion_timestamp.is_none()), "the data is gone");
+}
+
+/// A declared upgrade is left to whoever holds the Lease of the release, until that is given back.
+async fn left_to_a_laptop(upgrading: &Upgrading) {
+    let leases: Api<Lease> = Api::namespaced(upgrading.sandbox.plane.admin().await.client, &upgrading.sandbox.namespace);
+    let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "milvus-guard-upgrade-m"}, "spec": {"holderIdentity": "somebody@laptop"}});
+    leases.create(&PostParams::default(), &serde_json::from_value(lease).unwrap()).await.unwrap();
+    upgrading.declare(json!({"to": "2.5.22", "approval": "Manual"})).await;
+    wait("that the upgrade is left to the laptop", async || {
+        let status = upgrading.status().await;
+        let says = |reason: &str| status["conditions"].as_array().is_some_and(|all| all.iter().any(|one| one["reason"] == reason));
+        (says("CarriedOutElsewhere") && status["message"].as_str().is_some_and(|told| told.contains("somebody@laptop"))).then_some(())
+    })
+    .await;
+    leases.delete("milvus-guard-upgrade-m", &DeleteParams::default()).await.unwrap();
 }

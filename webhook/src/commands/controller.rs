@@ -5,21 +5,23 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
 use axum::Router;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::routing::get;
 use clap::Args;
 use kube::Client;
 use milvus_guard_webhook::controller::caches::Caches;
 use milvus_guard_webhook::controller::lease::Leadership;
+use milvus_guard_webhook::controller::metrics::Metrics;
 use milvus_guard_webhook::controller::run::run as carry_out;
 use milvus_guard_webhook::server::logs;
+use milvus_guard_webhook::server::side::OPEN_METRICS;
 
 use super::webhook::LogFormat;
 
 /// Arguments of `controller`.
 #[derive(Debug, Args)]
 pub(crate) struct Controller {
-    /// Where /healthz and /readyz are answered, in plain HTTP
+    /// Where /healthz, /readyz and /metrics are answered, in plain HTTP
     #[arg(long, default_value = "[::]:9444", value_name = "ADDRESS")]
     health_listen: SocketAddr,
     /// The Lease by which one of several controllers works at a time
@@ -56,23 +58,29 @@ pub(crate) fn run(arguments: Controller) -> anyhow::Result<()> {
 
 async fn start(arguments: Controller) -> anyhow::Result<()> {
     let client = Client::try_default().await.context("no way to the API server")?;
+    let namespace = arguments.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
     let caches: Arc<OnceLock<Arc<Caches>>> = Arc::default();
+    let metrics: Arc<Metrics> = Arc::default();
     let listener = tokio::net::TcpListener::bind(arguments.health_listen).await.with_context(|| format!("cannot listen on {}", arguments.health_listen))?;
-    let health = health(Arc::clone(&caches));
+    let leadership = Leadership::start(&client, &namespace, &arguments.lease, arguments.identity.clone().unwrap_or_else(identity));
+    let side = side(Arc::clone(&caches), Arc::clone(&metrics), Arc::clone(&leadership));
     tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, health).await {
-            tracing::error!(%error, "health is not answered any more");
+        if let Err(error) = axum::serve(listener, side).await {
+            tracing::error!(%error, "health and metrics are not answered any more");
         }
     });
-    let namespace = arguments.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
-    let leadership = Leadership::start(&client, &namespace, &arguments.lease, arguments.identity.clone().unwrap_or_else(identity));
-    carry_out(client, arguments.watch_namespace, arguments.image, leadership, move |started| drop(caches.set(started)), super::told_to_end()?).await;
+    carry_out(client, arguments.watch_namespace, arguments.image, leadership, metrics, move |started| drop(caches.set(started)), super::told_to_end()?).await;
     tracing::info!("ended");
     Ok(())
 }
 
-/// Ready once the caches are filled, whether or not this controller leads: it is what takes over.
-fn health(caches: Arc<OnceLock<Arc<Caches>>>) -> Router {
+/// `/healthz`, `/readyz` and `/metrics`. Ready once the caches are filled, whether or not this controller leads: it is what takes over.
+fn side(caches: Arc<OnceLock<Arc<Caches>>>, metrics: Arc<Metrics>, leadership: Arc<Leadership>) -> Router {
+    let seen = Arc::clone(&caches);
+    let told = move || async move {
+        let releases: Vec<_> = seen.get().map_or_else(Vec::new, |caches| caches.all());
+        ([(header::CONTENT_TYPE, OPEN_METRICS)], metrics.text(&releases, leadership.is_held()))
+    };
     let ready = move || async move {
         if caches.get().is_some_and(|caches| caches.are_filled()) {
             (StatusCode::OK, "ready")
@@ -80,7 +88,7 @@ fn health(caches: Arc<OnceLock<Arc<Caches>>>) -> Router {
             (StatusCode::SERVICE_UNAVAILABLE, "caches are not filled yet")
         }
     };
-    Router::new().route("/healthz", get(|| async { "alive" })).route("/readyz", get(ready))
+    Router::new().route("/healthz", get(|| async { "alive" })).route("/readyz", get(ready)).route("/metrics", get(told))
 }
 
 #[allow(clippy::disallowed_methods, reason = "the pod's name is its host's")]

@@ -59,6 +59,7 @@ impl Alone {
             recorder,
             revisions: Arc::default(),
             others: Arc::default(),
+            metrics: Arc::default(),
             kept: Kept::InConfigMaps,
             image: None,
             may_write: Arc::new(move || leads.is_held()),

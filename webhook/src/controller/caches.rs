@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::observe::Seen;
-use super::{ReleaseKey, moment, seen};
+use super::{ReleaseKey, moment, read_moment, seen};
 use crate::api;
 use crate::cluster::text;
 
@@ -91,7 +91,7 @@ impl Watch {
 }
 
 /// Of a `GuardedUpgrade` what tells whether it needs a look.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Upgrade {
     /// Its generation.
     pub generation: i64,
@@ -99,6 +99,8 @@ pub struct Upgrade {
     pub observed: i64,
     /// `status.phase`.
     pub phase: Option<String>,
+    /// When it last moved, or began.
+    pub progressed: Option<Moment>,
     /// The version of the object.
     pub version: String,
 }
@@ -109,6 +111,7 @@ fn upgrade(object: &Value) -> Upgrade {
         generation: number("/metadata/generation"),
         observed: number("/status/observedGeneration"),
         phase: text(object, "/status/phase").map(str::to_owned),
+        progressed: ["/status/lastProgressAt", "/status/startedAt"].iter().filter_map(|pointer| read_moment(text(object, pointer)?)).max(),
         version: text(object, "/metadata/resourceVersion").unwrap_or_default().to_owned(),
     }
 }
@@ -127,6 +130,23 @@ enum Kept {
 struct Release {
     kept: BTreeMap<(Watch, Arc<str>), Kept>,
     went: BTreeMap<Component, Moment>,
+}
+
+impl Release {
+    fn seen(&self) -> (Seen, Option<Arc<Upgrade>>) {
+        let mut seen = Seen { went: self.went.clone(), ..Seen::default() };
+        let mut upgrade = None;
+        for kept in self.kept.values() {
+            match kept {
+                Kept::Workload(workload) => seen.workloads.push(Arc::clone(workload)),
+                Kept::Set(set) => seen.sets.push(Arc::clone(set)),
+                Kept::Pod(pod) => seen.pods.push(Arc::clone(pod)),
+                Kept::Store(store) => seen.stores.push(Arc::clone(store)),
+                Kept::Upgrade(found) => upgrade = Some(Arc::clone(found)),
+            }
+        }
+        (seen, upgrade)
+    }
 }
 
 /// The caches.
@@ -178,19 +198,18 @@ impl Caches {
     #[must_use]
     pub fn seen(&self, key: &ReleaseKey) -> (Seen, Option<Arc<Upgrade>>) {
         let releases = self.releases.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(release) = releases.get(key) else { return (Seen::default(), None) };
-        let mut seen = Seen { went: release.went.clone(), ..Seen::default() };
-        let mut upgrade = None;
-        for kept in release.kept.values() {
-            match kept {
-                Kept::Workload(workload) => seen.workloads.push(Arc::clone(workload)),
-                Kept::Set(set) => seen.sets.push(Arc::clone(set)),
-                Kept::Pod(pod) => seen.pods.push(Arc::clone(pod)),
-                Kept::Store(store) => seen.stores.push(Arc::clone(store)),
-                Kept::Upgrade(found) => upgrade = Some(Arc::clone(found)),
-            }
-        }
-        (seen, upgrade)
+        releases.get(key).map_or_else(Default::default, Release::seen)
+    }
+
+    /// The same of all releases.
+    #[must_use]
+    pub fn all(&self) -> Vec<(ReleaseKey, Seen, Option<Arc<Upgrade>>)> {
+        let releases = self.releases.read().unwrap_or_else(PoisonError::into_inner);
+        let one = |(key, release): (&ReleaseKey, &Release)| {
+            let (seen, upgrade) = release.seen();
+            (key.clone(), seen, upgrade)
+        };
+        releases.iter().map(one).collect()
     }
 
     fn write<T>(&self, change: impl FnOnce(&mut BTreeMap<ReleaseKey, Release>) -> T) -> T {

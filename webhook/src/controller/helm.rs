@@ -235,7 +235,7 @@ mod tests {
             chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (chance >> 33) % of
         };
-        for round in 0..600 {
+        for round in 0..150 {
             let most = [0, 1, 2, 3, 5, 10, 256][usize::try_from(draw(7)).unwrap()];
             // What keeps fewer than Flux has its run found within the near ones only.
             let failures = if (1..5).contains(&most) { 40 } else { 700 };

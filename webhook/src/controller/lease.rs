@@ -234,7 +234,11 @@ mod tests {
         let start = Instant::now();
         let mut sight = Sight::new(start);
         // However old it says that it is.
-        let said = |second: i64| LeaseSpec { holder_identity: Some("laptop".into()), renew_time: Some(MicroTime(Timestamp::from_second(second).unwrap())), ..LeaseSpec::default() };
+        let said = |second: i64| LeaseSpec {
+            holder_identity: Some("laptop".into()),
+            renew_time: Some(MicroTime(Timestamp::from_second(second).unwrap())),
+            ..LeaseSpec::default()
+        };
         assert_eq!(sight.holder(&said(1), start), Some("laptop"));
         assert_eq!(sight.holder(&said(1), start + LASTS / 2), Some("laptop"));
         assert_eq!(sight.holder(&said(2), start + LASTS), Some("laptop"), "it spoke");

@@ -17,6 +17,7 @@ use super::act::{Undone, Writer};
 use super::caches::{self, Caches};
 use super::kept::{Kept, name_of};
 use super::lease::{self, Others};
+use super::metrics::Metrics;
 use super::migration::Migration;
 use super::observe::Seen;
 use super::plan::{self, Situation, Upgrade, situation};
@@ -71,6 +72,8 @@ pub struct Work {
     pub revisions: Arc<helm::Revisions>,
     /// Who acts on releases from elsewhere.
     pub others: Arc<Others>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// Where upgrades are kept.
     pub kept: Kept,
     /// Our own image, for the Jobs of a migration.
@@ -153,7 +156,8 @@ impl Work {
             let mut status = Status::of(upgrade);
             let words = format!("{other} carries out an upgrade of {} from elsewhere (Lease {})", key.name, name_of(&key.name));
             let phase = status.phase.unwrap_or(Phase::Pending);
-            let told = Idle { phase, reason: "CarriedOutElsewhere", message: &words, kind: Kind::Reconciling, waiting_for: Some("whoever carries it out to end") };
+            let told =
+                Idle { phase, reason: "CarriedOutElsewhere", message: &words, kind: Kind::Reconciling, waiting_for: Some("whoever carries it out to end") };
             tell::idle(&mut status, &told, moment(Timestamp::now()));
             self.write_status(key, upgrade, status).await?;
         }
@@ -200,6 +204,7 @@ impl Work {
             table.insert("status".into(), serde_json::to_value(&status)?);
         }
         self.kept.write_status(&self.client, key, &object).await?;
+        self.metrics.told(&before, &status);
         self.announce(key, upgrade, &before, &status).await;
         Ok(true)
     }
@@ -405,7 +410,8 @@ impl Round<'_> {
         status.observed_generation = self.upgrade.pointer("/metadata/generation").and_then(Value::as_i64);
         let plan = &upgrade.plan;
         let order = Orders::embedded().find(&plan.pair).ok();
-        let revision = if self.seen.is_helms() { self.work.revisions.newest(&self.work.client, self.key, status.helm_revision, self.seen.written()).await? } else { None };
+        let revision =
+            if self.seen.is_helms() { self.work.revisions.newest(&self.work.client, self.key, status.helm_revision, self.seen.written()).await? } else { None };
         status.helm_revision = revision.as_ref().map(|revision| revision.number).or(status.helm_revision);
         let (observed, proof) = self.observe(&status, upgrade, order, helm::arrival(revision.as_ref(), self.seen.written())).await?;
         self.watch_proxy(&mut status);

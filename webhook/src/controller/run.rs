@@ -13,6 +13,7 @@ use super::ReleaseKey;
 use super::caches::Caches;
 use super::kept::Kept;
 use super::lease::Leadership;
+use super::metrics::Metrics;
 use super::round::{Again, Work};
 
 /// Rounds at a time.
@@ -33,6 +34,7 @@ pub async fn run(
     namespaces: Vec<String>,
     image: Option<String>,
     leadership: Arc<Leadership>,
+    metrics: Arc<Metrics>,
     on_start: impl FnOnce(Arc<Caches>),
     end: impl Future<Output = ()>,
 ) {
@@ -47,6 +49,7 @@ pub async fn run(
         recorder,
         revisions: Arc::default(),
         others: Arc::default(),
+        metrics,
         kept: Kept::AsObjects,
         image: image.map(Arc::from),
         may_write: Arc::new(move || leads.is_held()),
@@ -132,7 +135,9 @@ impl Queue {
             self.running.insert(key.clone());
             let work = self.work.clone();
             rounds.spawn(async move {
+                let begin = Instant::now();
                 let ended = work.round(&key).await;
+                work.metrics.round(ended.is_ok(), begin.elapsed());
                 (key, ended)
             });
         }

@@ -350,7 +350,8 @@ mod tests {
         let mut object = deployment("proxy", "v2.5.16");
         let mount = |name: &str, file: &str| json!({"name": name, "mountPath": format!("/milvus/configs/{file}"), "subPath": file});
         let volume = |name: &str, map: &str| json!({"name": name, "configMap": {"name": map}});
-        object["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] = json!([mount("a", "default.yaml"), mount("b", "user.yaml"), {"name": "c", "mountPath": "/tools"}]);
+        object["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] =
+            json!([mount("a", "default.yaml"), mount("b", "user.yaml"), {"name": "c", "mountPath": "/tools"}]);
         object["spec"]["template"]["spec"]["volumes"] = json!([volume("a", "m-milvus"), volume("b", "my-own"), volume("c", "tools")]);
         let names = workload(&object).unwrap().configurations;
         assert_eq!(names.iter().map(|name| &**name).collect::<Vec<_>>(), ["m-milvus", "my-own"]);

@@ -256,7 +256,8 @@ impl Release<'_> {
             all.push(Entry::new(State::Problem, "marks", format!("marked to outlive an upgrade that is not open: {}", few(&marked))).remedy(clean.clone()));
         }
         let is_held = self.workloads.iter().any(|workload| is_held(workload));
-        let maps = self.workloads.iter().filter_map(|workload| workload.pointer("/spec/template")).flat_map(running::configuration_names).collect::<BTreeSet<_>>();
+        let maps =
+            self.workloads.iter().filter_map(|workload| workload.pointer("/spec/template")).flat_map(running::configuration_names).collect::<BTreeSet<_>>();
         let noted: Vec<&str> =
             maps.into_iter()
                 .filter(|map| {

@@ -12,6 +12,9 @@ use axum::routing::get;
 use crate::admission::Judge;
 use crate::telemetry::Telemetry;
 
+/// The media type of metrics.
+pub const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
 /// What readiness is made of.
 #[derive(Debug)]
 pub struct Health<J> {
@@ -62,5 +65,5 @@ pub fn router<J: Judge>(health: Arc<Health<J>>, telemetry: Arc<Telemetry>) -> Ro
 }
 
 async fn metrics(State(telemetry): State<Arc<Telemetry>>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], telemetry.text())
+    ([(header::CONTENT_TYPE, OPEN_METRICS)], telemetry.text())
 }

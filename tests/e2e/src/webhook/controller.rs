@@ -48,6 +48,11 @@ impl Controller {
         self.process = Process::watched(self.plane.programs(), binary(), &self.arguments, self.environment.clone(), self.process.log());
     }
 
+    /// Its metrics now.
+    pub fn metrics(&self) -> String {
+        super::guard::get(self.side_port, "/metrics").map(|(_, body)| body).unwrap_or_default()
+    }
+
     /// The last lines of its log.
     pub fn tail(&self) -> String {
         self.process.tail()
