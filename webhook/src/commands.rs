@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use milvus_guard_webhook::api;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -62,6 +62,12 @@ enum Command {
     Metadata(metadata::Metadata),
     /// Prints the definitions of our own kinds (YAML), for `kubectl apply -f -`
     Crd,
+    /// Prints the completions for a shell
+    #[command(after_help = "Example:\n  milvus-guard completions bash > /etc/bash_completion.d/milvus-guard")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
 }
 
 /// Parses the arguments and runs what they ask for.
@@ -83,6 +89,10 @@ pub(crate) fn run() -> ExitCode {
         Command::Metadata(arguments) => metadata::run(&arguments),
         Command::Crd => {
             print!("{}", crds());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Completions { shell } => {
+            print!("{}", completions(shell));
             Ok(ExitCode::SUCCESS)
         }
     };
@@ -112,7 +122,45 @@ fn told_to_end() -> anyhow::Result<impl Future<Output = ()> + Send> {
     })
 }
 
+fn completions(shell: clap_complete::Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "milvus-guard", &mut script);
+    // The generator takes the hyphen of the name for a step down in the names of bash's cases, and not in what it compares with them.
+    String::from_utf8_lossy(&script).replace("milvus__subcmd__guard", "milvus__guard")
+}
+
 /// Both definitions as one YAML stream.
 fn crds() -> String {
     [api::GUARDED_UPGRADE_CRD, api::UPGRADE_RECEIPT_CRD].map(|definition| format!("---\n{}", definition.trim_start_matches("---\n"))).concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::ValueEnum as _;
+    use clap_complete::Shell;
+
+    use super::*;
+
+    #[test]
+    fn each_command_that_bash_tells_apart_has_a_case() {
+        let script = completions(Shell::Bash);
+        let set: Vec<&str> = script.lines().filter_map(|line| line.trim().strip_prefix("cmd=\"")?.strip_suffix('"')).filter(|name| !name.is_empty()).collect();
+        assert!(set.len() > 20, "{set:?}");
+        for name in set {
+            assert!(script.lines().any(|line| line.trim() == format!("{name})")), "no case for {name}");
+        }
+    }
+
+    #[test]
+    fn completions_of_every_shell_are_printed() {
+        for shell in Shell::value_variants() {
+            let script = completions(*shell);
+            assert!(script.contains("milvus-guard") && script.contains("rolling-update"), "{shell}");
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
 }
