@@ -87,7 +87,9 @@ pub struct Workload {
 }
 
 impl Upgrade {
-    fn of(object: &Value) -> Self {
+    /// Read from a `GuardedUpgrade`, wherever that is kept.
+    #[must_use]
+    pub fn of(object: &Value) -> Self {
         let status = |name: &str| text(object, &format!("/status/{name}")).map(str::to_owned);
         let conditions = object.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
         let stalled = conditions.filter(|condition| text(condition, "/type") == Some("Stalled") && text(condition, "/status") == Some("True"));

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::process::Stdio;
 
-use kube::api::{Api, DynamicObject};
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::api::{Api, DynamicObject, ListParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use milvus_guard_e2e::commands::Program;
 use milvus_guard_e2e::control_plane::ControlPlane;
@@ -39,6 +40,13 @@ fn must_be_in_order(sandbox: &Sandbox) {
         assert!(found[pair[0]].iter().max() < found[pair[1]].iter().min(), "{pair:?}: {found:?}");
     }
     assert_eq!(found.len(), ORDER.len(), "{found:?}");
+}
+
+/// The image that each Deployment says.
+async fn images_of(sandbox: &Sandbox) -> BTreeMap<String, String> {
+    let all = sandbox.api::<Deployment>().list(&ListParams::default()).await.unwrap().items;
+    let image = |deployment: &Deployment| serde_json::to_value(deployment).unwrap()["spec"]["template"]["spec"]["containers"][0]["image"].to_string();
+    all.iter().map(|deployment| (deployment.metadata.name.clone().unwrap(), image(deployment))).collect()
 }
 
 async fn nothing_is_left(sandbox: &Sandbox) {
@@ -107,6 +115,22 @@ async fn a_rolling_update_from_a_laptop_keeps_the_order_with_and_without_a_guard
         sandbox.wait_until_rolled_out().await;
     }
     assert_eq!(sandbox.starts().iter().filter(|start| start.component != "querynode").count(), starts);
+
+    // Taken back: what had its turn goes back in reverse, and what waits is as it was.
+    let newer = "milvusdb/milvus:v2.5.23";
+    let line_of = ["rolling-update", "-i", "m", "-n", &sandbox.namespace, "-t", "v2.5.23", "-w", newer, "--yes"];
+    let images = images_of(&sandbox).await;
+    let mut child = tokio::process::Command::new(binary());
+    let mut child = child.args(line_of).env("KUBECONFIG", &sandbox.deployer.kubeconfig).stdout(Stdio::null()).spawn().unwrap();
+    wait("the mix coordinator's turn", async || sandbox.images_of("mixcoord").iter().any(|image| image == newer).then_some(())).await;
+    let id = child.id().unwrap().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    child.wait().await.unwrap();
+    let aborted = guard(&sandbox.deployer, &["abort", "m", "-n", &sandbox.namespace]).await;
+    assert!(aborted.status.success() && stdout(&aborted).contains("2.5.22 serves again"), "{aborted:?}");
+    assert_eq!(images_of(&sandbox).await, images);
+    assert!(!sandbox.images_of("proxy").iter().any(|image| image == newer), "it never had its turn");
+    nothing_is_left(&sandbox).await;
 
     // Through an installed guard: it declares, the controller does it, and the receipt stays.
     let sandbox = Sandbox::on(plane, "guarded").await;

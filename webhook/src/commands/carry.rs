@@ -202,6 +202,8 @@ impl Carrying {
         if let Some(spec) = known.get_mut("spec").and_then(Value::as_object_mut) {
             let next = spec.get("retry").and_then(Value::as_i64).unwrap_or_default().saturating_add(1);
             spec.insert("retry".into(), json!(next));
+            // Asking again is going on, forwards.
+            ["paused", "abort"].iter().for_each(|name| drop(spec.remove(*name)));
         }
         Kept::InConfigMaps.write_spec(client, &self.key(), &known).await.with_context(place)
     }
@@ -298,7 +300,7 @@ const MIGRATION_NEEDS_GUARD: &str =
     "a migration of metadata is carried out by the guard's controller, which is not installed in this cluster (charts/milvus-guard). Nothing was changed";
 
 /// What tells this run from others.
-fn identity() -> String {
+pub(super) fn identity() -> String {
     let started = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |now| now.as_millis());
     format!("milvus-guard-{}-{started}", std::process::id())
 }

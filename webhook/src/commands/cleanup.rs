@@ -104,6 +104,21 @@ async fn clean(arguments: Cleanup) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Takes everything of ours off the workloads of a release and their configurations, as far as an upgrade from a laptop leaves something there: with the rights that such an upgrade needs, and no more.
+pub(super) async fn take_off(cluster: &Cluster, namespace: &str, release: &str) -> anyhow::Result<()> {
+    let own = Cluster { client: cluster.client.clone(), namespace: Some(namespace.to_owned()) };
+    let mut configurations = BTreeSet::new();
+    for object in own.list("apps/v1", "Deployment").await?.into_iter().filter(|object| is_of(object, release)) {
+        put_back(&own, "Deployment", &object, false).await.with_context(|| place(&object))?;
+        let template = object.pointer("/spec/template").unwrap_or(&Value::Null);
+        configurations.extend(running::configuration_names(template).into_iter().map(str::to_owned));
+    }
+    for name in configurations {
+        forget(&own, namespace, &name, false).await.with_context(|| format!("ConfigMap {name}"))?;
+    }
+    Ok(())
+}
+
 /// Fences of migrations: bindings first, without which a policy does nothing.
 async fn fences(cluster: &Cluster, arguments: &Cleanup) -> anyhow::Result<Vec<(&'static str, Value)>> {
     let everywhere = Cluster { client: cluster.client.clone(), namespace: None };

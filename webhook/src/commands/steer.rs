@@ -1,13 +1,21 @@
 //! `milvus-guard pause`, `resume`, `abort`, `retry` and `approve`: set what the controller reads from a `GuardedUpgrade`.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, bail};
 use clap::Args;
 use kube::api::{Patch, PatchParams};
 use milvus_guard_webhook::api;
 use milvus_guard_webhook::cluster::text;
+use milvus_guard_webhook::controller::ReleaseKey;
+use milvus_guard_webhook::controller::alone::Alone;
+use milvus_guard_webhook::controller::kept::{Kept, name_of};
+use milvus_guard_webhook::progress::Upgrade;
 use milvus_guard_webhook::server::registration::FIELD_MANAGER;
 use serde_json::{Value, json};
 
+use super::carry::identity;
+use super::cleanup;
 use super::cluster::{Cluster, why};
 
 /// Which release.
@@ -52,12 +60,12 @@ pub(crate) enum Intent {
 
 /// Runs one of them.
 pub(crate) fn run(intent: Intent, target: &Target) -> anyhow::Result<()> {
-    change(target, |upgrade| decide(intent, upgrade))
+    change(target, Some(intent), |upgrade| decide(intent, upgrade))
 }
 
 /// Runs `approve`.
 pub(crate) fn approve(arguments: &Approve) -> anyhow::Result<()> {
-    change(&arguments.target, |upgrade| approval(upgrade, arguments.step.as_deref()))
+    change(&arguments.target, None, |upgrade| approval(upgrade, arguments.step.as_deref()))
 }
 
 /// What is written into `spec`, and what that does, in words. Nothing to write where it is so already.
@@ -72,14 +80,74 @@ impl Change {
     }
 }
 
-fn change(target: &Target, decide: impl Fn(&Value) -> anyhow::Result<Change>) -> anyhow::Result<()> {
+fn change(target: &Target, intent: Option<Intent>, decide: impl Fn(&Value) -> anyhow::Result<Change>) -> anyhow::Result<()> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let cluster = Cluster::of_kubeconfig(None).await?;
         let namespace = target.namespace.clone().unwrap_or_else(|| cluster.client.default_namespace().to_owned());
+        let key = ReleaseKey { namespace: namespace.as_str().into(), name: target.release.as_str().into() };
+        let declared = cluster.get(api::API_VERSION, "GuardedUpgrade", Some(&namespace), &target.release).await;
+        if !matches!(declared, Ok(Some(_)))
+            && let Ok(Some(upgrade)) = Kept::InConfigMaps.read(&cluster.client, &key).await
+        {
+            return begun_alone(&cluster, &key, intent, &upgrade).await;
+        }
         let change = steer(&cluster, &namespace, &target.release, decide).await?;
         println!("{}/{}: {}", namespace, target.release, change);
         Ok(())
     })
+}
+
+/// An upgrade that somebody began from a laptop, in a cluster without a guard: whoever runs `rolling-update` carries it out, and nobody else.
+async fn begun_alone(cluster: &Cluster, key: &ReleaseKey, intent: Option<Intent>, upgrade: &Value) -> anyhow::Result<()> {
+    let to = api::upgrade_to(upgrade).unwrap_or("its target");
+    let again = format!("run again what began it: milvus-guard rolling-update -i {} -n {} with the image of {to}", key.name, key.namespace);
+    let set = async |name: &str| {
+        let mut wanted = upgrade.clone();
+        if let Some(spec) = wanted.get_mut("spec").and_then(Value::as_object_mut) {
+            spec.insert(name.to_owned(), json!(true));
+        }
+        let written = Kept::InConfigMaps.write_spec(&cluster.client, key, &wanted).await;
+        written.map_err(|error| error.context(format!("ConfigMap {} in namespace {}", name_of(&key.name), key.namespace)))
+    };
+    match intent {
+        Some(Intent::Pause) => {
+            set("paused").await?;
+            println!("{key}: paused: the command that carries it out stops within ten seconds, or now with Ctrl-C; what was let go goes on rolling out. To go on, {again}");
+            Ok(())
+        }
+        Some(Intent::Abort) => {
+            set("abort").await?;
+            go_back(cluster, key).await
+        }
+        Some(Intent::Resume | Intent::Retry) | None => bail!("it was begun from a laptop, without a guard, and nobody but that command carries it out: {again}"),
+    }
+}
+
+/// How long a command that carries the upgrade out is waited for: it looks every ten seconds, and goes back itself then.
+const OTHERS_END: Duration = Duration::from_secs(60);
+
+/// Goes back to the version before with the rounds of the controller, here; then takes the new image off what never had its turn.
+async fn go_back(cluster: &Cluster, key: &ReleaseKey) -> anyhow::Result<()> {
+    let mut alone = Alone::start(&cluster.client, key.clone(), identity());
+    if !alone.is_ready(OTHERS_END).await {
+        bail!("{key}: the command that carries it out goes back now: once it has ended, run this again, so that what waits is put back, too");
+    }
+    let told = loop {
+        let (upgrade, _) = alone.step().await?;
+        let Some(upgrade) = upgrade else { bail!("{key}: somebody else has ended it") };
+        let told = Upgrade::of(&upgrade);
+        if told.is_seen && (told.stalled.is_some() || told.end().is_some()) {
+            break told;
+        }
+    };
+    if told.phase.as_deref() != Some("Aborted") {
+        alone.give_back().await?;
+        bail!("{key}: it does not go back: {}", told.message.unwrap_or_default());
+    }
+    cleanup::take_off(cluster, &key.namespace, &key.name).await?;
+    alone.end().await?;
+    println!("{key}: {} serves again", told.from.unwrap_or_default());
+    Ok(())
 }
 
 /// Reads the upgrade, decides, and writes on the very version that was read; once more where somebody else was faster.
