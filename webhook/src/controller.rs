@@ -23,6 +23,7 @@ pub mod seen;
 pub mod standby;
 pub mod status;
 pub mod tell;
+pub mod turn;
 pub mod uninstalled;
 
 use jiff::Timestamp;

@@ -112,14 +112,18 @@ async fn begun_alone(cluster: &Cluster, key: &ReleaseKey, intent: Option<Intent>
     match intent {
         Some(Intent::Pause) => {
             set("paused").await?;
-            println!("{key}: paused: the command that carries it out stops within ten seconds, or now with Ctrl-C; what was let go goes on rolling out. To go on, {again}");
+            println!(
+                "{key}: paused: the command that carries it out stops within ten seconds, or now with Ctrl-C; what was let go goes on rolling out. To go on, {again}"
+            );
             Ok(())
         }
         Some(Intent::Abort) => {
             set("abort").await?;
             go_back(cluster, key).await
         }
-        Some(Intent::Resume | Intent::Retry) | None => bail!("it was begun from a laptop, without a guard, and nobody but that command carries it out: {again}"),
+        Some(Intent::Resume | Intent::Retry) | None => {
+            bail!("it was begun from a laptop, without a guard, and nobody but that command carries it out: {again}")
+        }
     }
 }
 

@@ -15,7 +15,8 @@ use crate::migration::state::Proof;
 #[must_use]
 pub fn name(release: &ReleaseKey, upgrade: &Value, status: &Status) -> String {
     let uid = text(upgrade, "/metadata/uid").unwrap_or_default();
-    let of = digest_of_text(&format!("{uid} {}", status.started_at.as_deref().unwrap_or_default()));
+    let milvus = status.milvus.as_ref().map_or_else(String::new, |milvus| format!(" {milvus}"));
+    let of = digest_of_text(&format!("{uid} {}{milvus}", status.started_at.as_deref().unwrap_or_default()));
     let to = status.to.as_deref().unwrap_or_default().to_ascii_lowercase();
     format!("{}-{to}-{}", release.name, of.get(..8).unwrap_or(&of))
 }

@@ -23,7 +23,7 @@ use super::observe::Seen;
 use super::plan::{self, Situation, Upgrade, situation};
 use super::status::{Phase, Status, Way};
 use super::tell::{self, Idle, Kind};
-use super::{ReleaseKey, adopt, helm, migration, moment, receipt, standby, uninstalled, written};
+use super::{ReleaseKey, adopt, helm, migration, moment, receipt, standby, turn, uninstalled, written};
 use crate::api;
 use crate::cluster::{annotation, text};
 use crate::migration::state::Proof;
@@ -115,15 +115,14 @@ impl Work {
         {
             return self.leave_to(key, upgrade.as_ref(), &other).await;
         }
-        let seen = match only_milvus(&all) {
-            Ok(seen) => seen,
-            Err(words) => return self.stuck(key, upgrade.as_ref(), "SeveralMilvus", &words).await,
-        };
+        let milvus = turn::turn(&all, upgrade.as_ref());
+        let seen = milvus.as_deref().map_or_else(|| all.clone(), |label| all.of(label));
         let Some(upgrade) = upgrade else { return self.without_upgrade(key, &seen).await };
         if upgrade.pointer("/metadata/deletionTimestamp").is_some() {
             return Ok(Again::Never);
         }
-        Round { work: self, key, seen: &seen, upgrade: &upgrade, writer: self.writer(key), now: moment(Timestamp::now()) }.run().await
+        let milvus = milvus.as_deref();
+        Round { work: self, key, all: &all, milvus, seen: &seen, upgrade: &upgrade, writer: self.writer(key), now: moment(Timestamp::now()) }.run().await
     }
 
     fn writer(&self, key: &ReleaseKey) -> Writer {
@@ -162,15 +161,6 @@ impl Work {
             self.write_status(key, upgrade, status).await?;
         }
         Ok(Again::After(lease::EVERY))
-    }
-
-    async fn stuck(&self, key: &ReleaseKey, upgrade: Option<&Value>, reason: &'static str, words: &str) -> anyhow::Result<Again> {
-        let Some(upgrade) = upgrade else { return Ok(Again::Never) };
-        let mut status = Status::of(upgrade);
-        let told = Idle { phase: Phase::Failed, reason, message: words, kind: Kind::Stalled, waiting_for: None };
-        tell::idle(&mut status, &told, moment(Timestamp::now()));
-        self.write_status(key, upgrade, status).await?;
-        Ok(Again::Never)
     }
 
     /// Takes everything of ours off what runs what it says.
@@ -248,28 +238,15 @@ fn settled(done: Result<(), Undone>) -> Result<(), Undone> {
     }
 }
 
-/// The one Milvus of a release that anything is held of, or that is there.
-fn only_milvus(seen: &Seen) -> Result<Seen, String> {
-    let labels = seen.labels();
-    let concerned: Vec<_> = labels
-        .iter()
-        .filter(|label| seen.workloads.iter().any(|workload| workload.label == **label && (workload.hold != Hold::None || workload.is_traced)))
-        .collect();
-    match (concerned.as_slice(), labels.first()) {
-        ([label], _) => Ok(seen.of(label)),
-        ([], Some(label)) if labels.len() == 1 => Ok(seen.of(label)),
-        ([], None) => Ok(seen.clone()),
-        _ => Err(format!(
-            "the release has several Milvus ({}), and this version carries out the upgrade of one",
-            labels.iter().map(|label| &**label).collect::<Vec<_>>().join(", ")
-        )),
-    }
-}
-
 /// A round of a release with a `GuardedUpgrade`.
 struct Round<'r> {
     work: &'r Work,
     key: &'r ReleaseKey,
+    /// All of the release.
+    all: &'r Seen,
+    /// The Milvus whose turn it is, where the release has several.
+    milvus: Option<&'r str>,
+    /// What is seen of that one.
     seen: &'r Seen,
     upgrade: &'r Value,
     writer: Writer,
@@ -279,12 +256,12 @@ struct Round<'r> {
 impl Round<'_> {
     async fn run(&self) -> anyhow::Result<Again> {
         let known = Status::of(self.upgrade);
-        let is_open = known.is_begun() || !self.seen.workloads.is_empty();
-        if !is_open || !uninstalled::may_be_gone(self.seen, known.helm_revision) {
+        let is_open = known.is_begun() || !self.all.workloads.is_empty();
+        if !is_open || !uninstalled::may_be_gone(self.all, known.helm_revision) {
             return self.carry_on().await;
         }
         let newest = helm::newest_now(&self.work.client, self.key, known.helm_revision).await?;
-        match uninstalled::left_behind(self.seen, known.helm_revision, newest.as_ref()) {
+        match uninstalled::left_behind(self.all, known.helm_revision, newest.as_ref()) {
             Some(left) => self.clear(known, left).await,
             // That its revision goes at last is told by nothing.
             None if newest.is_some_and(|newest| newest.is_pending()) => Ok(self.carry_on().await?.at_most(HELM_EVERY)),
@@ -320,7 +297,13 @@ impl Round<'_> {
             Situation::Upgrade(upgrade) => self.carry_out(status, &upgrade).await,
             Situation::Declared { from, to, removals } => {
                 let words = format!("{from} runs; the change to {to} may come");
-                let is_prepared = self.prepare(&removals).await?;
+                let mut is_prepared = self.prepare(self.seen, &removals).await?;
+                let others = self.all.labels().into_iter().filter(|label| self.milvus.is_some_and(|milvus| **label != *milvus));
+                for other in others.map(|label| self.all.of(&label)) {
+                    if let (_, Situation::Declared { removals, .. }) = plan::situation(self.upgrade, &other, self.now) {
+                        is_prepared &= self.prepare(&other, &removals).await?;
+                    }
+                }
                 let phase = if is_prepared { Phase::Prepared } else { Phase::Pending };
                 status.observed_generation = self.upgrade.pointer("/metadata/generation").and_then(Value::as_i64);
                 let (said, why) = if is_prepared { ("True", "Kept") } else { ("False", "Marking") };
@@ -340,12 +323,12 @@ impl Round<'_> {
             Situation::AtTarget(version) => {
                 let words = status.message.clone().filter(|_| status.phase == Some(Phase::Completed)).unwrap_or_else(|| format!("{version} serves."));
                 self.idle(status, &Idle { phase: Phase::Completed, reason: "Completed", message: &words, kind: Kind::Ready, waiting_for: None }).await?;
-                self.work.tidy(self.key, self.seen).await
+                self.tidy().await
             }
             Situation::WentBack(version) => {
                 let words = format!("{version} serves again. To go forwards, set spec.abort to false and raise spec.retry, and apply the change again.");
                 self.idle(status, &Idle { phase: Phase::Aborted, reason: "WentBack", message: &words, kind: Kind::Stalled, waiting_for: None }).await?;
-                self.work.tidy(self.key, self.seen).await
+                self.tidy().await
             }
             Situation::NothingRuns => {
                 let words = format!("no pod of a Milvus release {} runs here; a GuardedUpgrade is named as its release", self.key.name);
@@ -377,6 +360,17 @@ impl Round<'_> {
         }
     }
 
+    /// Of all that runs what this one runs: each had its turn.
+    async fn tidy(&self) -> anyhow::Result<Again> {
+        let mut again = Again::Never;
+        for seen in turn::alike(self.all, self.seen) {
+            if let Again::After(time) = self.work.tidy(self.key, &seen).await? {
+                again = again.at_most(time);
+            }
+        }
+        Ok(again)
+    }
+
     async fn idle(&self, mut status: Status, told: &Idle<'_>) -> anyhow::Result<bool> {
         status.observed_generation = self.upgrade.pointer("/metadata/generation").and_then(Value::as_i64);
         tell::idle(&mut status, told, self.now);
@@ -396,8 +390,8 @@ impl Round<'_> {
     }
 
     /// Keeps what the change may remove; whether all of it is kept.
-    async fn prepare(&self, removals: &std::collections::BTreeSet<Component>) -> anyhow::Result<bool> {
-        let missing: Vec<_> = removals.iter().filter_map(|component| self.seen.workload(*component)).filter(|workload| !workload.is_marked).collect();
+    async fn prepare(&self, seen: &Seen, removals: &std::collections::BTreeSet<Component>) -> anyhow::Result<bool> {
+        let missing: Vec<_> = removals.iter().filter_map(|component| seen.workload(*component)).filter(|workload| !workload.is_marked).collect();
         for workload in &missing {
             if (self.work.may_write)() {
                 settled(self.writer.mark(&workload.name, &workload.stamp, true).await)?;
@@ -410,6 +404,14 @@ impl Round<'_> {
         status.observed_generation = self.upgrade.pointer("/metadata/generation").and_then(Value::as_i64);
         let plan = &upgrade.plan;
         let order = Orders::embedded().find(&plan.pair).ok();
+        status.milvus = self.milvus.map(str::to_owned);
+        if let Some(milvus) = self.milvus.filter(|_| order.is_some_and(|order| order.migration)) {
+            let words = format!(
+                "the release has several Milvus, and their metadata is not migrated by the controller; it is the turn of {milvus}. Deploy each as a release of its own, and migrate it there. Nothing was touched."
+            );
+            self.idle(status, &Idle { phase: Phase::Held, reason: "SeveralMilvus", message: &words, kind: Kind::Stalled, waiting_for: None }).await?;
+            return Ok(Again::Never);
+        }
         let revision =
             if self.seen.is_helms() { self.work.revisions.newest(&self.work.client, self.key, status.helm_revision, self.seen.written()).await? } else { None };
         status.helm_revision = revision.as_ref().map(|revision| revision.number).or(status.helm_revision);
@@ -458,6 +460,11 @@ impl Round<'_> {
             Action::Done(_) => {
                 tell::round(&mut status, &told);
                 status.finished_at = Some(written(self.now));
+                if let Some(milvus) = self.milvus.filter(|milvus| turn::others_wait(self.all, milvus)) {
+                    let words = format!("{milvus} is complete; the next Milvus of the release has its turn");
+                    let next = Idle { phase: Phase::Running, reason: "Progressing", message: &words, kind: Kind::Reconciling, waiting_for: None };
+                    tell::idle(&mut status, &next, self.now);
+                }
                 self.work.write_status(self.key, self.upgrade, status).await?;
                 Ok(Again::After(Duration::ZERO))
             }

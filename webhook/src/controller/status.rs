@@ -23,6 +23,8 @@ pub struct Status {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub milvus: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub topology_before: Option<Topology>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topology_after: Option<Topology>,
