@@ -15,7 +15,7 @@ use super::{Answer, Gate, Request, gitops, own, workload};
 use crate::cluster::{Cluster, Kind, label};
 
 /// Memory that releases which are being read may take together, in KiB. One release of the largest size fits; some of the usual size do.
-const DECODING_KIB: usize = 36 << 10;
+const DECODING_KIB: usize = 25 << 10;
 
 /// Releases of this size, packed, are read at once; larger ones on a thread of their own, since they keep it busy.
 const AT_ONCE_BYTES: usize = 16 << 10;

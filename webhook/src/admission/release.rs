@@ -27,13 +27,13 @@ pub const MAX_INFLATED_BYTES: usize = 32 << 20;
 pub const MAX_ENCODED_BYTES: usize = 3 << 19;
 
 /// The largest release without its templates, files and hooks, in bytes.
-pub const MAX_KEPT_BYTES: usize = 8 << 20;
+pub const MAX_KEPT_BYTES: usize = 6 << 20;
 
-/// Values (tables, lists and scalars) that `chart.values` or `config` may have. The chart has about 1,500.
+/// Values (tables, lists and scalars) that `chart.values` and `config` may have together. The chart has about 1,500.
 const MAX_NODES: usize = 20_000;
 
 /// Memory that the values of a release may take, in bytes: a value and its key take about 200.
-const MAX_VALUES_BYTES: usize = 2 * 256 * MAX_NODES;
+const MAX_VALUES_BYTES: usize = 256 * MAX_NODES;
 
 /// How much is inflated at once, in bytes.
 const PIECE_BYTES: usize = 32 << 10;
@@ -308,8 +308,9 @@ impl StoredRelease {
         let chart_values_digest = Sha256::digest(stored.chart.values.map_or("", RawValue::get)).into();
         let chart_values = match other {
             Some(other) if other.digest == chart_values_digest => other.values.clone(),
-            _ => values(stored.chart.values, "chart.values")?,
+            _ => values(stored.chart.values, "chart.values", MAX_NODES)?,
         };
+        let left = MAX_NODES.saturating_sub(stored.chart.values.map_or(0, |raw| measure(raw.get().as_bytes()).nodes));
         Ok(Self {
             name: stored.name.as_ref().into(),
             namespace: stored.namespace.as_ref().into(),
@@ -321,7 +322,7 @@ impl StoredRelease {
             dependencies: metadata.dependencies.unwrap_or_default().into_iter().map(dependency).collect(),
             chart_values,
             chart_values_digest,
-            config: values(stored.config, "config")?,
+            config: values(stored.config, "config", left)?,
             manifest: stored.manifest.as_ref().into(),
         })
     }
@@ -333,13 +334,13 @@ impl StoredRelease {
     }
 }
 
-/// Reads a table of values; nothing and null are an empty one. The origin of each value says which tree it stands in.
-fn values(raw: Option<&RawValue>, what: &'static str) -> Result<Node, DecodeError> {
+/// Reads a table of values, so many at most; nothing and null are an empty one. The origin of each value says which tree it stands in.
+fn values(raw: Option<&RawValue>, what: &'static str, most: usize) -> Result<Node, DecodeError> {
     let origin = Origin::Given(what.into());
     let Some(raw) = raw.map(RawValue::get).filter(|raw| *raw != "null") else { return Ok(Node::empty_table(origin)) };
     let size = measure(raw.as_bytes());
-    if size.nodes > MAX_NODES {
-        return Err(DecodeError::TooLarge { what, limit: MAX_NODES, unit: "values" });
+    if size.nodes > most {
+        return Err(DecodeError::TooLarge { what, limit: most, unit: "values" });
     }
     if size.depth > MAX_DEPTH {
         return Err(DecodeError::TooLarge { what, limit: MAX_DEPTH, unit: "levels" });
@@ -427,7 +428,7 @@ pub(crate) mod tests {
         let mut large = example();
         large["hooks"] = json!("x".repeat(20 << 20));
         assert!(cost(&example()) > MAX_VALUES_BYTES && cost(&example()) < cost(&large));
-        assert!(cost(&large) < 36 << 20, "templates and hooks are never in memory: {}", cost(&large));
+        assert!(cost(&large) < 25 << 20, "templates and hooks are never in memory: {}", cost(&large));
         let packed = Packed::of(&pack(&large, Driver::Secret), Driver::Secret).unwrap();
         assert!(packed.inflate().unwrap().len() < 1000);
     }
@@ -484,6 +485,15 @@ pub(crate) mod tests {
         let mut many = example();
         many["config"] = json!({"a": vec![0; MAX_NODES]});
         assert!(matches!(decode(&pack(&many, Driver::Secret), Driver::Secret), Err(DecodeError::TooLarge { what: "config", unit: "values", .. })));
+        // Neither has too many, and both together do.
+        let half = json!({"a": vec![0; MAX_NODES / 2]});
+        let both = |values: &Value, config: &Value| {
+            let mut release = example();
+            (release["chart"]["values"], release["config"]) = (values.clone(), config.clone());
+            decode(&pack(&release, Driver::Secret), Driver::Secret)
+        };
+        assert!(both(&half, &json!({})).is_ok() && both(&json!({}), &half).is_ok());
+        assert!(matches!(both(&half, &half), Err(DecodeError::TooLarge { what: "config", unit: "values", .. })));
         let deep = pack_text(
             br#"{"name":"a","chart":{"metadata":{"name":"milvus"},"values":DEEP}}"#
                 .iter()

@@ -27,8 +27,8 @@ pub(crate) use arguments::{LogFormat, Webhook};
 /// Threads that serve, at most: each keeps some memory for itself, and a webhook that needs more of them has other troubles.
 const MOST_THREADS: usize = 4;
 
-/// Threads for what keeps one busy: reading large releases, and files.
-const BLOCKING_THREADS: usize = 4;
+/// Threads for what keeps one busy, at least: reading two revisions of a release at a time, and files.
+const BLOCKING_THREADS: usize = 2;
 
 /// As many threads as the container may use processors, but not more than are of use.
 fn threads() -> usize {
@@ -44,7 +44,7 @@ pub(crate) fn run(arguments: Webhook) -> anyhow::Result<()> {
     ensure!(lifetimes.are_possible(), "a certificate has to last more than six overlaps, and an authority more than two certificates");
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads())
-        .max_blocking_threads(BLOCKING_THREADS)
+        .max_blocking_threads(threads().max(BLOCKING_THREADS))
         .enable_all()
         .build()
         .context("the runtime does not start")?;

@@ -29,8 +29,8 @@ impl Default for Limits {
         Self {
             body_bytes: 8 << 20,
             in_flight: 128,
-            in_flight_bytes: 12 << 20,
-            decoded_bytes: 16 << 20,
+            in_flight_bytes: 10 << 20,
+            decoded_bytes: 12 << 20,
             queue: Duration::from_millis(500),
             budget: Duration::from_secs(4),
             body_time: Duration::from_secs(4),
