@@ -9,6 +9,7 @@ pub mod alone;
 pub mod caches;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod flux;
 pub mod helm;
 pub mod kept;
 pub mod lease;

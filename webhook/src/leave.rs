@@ -4,7 +4,7 @@ use milvus_guard::source::configuration::FILES;
 use serde_json::{Value, json};
 
 use crate::admission::change::same_template;
-use crate::admission::gitops::{carried_values, carried_values_secret, release_name};
+use crate::admission::gitops::{carried_values, carried_values_secret};
 use crate::admission::hold::{
     HELD_LABEL, HOLD_ANNOTATIONS, KEPT_FILES_ANNOTATION, MARKS_ANNOTATION, PARTITION_ANNOTATION, SERVING_CONFIGURATION_ANNOTATION, STOPPED_ANNOTATION,
     WAITING_SUFFIX, is_held, loosen, may_join,
@@ -99,11 +99,17 @@ pub fn configuration(object: &Value) -> Option<Undo> {
     finish(patching, "the files that wait and the notes of what serves are taken off")
 }
 
-/// Puts a Flux HelmRelease back: `preserveValues` in place of the Secret of carried values, which nobody keeps up any more. Names that Secret, too.
+/// The Secret of carried values that a Flux HelmRelease takes, or that stands ready for it.
 #[must_use]
-pub fn helm_release(object: &Value) -> Option<(Undo, String)> {
-    let secret = carried_values_secret(&release_name(object)?);
-    let carried = carried_values(&secret);
+pub fn carried_for(object: &Value) -> Option<String> {
+    let is_asked_for = object.pointer("/spec/upgrade/preserveValues") == Some(&json!(true));
+    (is_asked_for || helm_release(object).is_some()).then(|| text(object, "/metadata/name").map(carried_values_secret))?
+}
+
+/// Puts a Flux HelmRelease back: `preserveValues` in place of the Secret of carried values, which nobody keeps up any more.
+#[must_use]
+pub fn helm_release(object: &Value) -> Option<Undo> {
+    let carried = carried_values(&carried_values_secret(text(object, "/metadata/name")?));
     let sources = object.pointer("/spec/valuesFrom")?.as_array()?;
     let others: Vec<Value> = sources.iter().filter(|source| **source != carried).cloned().collect();
     if others.len() == sources.len() {
@@ -118,7 +124,7 @@ pub fn helm_release(object: &Value) -> Option<(Undo, String)> {
     if object.pointer("/spec/upgrade/preserveValues") == Some(&json!(false)) {
         patching.set("/spec/upgrade/preserveValues", json!(true));
     }
-    Some((finish(patching, "upgrade.preserveValues is back, in place of the Secret of carried values")?, secret))
+    finish(patching, "upgrade.preserveValues is back, in place of the Secret of carried values")
 }
 
 /// Takes marks of ours off any other object.

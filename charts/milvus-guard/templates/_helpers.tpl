@@ -91,18 +91,23 @@ service:
 
 {{- /* Requests that are never judged. The controllers of Kubernetes act as users of their own; others in kube-system (the Helm jobs of k3s) are judged. */}}
 {{- define "guard.users" -}}
+{{- include "guard.usersAnd" (list . (list (printf "system:serviceaccount:%s:%s" .Release.Namespace (include "guard.controllerName" .)))) }}
+{{- end }}
+
+{{- /* Who is never judged: what writes for Kubernetes and for us, and the users that are given. */}}
+{{- define "guard.usersAnd" -}}
+{{- $more := index . 1 -}}{{- with index . 0 -}}
 {{- $controllers := list "deployment-controller" "replicaset-controller" "statefulset-controller" "daemon-set-controller" "job-controller" "horizontal-pod-autoscaler" "generic-garbage-collector" "namespace-controller" "disruption-controller" "ttl-after-finished-controller" "pvc-protection-controller" "persistent-volume-binder" "expand-controller" "ephemeral-volume-controller" "resourcequota-controller" "root-ca-cert-publisher" "storage-version-migrator-controller" "legacy-service-account-token-cleaner" -}}
 {{- $users := list "system:kube-controller-manager" "system:kube-scheduler" "system:apiserver" -}}
 {{- range $controllers }}{{ $users = append $users (printf "system:serviceaccount:kube-system:%s" .) }}{{ end -}}
 {{- $users = append $users (printf "system:serviceaccount:%s:%s" .Release.Namespace (include "guard.name" .)) -}}
-{{- $users = append $users (printf "system:serviceaccount:%s:%s" .Release.Namespace (include "guard.controllerName" .)) -}}
 {{- $users = append $users (printf "system:serviceaccount:%s:%s-cleanup" .Release.Namespace (include "guard.name" .)) -}}
-{{- $users = concat $users .Values.excludedUsers | uniq -}}
+{{- $users = concat $users $more .Values.excludedUsers | uniq -}}
 - name: not-a-system-user
   expression: >-
     !(request.userInfo.username in {{ $users | toJson }}) &&
     !('system:nodes' in request.userInfo.groups)
-{{- end }}
+{{- end }}{{- end }}
 
 {{- define "guard.hook" -}}
 helm.sh/hook: pre-delete

@@ -53,7 +53,8 @@
   rules:
     - {apiGroups: [helm.toolkit.fluxcd.io], apiVersions: ["*"], operations: [CREATE, UPDATE], resources: [helmreleases], scope: Namespaced}
   matchConditions:
-    {{- include "guard.users" $ | nindent 4 }}
+    # Not without our controller: what it writes is to be judged and completed like what Flux writes.
+    {{- include "guard.usersAnd" (list $ list) | nindent 4 }}
     - name: names-milvus
       expression: >-
         [object, oldObject].exists(o, o != null && (

@@ -14,6 +14,7 @@ use crate::gates::Guarded;
 /// Definitions of others' kinds, as far as these tests need them: group, version, kind, plural.
 const DEFINITIONS: &[(&str, &str, &str, &str)] = &[
     ("helm.toolkit.fluxcd.io", "v2", "HelmRelease", "helmreleases"),
+    ("kustomize.toolkit.fluxcd.io", "v1", "Kustomization", "kustomizations"),
     ("source.toolkit.fluxcd.io", "v1", "HelmRepository", "helmrepositories"),
     ("argoproj.io", "v1alpha1", "Application", "applications"),
     ("argoproj.io", "v1alpha1", "ApplicationSet", "applicationsets"),

@@ -18,7 +18,7 @@ use crate::gitops::define;
 /// How far an upgrade is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// Nothing was changed yet.
+    /// Nothing was changed yet; values stand ready to be carried.
     Before,
     /// The change is stored and nothing of it runs; a HelmRelease was mutated, too.
     Held,
@@ -60,7 +60,12 @@ impl Release {
     /// Brings it into its phase. The guard's own account stands for its controller.
     async fn advance(&self, round: u32) {
         match self.phase {
-            Phase::Before => {}
+            // Its HelmRelease was stored before its values were there to be carried.
+            Phase::Before => {
+                self.apply(&helm_release(round)).await;
+                self.apply(&json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "milvus-guard-carried-m"}})).await;
+                assert_eq!(self.get("helmrelease/m").await["spec"]["upgrade"]["preserveValues"], true);
+            }
             Phase::Held => {
                 self.helm(Program::Helm4, "upgrade", "4.2.58", &[]).await;
                 self.apply(&json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "milvus-guard-carried-m"}})).await;
@@ -161,7 +166,7 @@ impl Release {
         let milvus = self.get(MILVUS).await;
         let spec = &milvus["spec"];
         assert_eq!((&spec["template"]["spec"]["containers"][0]["image"], &spec["replicas"]), (&json!(serves), &json!(1)), "{:?}", self.phase);
-        if self.phase == Phase::Held {
+        if matches!(self.phase, Phase::Before | Phase::Held) {
             let flux = self.get("helmrelease/m").await;
             assert_eq!((&flux["spec"]["upgrade"]["preserveValues"], flux["spec"].get("valuesFrom")), (&json!(true), None));
             self.as_account(&["get", "secret/milvus-guard-carried-m"]).fails().await;

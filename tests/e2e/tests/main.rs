@@ -11,6 +11,7 @@
     reason = "tests may fail loudly"
 )]
 
+mod carried;
 #[path = "../../integration/changes.rs"]
 mod changes;
 mod chart_renders_as_the_real_one;

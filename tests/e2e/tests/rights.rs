@@ -14,6 +14,7 @@ use milvus_guard_e2e::webhook::{Installed, binary};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::carried::{Flux, helm_release};
 use crate::gates::SMALL;
 use crate::gitops::define;
 use crate::upgrades::Upgrading;
@@ -311,7 +312,9 @@ pub(crate) fn of_migrations() -> BTreeSet<Asked> {
 
 #[tokio::test]
 async fn the_controller_uses_every_right_that_the_chart_grants_and_no_other() {
-    let Some(upgrading) = Upgrading::new("rights-of-controller").await else { return };
+    let Some(mut upgrading) = Upgrading::new("rights-of-controller").await else { return };
+    let flux = Flux::of(&mut upgrading).await;
+    let upgrading = flux.upgrading;
     let (plane, namespace) = (upgrading.sandbox.plane, upgrading.sandbox.namespace.clone());
     let tag = |version: &str| format!(",image.all.tag=v{version}");
     upgrading.installed(Program::Helm3, "4.2.58", "").await;
@@ -343,6 +346,28 @@ async fn the_controller_uses_every_right_that_the_chart_grants_and_no_other() {
     assert!(ended.status.success(), "{ended}");
     upgrading.reaches("Completed").await;
     upgrading.nothing_is_left().await;
+    // Flux: values are carried, those of the next revision, and none any more; it is asked again where it was refused.
+    let mut release = helm_release("m", &json!({}));
+    release["spec"]["chart"]["spec"]["version"] = json!("5.0.19");
+    flux.applied(&release).await;
+    wait("the carried values", async || flux.get("helmrelease/flux-m").await.filter(|object| object["spec"]["valuesFrom"].is_array())).await;
+    let ended = upgrading.helm(Program::Helm3, "upgrade", "5.0.19", ",log.level=debug").await;
+    assert!(ended.status.success(), "{ended}");
+    flux.patch("helmrelease/flux-m", json!({"status": {"history": [{"version": 5, "status": "deployed"}]}})).await;
+    let secret = "secret/milvus-guard-carried-flux-m";
+    let is_newest =
+        |object: &Value| object["metadata"]["annotations"]["guard.milvus-guard.dev/carried-from"].as_str().is_some_and(|of| !of.ends_with(" revision 4"));
+    wait("the values of the next revision", async || flux.get(secret).await.filter(is_newest)).await;
+    release["spec"]["upgrade"] = json!({"timeout": "5m"});
+    flux.applied(&release).await;
+    wait("that nothing is carried any more", async || flux.get(secret).await.is_none().then_some(())).await;
+    let message = format!("HelmRelease/{namespace}/flux-m apply failed: admission webhook \"helmreleases.guard.milvus-guard.dev\" denied the request");
+    let conditions = json!([{"type": "Ready", "status": "False", "message": message}]);
+    flux.applied(
+        &json!({"apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization", "metadata": {"name": "apps"}, "status": {"conditions": conditions}}),
+    )
+    .await;
+    wait("that Flux is asked again", async || flux.get("kustomization/apps").await.filter(|object| object["metadata"]["annotations"].is_object())).await;
 
     let admin = plane.admin().await;
     let roles: Api<ClusterRole> = Api::all(admin.client.clone());
@@ -352,6 +377,7 @@ async fn the_controller_uses_every_right_that_the_chart_grants_and_no_other() {
     for role in [name.clone(), format!("{name}-releases")] {
         rules.extend(roles.get(&role).await.unwrap().rules.unwrap());
     }
+    rules.extend(Api::<Role>::namespaced(admin.client.clone(), &namespace).get(&format!("{name}-carried-values")).await.unwrap().rules.unwrap());
     let granted: BTreeSet<Asked> = rights(&rules, None).into_iter().map(|right| (right.verb, right.group, right.resource)).collect();
     let (asked, denied) = asked(&upgrading.sandbox, &upgrading.guard.controller_account().name);
     assert_eq!(denied, BTreeSet::new(), "denied to the controller");

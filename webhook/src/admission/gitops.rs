@@ -33,10 +33,11 @@ use crate::cluster::{Cluster, Kind, annotation, label, text};
 /// The file that stands for the object, for readers.
 const FILE: &str = "object.yaml";
 
-/// The Secret with the values that a release carries from its revisions; the controller writes it.
+/// The Secret beside a HelmRelease with the values that its release carries from its revisions; the controller writes it. Named as the HelmRelease is, since several in one namespace may make releases
+/// of one name elsewhere.
 #[must_use]
-pub fn carried_values_secret(release: &str) -> String {
-    format!("milvus-guard-carried-{release}")
+pub fn carried_values_secret(helm_release: &str) -> String {
+    format!("milvus-guard-carried-{helm_release}")
 }
 
 /// How a HelmRelease refers to it.
@@ -102,8 +103,8 @@ pub(super) async fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> An
     let (patch, carries) = preserve(guard, request, &request.object).await;
     let verdict = match &carries {
         Carries::Nothing => remembered(guard, request, &text, &fields).await,
-        Carries::Untouched => Arc::new(verdict(guard, request, &text, &fields).await.0),
-        Carries::Patched(_) => {
+        _ if patch.0.is_empty() => Arc::new(verdict(guard, request, &text, &fields).await.0),
+        _ => {
             let mut object = request.object.clone();
             let _applied = json_patch::patch(&mut object, &patch);
             let (text, fields) = Fields::write(&object);
@@ -119,10 +120,12 @@ pub(super) async fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> An
         point.severity = Severity::Warning;
     }
     let mut answer = answer_of(guard, &verdict, &request.user_info, request.is_dry_run());
-    if let Carries::Patched(secret) = &carries {
-        answer
+    match &carries {
+        Carries::Patched(secret) => answer
             .warnings
-            .push(format!("upgrade.preserveValues is replaced by the Secret {secret}, which carries the same values without the old chart's defaults"));
+            .push(format!("upgrade.preserveValues is replaced by the Secret {secret}, which carries the same values without the old chart's defaults")),
+        Carries::Otherwise(why) => answer.warnings.push(format!("upgrade.preserveValues stays: {why}")),
+        Carries::Nothing | Carries::Untouched | Carries::NoLonger => {}
     }
     answer.patch = patch;
     answer
@@ -381,6 +384,10 @@ enum Carries {
     Nothing,
     /// It stays: nobody carries the values yet.
     Untouched,
+    /// It stays, although somebody does: carried values would come out otherwise.
+    Otherwise(&'static str),
+    /// It is not asked for any more.
+    NoLonger,
     /// The Secret carries them.
     Patched(String),
 }
@@ -388,20 +395,26 @@ enum Carries {
 /// `upgrade.preserveValues` becomes the Secret of carried values, first in `valuesFrom`, once that is there.
 async fn preserve<C: Cluster>(guard: &Guard<C>, request: &Request, object: &Value) -> (json_patch::Patch, Carries) {
     let nothing = json_patch::Patch::default;
-    if request.kind.kind != "HelmRelease" || object.pointer("/spec/upgrade/preserveValues") != Some(&json!(true)) {
-        return (nothing(), Carries::Nothing);
+    let asked = object.pointer("/spec/upgrade/preserveValues");
+    let name = text(object, "/metadata/name").filter(|_| request.kind.kind == "HelmRelease");
+    let (Some(name), Some(release)) = (name, release_name(object)) else { return (nothing(), Carries::Nothing) };
+    let secret = carried_values_secret(name);
+    if asked != Some(&json!(true)) {
+        let patch = if asked.is_none() { without_carried(object, &secret) } else { nothing() };
+        let carries = if patch.0.is_empty() { Carries::Nothing } else { Carries::NoLonger };
+        return (patch, carries);
     }
-    let (Some(release), namespace) = (release_name(object), text(object, "/spec/targetNamespace").unwrap_or(&request.namespace)) else {
+    let namespace = text(object, "/spec/targetNamespace").unwrap_or(&request.namespace);
+    let is_deployed = object.pointer("/spec/kubeConfig").is_none_or(Value::is_null) && !serving(&*guard.cluster, namespace, &release).is_empty();
+    if guard.mode(&request.namespace) == super::exceptions::Mode::Audit {
         return (nothing(), Carries::Untouched);
-    };
-    let secret = carried_values_secret(&release);
-    let is_deployed = !serving(&*guard.cluster, namespace, &release).is_empty();
+    }
     // The Secret lies beside the HelmRelease: Flux reads values from there only.
-    if !is_deployed
-        || guard.mode(&request.namespace) == super::exceptions::Mode::Audit
-        || !guard.cluster.has_secret(&request.namespace, &secret).await.unwrap_or(false)
-    {
-        return (nothing(), Carries::Untouched);
+    if !is_deployed || !guard.cluster.has_secret(&request.namespace, &secret).await.unwrap_or(false) {
+        return (without_carried(object, &secret), Carries::Untouched);
+    }
+    if let Some(why) = merged_otherwise(object) {
+        return (without_carried(object, &secret), Carries::Otherwise(why));
     }
     let mut patching = Patching::new(object);
     patching.set("/spec/upgrade/preserveValues", json!(false));
@@ -412,6 +425,40 @@ async fn preserve<C: Cluster>(guard: &Guard<C>, request: &Request, object: &Valu
         None => patching.set("/spec/valuesFrom", json!([reference])),
     }
     (patching.finish(), Carries::Patched(secret))
+}
+
+/// Without the carried values, which nobody owns in what was mutated, so that they stay until we take them out: where they are not to be had, and where nobody asks for them any more. The
+/// `preserveValues: false` that we left behind belongs to whoever applies the object: it is gone where they no longer write it.
+fn without_carried(object: &Value, secret: &str) -> json_patch::Patch {
+    let mut patching = Patching::new(object);
+    let reference = carried_values(secret);
+    if let Some(sources) = object.pointer("/spec/valuesFrom").and_then(Value::as_array).filter(|sources| sources.contains(&reference)) {
+        let others: Vec<Value> = sources.iter().filter(|source| **source != reference).cloned().collect();
+        if others.is_empty() {
+            patching.remove("/spec/valuesFrom");
+        } else {
+            patching.set("/spec/valuesFrom", Value::Array(others));
+        }
+    }
+    patching.finish()
+}
+
+/// Why values of a HelmRelease over carried ones are not what Helm makes of them over those that it reuses. Helm merges after all others are merged: a null then gives a default back, and a list of
+/// which one item is set begins empty.
+fn merged_otherwise(object: &Value) -> Option<&'static str> {
+    let has_index = |source: &Value| text(source, "/targetPath").is_some_and(|path| path.contains('['));
+    if object.pointer("/spec/values").is_some_and(has_null) {
+        return Some("spec.values has a null, which over carried values would take a default away, and not give it back");
+    }
+    let sources = object.pointer("/spec/valuesFrom").and_then(Value::as_array);
+    sources
+        .is_some_and(|sources| sources.iter().any(has_index))
+        .then_some("a targetPath of spec.valuesFrom sets an item of a list, which would be one of a carried list")
+}
+
+/// Whether a table has a null in it, or a table below it.
+fn has_null(value: &Value) -> bool {
+    value.as_object().is_some_and(|table| table.values().any(|value| value.is_null() || has_null(value)))
 }
 
 #[cfg(test)]

@@ -202,26 +202,28 @@ async fn helm_releases(cluster: &Cluster) -> anyhow::Result<Vec<Value>> {
     Ok(Vec::new())
 }
 
-/// Puts a HelmRelease back, and deletes the Secret that carried its values. That comes first, so that a run after one that was cut short finds what is left; but
-/// only where the HelmRelease can be written.
+/// Puts a HelmRelease back, then deletes the Secret that carried its values: while Flux is told to take it, it is there.
 async fn restore(cluster: &Cluster, object: &Value, dry_run: bool) -> anyhow::Result<bool> {
-    let Some((undo, secret)) = leave::helm_release(object) else { return Ok(false) };
-    let say = |secret_too: &str| println!("HelmRelease {}: {}; Secret {secret} {secret_too}", place(object), told(&undo, dry_run));
-    if dry_run {
-        say("would be deleted");
-        return Ok(true);
+    let Some(secret) = leave::carried_for(object) else { return Ok(false) };
+    let undo = leave::helm_release(object);
+    if let Some(undo) = &undo {
+        println!("HelmRelease {}: {}", place(object), told(undo, dry_run));
     }
-    let after = cluster.send(object, &leave::guarded(object, &undo.patch), true).await.map_err(explained)?;
-    if leave::helm_release(&after).is_some() {
-        bail!("milvus-guard would put it in again: it is still in force; delete its webhook configurations first, with --configuration NAME");
+    if let Some(undo) = undo.as_ref().filter(|_| !dry_run) {
+        let after = cluster.send(object, &leave::guarded(object, &undo.patch), true).await.map_err(explained)?;
+        if leave::helm_release(&after).is_some() {
+            bail!("milvus-guard would put it in again: it is still in force; delete its webhook configurations first, with --configuration NAME");
+        }
+        write(cluster, object, undo).await?;
     }
     let secrets = cluster.api("v1", "Secret", text(object, "/metadata/namespace"));
-    match secrets.delete(&secret, &DeleteParams::default()).await {
-        Err(kube::Error::Api(status)) if status.code == 404 => {}
+    // Who leaves may delete Secrets, and not read them: a dry run tells whether one is there.
+    let deletion = DeleteParams { dry_run, ..DeleteParams::default() };
+    match secrets.delete(&secret, &deletion).await {
+        Err(kube::Error::Api(status)) if status.code == 404 => return Ok(undo.is_some()),
         result => drop(result.with_context(|| format!("deleting Secret {secret}"))?),
     }
-    write(cluster, object, &undo).await?;
-    say("deleted");
+    println!("Secret {}/{secret}: {}", text(object, "/metadata/namespace").unwrap_or_default(), if dry_run { "would be deleted" } else { "deleted" });
     Ok(true)
 }
 

@@ -10,6 +10,7 @@ use axum::routing::get;
 use clap::Args;
 use kube::Client;
 use milvus_guard_webhook::controller::caches::Caches;
+use milvus_guard_webhook::controller::flux;
 use milvus_guard_webhook::controller::lease::Leadership;
 use milvus_guard_webhook::controller::metrics::Metrics;
 use milvus_guard_webhook::controller::run::run as carry_out;
@@ -36,6 +37,12 @@ pub(crate) struct Controller {
     /// The image that the Jobs of a metadata migration run: this program's own
     #[arg(long, value_name = "IMAGE")]
     image: Option<String>,
+    /// Carry preserved values of Flux's HelmReleases in this namespace, in a Secret beside each; may be given more than once. Default: nowhere
+    #[arg(long, value_name = "NAMESPACE")]
+    carry_values_in: Vec<String>,
+    /// The name of the guard's webhook configurations: values are carried while they are in force
+    #[arg(long, default_value = "milvus-guard", value_name = "NAME")]
+    configuration: String,
     /// What tells this controller from others; default: the host's name and the process
     #[arg(long, value_name = "NAME")]
     identity: Option<String>,
@@ -69,7 +76,14 @@ async fn start(arguments: Controller) -> anyhow::Result<()> {
             tracing::error!(%error, "health and metrics are not answered any more");
         }
     });
-    carry_out(client, arguments.watch_namespace, arguments.image, leadership, metrics, move |started| drop(caches.set(started)), super::told_to_end()?).await;
+    let flux = flux::work::Work { client: client.clone(), carries_in: arguments.carry_values_in.into(), configuration: arguments.configuration.into() };
+    let flux = flux::watch::run(flux, arguments.watch_namespace.clone(), Arc::clone(&leadership));
+    let started = move |started| drop(caches.set(started));
+    let upgrades = carry_out(client, arguments.watch_namespace, arguments.image, leadership, metrics, started, super::told_to_end()?);
+    tokio::select! {
+        () = upgrades => {}
+        () = flux => tracing::error!("Flux is not looked after any more"),
+    }
     tracing::info!("ended");
     Ok(())
 }

@@ -205,6 +205,12 @@ fn pods_are_confined_and_rights_are_few() {
         }
     }
     assert!(!render(&three, &["--no-hooks"]).keys().any(|key| key.contains("cleanup")), "raw manifests never run the cleanup");
+    // Secrets are written in the namespaces that are named for it, and by the controller alone.
+    assert!(!objects.keys().any(|key| key.ends_with("-carried-values")));
+    let carrying = render(&three, &["--set", "rbac.carriedValuesNamespaces={a}"]);
+    let role = &carrying["Role/g-milvus-guard-controller-carried-values"];
+    assert_eq!((&role["metadata"]["namespace"], &role["rules"][0]["resources"]), (&Value::from("a"), &serde_json::json!(["secrets"])));
+    assert_eq!(carrying["RoleBinding/g-milvus-guard-controller-carried-values"]["subjects"][0]["name"], "g-milvus-guard-controller");
     let narrow = render(&three, &["--set", "rbac.releaseNamespaces={a,b}"]);
     assert!(!narrow.contains_key("ClusterRoleBinding/g-milvus-guard-releases"));
     assert!(narrow.contains_key("RoleBinding/g-milvus-guard-releases"));

@@ -122,6 +122,59 @@ async fn preserved_values_are_carried_by_a_secret_once_it_is_there() {
     assert!(ask(cluster, stored.clone(), stored, false).await.patch.0.is_empty());
 }
 
+#[tokio::test]
+async fn preserved_values_stay_where_carried_ones_would_come_out_otherwise_or_belong_elsewhere() {
+    let mut cluster = running("4.2.20");
+    cluster.put(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": carried_values_secret("m"), "namespace": "db"}}));
+    let asking = |values: Value, more: Value| {
+        let mut object = helm_release("4.2.20", values);
+        object["spec"]["upgrade"] = json!({"preserveValues": true});
+        object["spec"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        object
+    };
+    let item = json!({"valuesFrom": [{"kind": "Secret", "name": "x", "targetPath": "extraEnv[0].value"}]});
+    for (object, says) in [
+        (asking(json!({"a": {"b": null}}), json!({})), "null"),
+        (asking(json!({}), item), "targetPath"),
+        (asking(json!({}), json!({"kubeConfig": {"secretRef": {"name": "other"}}})), ""),
+    ] {
+        let answer = ask(cluster.clone(), object, Value::Null, false).await;
+        assert!(answer.is_admitted() && answer.patch.0.is_empty(), "{answer:?}");
+        assert_eq!(answer.warnings.iter().any(|text| text.starts_with("upgrade.preserveValues stays") && text.contains(says)), !says.is_empty(), "{answer:?}");
+    }
+    // What was carried until then is not under it.
+    let mut again = asking(json!({"a": null}), json!({"valuesFrom": [{"kind": "Secret", "name": "milvus-guard-carried-m"}]}));
+    let answer = ask(cluster.clone(), again.clone(), Value::Null, false).await;
+    json_patch::patch(&mut again, &answer.patch).unwrap();
+    assert_eq!((again["spec"].get("valuesFrom"), &again["spec"]["upgrade"]["preserveValues"]), (None, &json!(true)));
+    // In a list Helm keeps a null as it is.
+    let listed =
+        ask(cluster, asking(json!({"a": [null]}), json!({"valuesFrom": [{"kind": "Secret", "name": "x", "targetPath": "a.b"}]})), Value::Null, false).await;
+    assert!(!listed.patch.0.is_empty(), "{listed:?}");
+}
+
+#[tokio::test]
+async fn who_no_longer_asks_for_preserved_values_loses_the_carried_ones() {
+    let (carried, more) = (json!({"kind": "Secret", "name": "milvus-guard-carried-m"}), json!({"kind": "ConfigMap", "name": "more"}));
+    let object = |upgrade: Value, sources: Value| {
+        let mut object = helm_release("4.2.20", json!({}));
+        object["spec"]["upgrade"] = upgrade;
+        object["spec"]["valuesFrom"] = sources;
+        object
+    };
+    let old = object(json!({"preserveValues": false}), json!([carried, more]));
+    for (sources, left) in [(json!([carried, more]), Some(json!([more]))), (json!([carried]), None)] {
+        let mut stored = object(json!({}), sources);
+        let answer = ask(running("4.2.20"), stored.clone(), old.clone(), false).await;
+        json_patch::patch(&mut stored, &answer.patch).unwrap();
+        assert_eq!(stored["spec"].get("valuesFrom"), left.as_ref());
+    }
+    // As we left it it stays, whoever writes it.
+    let mut suspended = old.clone();
+    suspended["spec"]["suspend"] = json!(true);
+    assert!(ask(running("4.2.20"), suspended, old, false).await.patch.0.is_empty());
+}
+
 const NAMESPACES: [&str; 4] = ["db", "other", "charts", "unrelated"];
 
 /// A cluster that changes, and whose caches may be behind.
