@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::settings::{Settings, settings};
+use super::settings::{CREDENTIALS_LABEL, Settings, settings};
 use super::state::{Jobs, Proof};
 use super::{Attempt, ID_LABEL, fence};
 use crate::cluster::text;
@@ -203,11 +203,26 @@ async fn reach(client: &Client, asked: Asked<'_>) -> anyhow::Result<Result<(Sett
     if let Some(name) = &settings.credentials {
         let found = Api::<Secret>::namespaced(client.clone(), &asked.attempt.namespace).get_opt(name).await.context("reading etcd's credentials")?;
         let Some(secret) = found else { return Ok(Err(format!("there is no Secret {name} (spec.metadataMigration.etcdCredentials)"))) };
+        if let Err(why) = lent(&secret, &asked.attempt) {
+            return Ok(Err(why));
+        }
         if let Err(why) = credentials(&secret.data.unwrap_or_default(), &settings, &mut access) {
             return Ok(Err(format!("Secret {name}: {why}")));
         }
     }
     Ok(Ok((settings, access)))
+}
+
+/// Whether a Secret is lent to the migration of a release.
+fn lent(secret: &Secret, attempt: &Attempt) -> Result<(), String> {
+    let Attempt { namespace, release, .. } = attempt;
+    if secret.metadata.labels.as_ref().and_then(|labels| labels.get(CREDENTIALS_LABEL)) == Some(release) {
+        return Ok(());
+    }
+    let name = secret.metadata.name.as_deref().unwrap_or_default();
+    Err(format!(
+        "Secret {name} is not lent to this migration; somebody who may write it does that: kubectl -n {namespace} label secret {name} {CREDENTIALS_LABEL}={release}"
+    ))
 }
 
 /// Takes over what a Secret holds.
@@ -226,4 +241,33 @@ fn credentials(data: &BTreeMap<String, k8s_openapi::ByteString>, settings: &Sett
         access.tls = Some(tls(&authority, pair).map_err(|unusable| unusable.to_string())?);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_secret_counts_only_for_the_release_that_it_is_lent_to() {
+        let attempt = Attempt {
+            namespace: "db".into(),
+            release: "m".into(),
+            uid: "u".into(),
+            from: "2.1.4".parse().unwrap(),
+            to: "2.2.16".parse().unwrap(),
+            number: 0,
+            job_seconds: 1,
+        };
+        let told = |labels: Value| {
+            let object = json!({"metadata": {"name": "payroll", "labels": labels}, "data": {"password": "aHVudGVyMg=="}});
+            lent(&serde_json::from_value(object).unwrap(), &attempt)
+        };
+        assert_eq!(told(json!({"guard.milvus-guard.dev/etcd-credentials": "m"})), Ok(()));
+        for labels in [json!({}), Value::Null, json!({"guard.milvus-guard.dev/etcd-credentials": "other"})] {
+            let why = told(labels).unwrap_err();
+            assert!(why.ends_with("kubectl -n db label secret payroll guard.milvus-guard.dev/etcd-credentials=m") && !why.contains("hunter2"), "{why}");
+        }
+    }
 }

@@ -8,6 +8,10 @@ use crate::metadata::location::{Configured, Unclear, endpoint, read};
 /// Upstream's tool, as its script takes it: the image of 2.2.0 itself loses what was loaded (milvus-io/milvus#21584).
 pub const TOOL_IMAGE: &str = "milvusdb/meta-migration:v2.2.0-bugfix-20230112";
 
+/// The label of a Secret by which whoever may write it lends it to the migration of a release, named by the value. Who declares an upgrade names Secret, endpoints and image alike, and need not be
+/// somebody who may read Secrets.
+pub const CREDENTIALS_LABEL: &str = "guard.milvus-guard.dev/etcd-credentials";
+
 /// Room for backups, where nothing else is said; as upstream's script has it.
 const BACKUP_SIZE: &str = "10Gi";
 
