@@ -190,8 +190,8 @@ pub enum MigrationStop {
     Mixed,
     /// Sessions cannot be read, so nobody can tell that everything has stopped: why.
     SessionsUnknown(Arc<str>),
-    /// A session is left although its pods are gone.
-    SessionLeft(Component),
+    /// Sessions are left although all pods are gone: whose, and when the last pod went.
+    SessionLeft(Arc<str>, Moment),
     /// Pods do not end.
     PodsLeft(u32),
     /// The backup failed, or is not what is in etcd.
@@ -284,7 +284,7 @@ impl MigrationStop {
             Self::Undecided => "LayoutUndecided",
             Self::Mixed => "LayoutMixed",
             Self::SessionsUnknown(_) => "SessionsUnknown",
-            Self::SessionLeft(_) => "SessionLeft",
+            Self::SessionLeft(..) => "SessionLeft",
             Self::PodsLeft(_) => "PodsLeft",
             Self::Backup(_) => "BackupFailed",
             Self::Overdue(_) => "JobOverdue",

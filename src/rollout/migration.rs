@@ -103,6 +103,8 @@ impl Round<'_> {
             match &workload.hold {
                 Hold::Held => {}
                 Hold::Blocked(why) => return Some(Action::Stop(Stop::Blocked(component.name().into(), why.clone()))),
+                // Somebody let it go, and behind the fence it has no pods until the metadata is that of its version.
+                Hold::None if self.observed.metadata.is_fenced && workload.stored.is_of(self.plan.pair.to) => {}
                 Hold::None | Hold::Foreign => return Some(stop(MigrationStop::NotHeld(component))),
             }
         }
@@ -114,15 +116,18 @@ impl Round<'_> {
 
     /// Everything is stopped and stays so: no replicas, a fence, no pod, no session.
     fn stopped(&self) -> Option<Action> {
+        let stop = |(component, workload)| self.stop(component, workload);
         self.in_order()
-            .find(|(_, workload)| workload.wanted > 0)
-            .map(|(component, workload)| self.stop(component, workload))
+            .find(|(_, workload)| workload.wanted > 0 && workload.stopped.is_none())
+            .map(stop)
             .or_else(|| (!self.observed.metadata.is_fenced).then_some(Action::Do(Deed::Fence)))
+            // Behind the fence replicas that an applier puts back are no pods; they only keep those that live.
+            .or_else(|| self.in_order().find(|(_, workload)| workload.wanted > 0 && workload.running() > 0).map(stop))
             .or_else(|| self.no_pods())
             .or_else(|| self.no_sessions())
     }
 
-    /// What an applier puts back is stopped again; the first count is the one to remember.
+    /// Of what an applier put back meanwhile, the first count is the one to remember.
     fn stop(&self, component: Component, workload: &Workload) -> Action {
         Action::Do(Deed::Stop(component, workload.stamp.clone(), workload.stopped.unwrap_or(workload.wanted)))
     }
@@ -142,7 +147,8 @@ impl Round<'_> {
         // They end some time after the last pod, not after they began.
         let emptied = self.observed.workloads.values().map(|workload| workload.moved).max().unwrap_or(oldest.since);
         let limit = self.plan.limits.session_seconds;
-        self.within(true, emptied, limit, Waiting::NoSessions(sessions.len()), MigrationStop::SessionLeft(oldest.role))
+        let owners: Vec<&str> = sessions.iter().map(|session| &*session.owner).collect();
+        self.within(true, emptied, limit, Waiting::NoSessions(sessions.len()), MigrationStop::SessionLeft(owners.join("; ").into(), emptied))
     }
 
     fn within(&self, waits: bool, since: Moment, seconds: u64, what: Waiting, late: MigrationStop) -> Option<Action> {
@@ -188,7 +194,7 @@ impl Round<'_> {
     /// Lets a stopped workload take on the stored template, while nothing of it runs.
     fn switch(&self, component: Component, workload: &Workload) -> Option<Action> {
         match &workload.hold {
-            Hold::Held if self.observed.is_stopped() && workload.wanted > 0 => Some(self.stop(component, workload)),
+            Hold::Held if self.observed.is_stopped() && workload.wanted > 0 && !self.observed.metadata.is_fenced => Some(self.stop(component, workload)),
             Hold::Held if self.observed.is_stopped() => Some(Action::Do(Deed::Release(component, workload.stamp.clone()))),
             Hold::Blocked(why) => Some(Action::Stop(Stop::Blocked(component.name().into(), why.clone()))),
             Hold::Held | Hold::None | Hold::Foreign => None,

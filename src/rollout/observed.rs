@@ -218,6 +218,8 @@ pub struct Session {
     pub holder: Option<Component>,
     /// When it was first seen.
     pub since: Moment,
+    /// Whose it is and where, in words.
+    pub owner: Arc<str>,
 }
 
 /// Metadata and the state of its migration.

@@ -351,7 +351,7 @@ fn a_migration_waits_for_pods_sessions_and_jobs_and_says_what_is_left() {
     later(&mut stuck);
     assert_eq!(reason(&stuck, &plan), "PodsLeft");
     while world.reconcile(Component::Standalone) | world.gone(Component::Standalone) {}
-    let left = Session { role: Component::RootCoord, is_active: true, version: None, holder: None, since: Moment(1) };
+    let left = Session { role: Component::RootCoord, is_active: true, version: None, holder: None, since: Moment(1), owner: "rootcoord of 10.0.0.7".into() };
     world.truth.sessions = Known::Yes(vec![left]);
     assert_eq!(reason(&world, &plan), "waits for 1 sessions in etcd to end");
     let mut stuck = world.clone();

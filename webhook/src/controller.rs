@@ -11,6 +11,8 @@ pub mod caches;
 pub(crate) mod fixture;
 pub mod flux;
 pub mod helm;
+#[cfg(test)]
+mod imagined;
 pub mod kept;
 pub mod lease;
 pub mod metrics;

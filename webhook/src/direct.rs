@@ -131,11 +131,29 @@ impl Asked {
     }
 }
 
-/// Plans the change over these objects.
+/// Why there is nothing to migrate, where that is so: no such release, or one of 2.2 or later.
+#[must_use]
+pub fn nothing_to_migrate(cluster: &Snapshot, asked: &Asked) -> Option<String> {
+    let Asked { namespace, release, .. } = asked;
+    let all = cluster.objects(Kind::Deployment, namespace);
+    let mut own = all.iter().filter(|object| Identity::of(object).is_some_and(|identity| identity.release == release)).peekable();
+    if own.peek().is_none() {
+        return Some(format!("no Milvus of a release {release} is in namespace {namespace}: there is nothing to migrate"));
+    }
+    if own.any(|object| is_held(object)) {
+        return None;
+    }
+    let serving = running::serving(cluster, namespace, release);
+    let versions = running::counted(&serving).into_iter().map(|serving| ImageTag::parse(tag_of(serving.image()?)?).version());
+    let oldest = versions.collect::<Option<Vec<_>>>()?.into_iter().min()?;
+    (oldest >= MilvusVersion::new(2, 2, 0)).then(|| format!("release {release} runs {oldest}: its metadata is of 2.2 or later already"))
+}
+
+/// Plans the change over these objects. `begun`: the version that an upgrade to this target comes from which was begun and has not ended; nothing of it may run now.
 ///
 /// # Errors
 /// Why there is none.
-pub async fn rolling(cluster: &Snapshot, asked: &Asked) -> Result<Rolling, Refused> {
+pub async fn rolling(cluster: &Snapshot, asked: &Asked, begun: Option<MilvusVersion>) -> Result<Rolling, Refused> {
     let Asked { namespace, release, target, migration } = asked;
     let all = cluster.objects(Kind::Deployment, namespace);
     let own: Vec<&Arc<Value>> = all.iter().filter(|object| Identity::of(object).is_some_and(|identity| identity.release == release)).collect();
@@ -150,8 +168,9 @@ pub async fn rolling(cluster: &Snapshot, asked: &Asked) -> Result<Rolling, Refus
             "Upgrade them with Helm; the guard then keeps the order of each.".into(),
         ));
     }
-    let (pair, order) = order(cluster, asked, &own)?;
-    if order.migration != migration.is_some() {
+    let (pair, order) = order(cluster, asked, &own, begun)?;
+    // One that is complete already is told by others.
+    if order.migration != migration.is_some() && !(migration.is_some() && pair.from == pair.to) {
         return Err(if order.migration {
             let next = format!("milvus-guard migrate -i {release} -n {namespace} -s {} -t {} -w {} does that.", pair.from, pair.to, target.image);
             refused(format!("MV201: the metadata has to be migrated between {} and {}", pair.from, pair.to), next)
@@ -204,19 +223,21 @@ fn judging(cluster: &Snapshot, asked: &Asked) -> Snapshot {
     judging
 }
 
-fn order(cluster: &Snapshot, asked: &Asked, own: &[&Arc<Value>]) -> Result<(Pair, &'static Order), Refused> {
+fn order(cluster: &Snapshot, asked: &Asked, own: &[&Arc<Value>], begun: Option<MilvusVersion>) -> Result<(Pair, &'static Order), Refused> {
     let (namespace, release, to) = (&asked.namespace, &asked.release, asked.target.version);
     let serving = running::serving(cluster, namespace, release);
     let tags: Option<BTreeSet<MilvusVersion>> =
         serving.iter().filter(|serving| serving.pods > 0).map(|serving| ImageTag::parse(tag_of(serving.image()?)?).version()).collect();
     let look = || format!("milvus-guard doctor -n {namespace} tells more.");
     let Some(tags) = tags else { return Err(refused("the image of a pod that runs does not tell its Milvus version".into(), look())) };
-    let from = match tags.iter().copied().collect::<Vec<_>>().as_slice() {
-        [] => return Err(refused(format!("nothing of release {release} runs"), "Start it with the version that wrote its data first.".into())),
-        [one] => *one,
+    let begun = begun.filter(|begun| tags.iter().all(|tag| tag == begun || *tag == to));
+    let from = match (begun, tags.iter().copied().collect::<Vec<_>>().as_slice()) {
+        (Some(begun), _) => begun,
+        (None, []) => return Err(refused(format!("nothing of release {release} runs"), "Start it with the version that wrote its data first.".into())),
+        (None, [one]) => *one,
         // Interrupted: what is not at the target is where it came from.
-        [one, two] if *two == to => *one,
-        [one, two] if *one == to => *two,
+        (None, [one, two]) if *two == to => *one,
+        (None, [one, two]) if *one == to => *two,
         _ => {
             let told = tags.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             return Err(refused(
@@ -336,7 +357,7 @@ mod tests {
     }
 
     async fn plan(recipe: &Recipe, tag: &str) -> Result<Rolling, Refused> {
-        rolling(&world(recipe), &asked("m", tag, None)).await
+        rolling(&world(recipe), &asked("m", tag, None), None).await
     }
 
     #[test]
@@ -383,7 +404,7 @@ mod tests {
             let refused = plan(&Recipe::new(chart, 1, values), tag).await.unwrap_err();
             assert!(refused.why.contains(why) && refused.next.contains(next), "{tag}: {refused:?}");
         }
-        let missing = rolling(&world(&Recipe::new("4.2.58", 1, json!({}))), &asked("other", "v2.5.22", None)).await.unwrap_err();
+        let missing = rolling(&world(&Recipe::new("4.2.58", 1, json!({}))), &asked("other", "v2.5.22", None), None).await.unwrap_err();
         assert_eq!(missing.next, "The releases there are: m.");
     }
 
@@ -391,10 +412,10 @@ mod tests {
     async fn a_migration_is_declared_and_opens_its_door_and_no_other() {
         let recipe = Recipe::new("3.2.18", 1, json!({}));
         let migrating = |tag| asked("m", tag, Some(json!({"storageClass": "fast"})));
-        let rolling = super::rolling(&world(&recipe), &migrating("v2.2.16")).await.unwrap();
+        let rolling = super::rolling(&world(&recipe), &migrating("v2.2.16"), None).await.unwrap();
         assert_eq!((rolling.order.migration, rolling.blocked()), (true, vec![]));
         assert_eq!(migrating("v2.2.16").upgrade()["spec"], json!({"to": "2.2.16", "metadataMigration": {"storageClass": "fast"}}));
-        let refused = super::rolling(&world(&Recipe::new("4.2.58", 1, json!({}))), &migrating("v2.5.22")).await.unwrap_err();
+        let refused = super::rolling(&world(&Recipe::new("4.2.58", 1, json!({}))), &migrating("v2.5.22"), None).await.unwrap_err();
         assert!(refused.next.contains("milvus-guard rolling-update -i m -n db -t v2.5.22"), "{refused:?}");
     }
 
@@ -411,7 +432,7 @@ mod tests {
         for set in stopped.of_kind("ReplicaSet").map(|set| Value::clone(set)).collect::<Vec<_>>() {
             stopped.put(json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": set["metadata"], "spec": set["spec"], "status": {"replicas": 0}}));
         }
-        let refused = super::rolling(&stopped, &asked("m", "v2.5.22", None)).await.unwrap_err();
+        let refused = super::rolling(&stopped, &asked("m", "v2.5.22", None), None).await.unwrap_err();
         assert!(refused.why.contains("nothing of release m runs"), "{refused:?}");
     }
 }

@@ -36,6 +36,17 @@ pub const KINDS: [JobKind; 4] = [JobKind::Backup, JobKind::Verify, JobKind::Migr
 /// Characters of a release's name that stand in names of Jobs, whose labels take 63.
 const LONGEST_RELEASE: usize = 24;
 
+/// The object whose end is the end of a migration's Jobs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// Its `apiVersion`.
+    pub api_version: &'static str,
+    /// Its kind.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: String,
+}
+
 /// One attempt at one upgrade over the migration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
@@ -43,7 +54,9 @@ pub struct Attempt {
     pub namespace: String,
     /// The release.
     pub release: String,
-    /// The `GuardedUpgrade`'s `metadata.uid`.
+    /// What keeps the upgrade.
+    pub owner: Owner,
+    /// Its `metadata.uid`.
     pub uid: String,
     /// The version before.
     pub from: MilvusVersion,
@@ -96,6 +109,7 @@ pub(crate) mod fixture {
         Attempt {
             namespace: "db".into(),
             release: "m".into(),
+            owner: Owner { api_version: crate::api::API_VERSION, kind: "GuardedUpgrade", name: "m".into() },
             uid: "3b9d".into(),
             from: MilvusVersion::new(2, 1, 4),
             to: MilvusVersion::new(2, 2, 16),

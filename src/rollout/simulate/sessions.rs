@@ -21,7 +21,7 @@ impl World {
             (Some(at), _) => sessions.iter_mut().skip(at).take(1).for_each(|left| (left.holder, left.since) = (None, now)),
             (None, _) => {
                 let Some((holder, version)) = candidate else { return false };
-                sessions.push(Session { role, is_active: role.is_coordinator(), version, holder: Some(holder), since: now });
+                sessions.push(Session { role, is_active: role.is_coordinator(), version, holder: Some(holder), since: now, owner: role.name().into() });
             }
         }
         true

@@ -3,20 +3,25 @@
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use milvus_guard::model::version::MilvusVersion;
+use milvus_guard::rollout::observed::{Known, Layout, Moment};
 use milvus_guard::rollout::orders::StepKind;
 use milvus_guard_webhook::admission::milvus::{repository_of, tag_of};
 use milvus_guard_webhook::api;
-use milvus_guard_webhook::cluster::{Cluster as _, Kind, text};
+use milvus_guard_webhook::cluster::{Cluster as _, Kind, running, text};
 use milvus_guard_webhook::controller::ReleaseKey;
-use milvus_guard_webhook::controller::alone::Alone;
+use milvus_guard_webhook::controller::alone::{Alone, Means};
 use milvus_guard_webhook::controller::kept::{Kept, name_of};
 use milvus_guard_webhook::direct::{self, Asked, Rolling};
 use milvus_guard_webhook::doctor::{self, Probe, Seen};
+use milvus_guard_webhook::metadata::layout::word;
+use milvus_guard_webhook::migration::observe::{Asked as About, observe};
+use milvus_guard_webhook::migration::{Attempt, RELEASE_LABEL};
 use milvus_guard_webhook::server::registration::FIELD_MANAGER;
 use serde_json::{Value, json};
 
@@ -58,6 +63,10 @@ pub(super) struct Carry {
     pub(super) source: Option<MilvusVersion>,
     pub(super) dry_run: bool,
     pub(super) yes: bool,
+    /// What it works with where it acts itself.
+    pub(super) means: Means,
+    /// The backup of a migration is deleted once all is complete.
+    pub(super) deletes_backup: bool,
 }
 
 /// Runs it.
@@ -78,23 +87,36 @@ impl Carrying {
         let asked = &self.carry.asked;
         let seen = look_at(self.cluster.clone()).await;
         must_see_workloads(&seen)?;
-        let rolling = direct::rolling(&seen.cluster, asked).await.map_err(Refused::from)?;
-        if let Some(source) = self.carry.source.filter(|source| *source != rolling.pair.from) {
-            return Err(Refused::new(format!("-s says {source}, and {} runs", rolling.pair.from), "Nothing was changed.").into());
-        }
         let upgrade = seen.cluster.object(Kind::GuardedUpgrade, &asked.namespace, &asked.release);
         // Begun from a laptop, and not brought to its end.
         let kept = Kept::InConfigMaps.read(&self.cluster.client, &self.key()).await.ok().flatten();
+        if self.carry.means.within_hook
+            && kept.is_none()
+            && let Some(words) = direct::nothing_to_migrate(&seen.cluster, asked)
+        {
+            println!("{words}");
+            return Ok(ExitCode::SUCCESS);
+        }
+        let begun = kept.as_ref().or(upgrade.as_deref().filter(|upgrade| api::is_open(upgrade))).and_then(|known| from_of(known, asked));
+        let rolling = direct::rolling(&seen.cluster, asked, begun).await.map_err(Refused::from)?;
         if rolling.is_done() && kept.is_none() && !upgrade.as_deref().is_some_and(api::is_open) {
             println!("every component of {} runs {} already", asked.release, asked.target.image);
             print!("{}", values(asked, &seen));
             return Ok(ExitCode::SUCCESS);
         }
+        if let Some(source) = self.carry.source.filter(|source| *source != rolling.pair.from) {
+            return Err(Refused::new(format!("-s says {source}, and {} runs", rolling.pair.from), "Nothing was changed.").into());
+        }
         let is_ours = |upgrade: &Value| api::upgrade_to(upgrade).and_then(|to| to.parse().ok()) == Some(asked.target.version);
         let is_begun = |upgrade: &&Value| api::is_open(upgrade) || (is_ours(upgrade) && text(upgrade, "/status/phase") == Some("Failed"));
         let declared = kept.as_ref().or(upgrade.as_deref().filter(is_begun));
-        let goes_on = check(asked, &seen, &rolling, declared)?;
+        let goes_on = check(asked, &seen, &rolling, declared, self.carry.means.within_hook)?;
         print!("{}", plan(&rolling, asked));
+        // The controller asks from where it runs; who acts alone asks from here, and nothing has stopped yet.
+        let is_alone = kept.is_some() || !self.cluster.has_our_kinds().await.unwrap_or(true);
+        if rolling.order.migration && is_alone && !goes_on {
+            self.must_be_fit(&rolling).await?;
+        }
         if self.carry.dry_run {
             println!("nothing was changed");
             return Ok(ExitCode::SUCCESS);
@@ -107,7 +129,12 @@ impl Carrying {
         match ended {
             Ended::Complete => {
                 println!("{} runs {} on all components", asked.release, asked.target.version);
-                print!("{}", values(asked, &seen));
+                if asked.migration.is_some() {
+                    self.backup().await;
+                }
+                if !self.carry.means.within_hook {
+                    print!("{}", values(asked, &seen));
+                }
             }
             Ended::Stopped if self.is_alone().await => eprintln!("it stopped; once what stands in its way is mended, the same command goes on"),
             Ended::Stopped => {
@@ -151,10 +178,7 @@ impl Carrying {
     async fn act_alone(&self, rolling: Rolling) -> anyhow::Result<Ended> {
         let asked = &self.carry.asked;
         let client = &self.cluster.client;
-        if rolling.order.migration {
-            bail!("{MIGRATION_NEEDS_GUARD}");
-        }
-        let mut alone = Alone::start(client, self.key(), identity());
+        let mut alone = Alone::start(client, self.key(), identity(), self.carry.means.clone());
         if !alone.is_ready(OTHERS_END).await {
             bail!(
                 "somebody else acts on {} (Lease {} in namespace {}), or the right to create and update leases lacks; try again later",
@@ -165,30 +189,93 @@ impl Carrying {
         }
         self.remember().await?;
         self.store(rolling).await?;
-        let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
-        let mut screen = Screen::default();
-        let ended = loop {
-            let (upgrade, is_traced) = tokio::select! {
-                step = alone.step() => step?,
-                _ = interrupt.recv() => break Ended::Left,
-            };
-            if let Some(found) = read(&self.cluster).await?.into_iter().find(|found| found.release == asked.release) {
-                screen.show(&found)?;
-                let told = found.upgrade.filter(|_| upgrade.is_some());
-                if told.as_ref().and_then(|told| told.end()) == Some(true) && !is_traced {
-                    break Ended::Complete;
-                }
-                if told.is_some_and(|told| told.is_seen && (told.stalled.is_some() || told.end() == Some(false))) {
-                    break Ended::Stopped;
-                }
-            }
-        };
+        let ended = self.rounds(&mut alone).await?;
         if ended == Ended::Complete {
             alone.end().await?
         } else {
             alone.give_back().await?
         }
         Ok(ended)
+    }
+
+    /// Rounds until the upgrade ends, waits for a person, or somebody interrupts.
+    async fn rounds(&self, alone: &mut Alone) -> anyhow::Result<Ended> {
+        let asked = &self.carry.asked;
+        let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        let mut screen = Screen::default();
+        let mut unread_since: Option<tokio::time::Instant> = None;
+        loop {
+            let (upgrade, is_traced) = tokio::select! {
+                step = alone.step() => step?,
+                _ = interrupt.recv() => return Ok(Ended::Left),
+                _ = terminate.recv() => return Ok(Ended::Left),
+            };
+            if let Some(found) = read(&self.cluster).await?.into_iter().find(|found| found.release == asked.release) {
+                screen.show(&found)?;
+                let told = found.upgrade.filter(|_| upgrade.is_some());
+                let Some(told) = told.filter(|told| told.is_seen) else { continue };
+                if told.end() == Some(true) && !is_traced {
+                    return Ok(Ended::Complete);
+                }
+                let is_unread = told.stalled.as_deref().is_some_and(|reason| UNREAD.contains(&reason));
+                let since = *unread_since.get_or_insert_with(tokio::time::Instant::now);
+                if !is_unread {
+                    unread_since = None;
+                }
+                let waits = is_unread && since.elapsed() < ETCD_COMES_BACK;
+                if (told.stalled.is_some() && !waits) || told.end() == Some(false) {
+                    return Ok(Ended::Stopped);
+                }
+            }
+        }
+    }
+
+    /// What a migration needs is there: the way to etcd from here, metadata of the version that runs, a class for the backup.
+    async fn must_be_fit(&self, rolling: &Rolling) -> anyhow::Result<()> {
+        let asked = &self.carry.asked;
+        let template = rolling.drafts.iter().find_map(|draft| draft.object.pointer("/spec/template"));
+        let attempt = Attempt {
+            namespace: asked.namespace.clone(),
+            release: asked.release.clone(),
+            owner: Kept::InConfigMaps.owner(&asked.release),
+            uid: String::new(),
+            from: rolling.pair.from,
+            to: rolling.pair.to,
+            number: 0,
+            job_seconds: 1,
+        };
+        let upgrade = asked.upgrade();
+        let spec = upgrade.get("spec").unwrap_or(&Value::Null);
+        let names = template.map(running::configuration_names).unwrap_or_default();
+        let configurations: Vec<Arc<str>> = names.into_iter().map(Arc::from).collect();
+        let about = About { attempt: &attempt, spec, configurations: &configurations };
+        let seen = observe(&self.cluster.client, about, |_| None, Moment::default()).await?;
+        match seen.metadata.layout {
+            Known::Yes(Layout::V21) => Ok(()),
+            Known::Yes(other) => {
+                let why = format!("the layout of the metadata is `{}`, and not that of 2.1", word(other));
+                Err(Refused::new(why, "Nothing was changed. `milvus-guard metadata layout` shows the keys; see that -r and -e are right.").into())
+            }
+            Known::No(why) => Err(Refused::new(format!("{why}"), NOT_FROM_HERE).into()),
+        }
+    }
+
+    /// Tells of the claim with the backup, or deletes it where that was asked for.
+    async fn backup(&self) {
+        let asked = &self.carry.asked;
+        let claims = self.cluster.select("v1", "PersistentVolumeClaim", &format!("{RELEASE_LABEL}={}", asked.release)).await;
+        for claim in claims.ok().flatten().unwrap_or_default() {
+            let name = text(&claim, "/metadata/name").unwrap_or_default();
+            if !self.carry.deletes_backup {
+                println!("the backup of the metadata stays on PersistentVolumeClaim {name}");
+                continue;
+            }
+            match self.cluster.api("v1", "PersistentVolumeClaim", Some(&asked.namespace)).delete(name, &DeleteParams::default()).await {
+                Ok(_) => println!("PersistentVolumeClaim {name} with the backup is deleted"),
+                Err(error) => eprintln!("PersistentVolumeClaim {name} with the backup is left: {}", why(&error)),
+            }
+        }
     }
 
     /// Keeps what the controller would keep in a `GuardedUpgrade`; a run after one that stopped is a new attempt.
@@ -199,11 +286,17 @@ impl Carrying {
         let Some(mut known) = Kept::InConfigMaps.read(client, &self.key()).await.with_context(place)? else {
             return Kept::begin(client, &self.key(), &asked.upgrade()).await.map_err(|error| anyhow::anyhow!("{}: {}", place(), why(&error)));
         };
+        // One that was only interrupted goes on as it is.
+        let is_asked = |what: &str| known.pointer(what) == Some(&json!(true));
+        if !is_stalled(&known) && !is_asked("/spec/abort") && !is_asked("/spec/paused") {
+            return Ok(());
+        }
         if let Some(spec) = known.get_mut("spec").and_then(Value::as_object_mut) {
             let next = spec.get("retry").and_then(Value::as_i64).unwrap_or_default().saturating_add(1);
             spec.insert("retry".into(), json!(next));
-            // Asking again is going on, forwards.
+            // Asking again is going on, forwards, and with what is asked for now.
             ["paused", "abort"].iter().for_each(|name| drop(spec.remove(*name)));
+            spec.extend(asked.upgrade().get("spec").and_then(Value::as_object).cloned().unwrap_or_default());
         }
         Kept::InConfigMaps.write_spec(client, &self.key(), &known).await.with_context(place)
     }
@@ -284,7 +377,7 @@ impl Carrying {
             }
             tokio::time::sleep(Duration::from_millis(200 * attempt)).await;
             let seen = look_at(self.cluster.clone()).await;
-            rolling = direct::rolling(&seen.cluster, asked).await.map_err(Refused::from)?;
+            rolling = direct::rolling(&seen.cluster, asked, Some(rolling.pair.from)).await.map_err(Refused::from)?;
             if let Some(blocked) = rolling.blocked().first() {
                 bail!("somebody else changed the release meanwhile: {blocked}");
             }
@@ -296,8 +389,20 @@ impl Carrying {
 const NO_CONTROLLER: &str = "the guard is installed in this cluster, and no controller of it answers: its webhook would hold what is let go from here. Nothing was changed: \
                              see what keeps the controller (milvus-guard doctor), and run this again";
 
-const MIGRATION_NEEDS_GUARD: &str =
-    "a migration of metadata is carried out by the guard's controller, which is not installed in this cluster (charts/milvus-guard). Nothing was changed";
+const NOT_FROM_HERE: &str = "Nothing was changed. Without an installed guard metadata is looked at from where this runs: name a way to etcd with -e that is one from here and from the cluster, or \
+                             run this in the cluster (charts/milvus-migration-hook), or install the guard.";
+
+/// Why an upgrade stops that passes by itself, once etcd answers.
+const UNREAD: [&str; 2] = ["LayoutUnknown", "SessionsUnknown"];
+
+/// How long that is waited for.
+const ETCD_COMES_BACK: Duration = Duration::from_secs(180);
+
+/// The version that a begun upgrade to this target comes from.
+fn from_of(upgrade: &Value, asked: &Asked) -> Option<MilvusVersion> {
+    let is_to = text(upgrade, "/status/to").and_then(|to| to.parse().ok()) == Some(asked.target.version);
+    text(upgrade, "/status/from").filter(|_| is_to)?.parse().ok()
+}
 
 /// What tells this run from others.
 pub(super) fn identity() -> String {
@@ -315,9 +420,12 @@ fn is_declared(upgrade: &Value, wanted: &Value) -> bool {
     let spec = |object: &Value, name: &str| object.pointer("/spec").and_then(|spec| spec.get(name)).cloned();
     let is_so =
         wanted.get("spec").and_then(Value::as_object).is_some_and(|wanted| wanted.iter().all(|(name, value)| spec(upgrade, name).as_ref() == Some(value)));
+    is_so && !is_stalled(upgrade) && spec(upgrade, "abort") != Some(json!(true)) && spec(upgrade, "paused") != Some(json!(true))
+}
+
+fn is_stalled(upgrade: &Value) -> bool {
     let conditions = upgrade.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
-    let is_stalled = conditions.into_iter().any(|condition| text(condition, "/type") == Some("Stalled") && text(condition, "/status") == Some("True"));
-    is_so && !is_stalled && spec(upgrade, "abort") != Some(json!(true)) && spec(upgrade, "paused") != Some(json!(true))
+    conditions.into_iter().any(|condition| text(condition, "/type") == Some("Stalled") && text(condition, "/status") == Some("True"))
 }
 
 /// Without the workloads nothing can be told; what else could not be read is said.
@@ -332,7 +440,7 @@ fn must_see_workloads(seen: &Seen) -> anyhow::Result<()> {
 }
 
 /// Whether it goes on with the upgrade to the same version that was begun and has not ended.
-fn check(asked: &Asked, seen: &Seen, rolling: &Rolling, begun: Option<&Value>) -> Result<bool, Refused> {
+fn check(asked: &Asked, seen: &Seen, rolling: &Rolling, begun: Option<&Value>, within_hook: bool) -> Result<bool, Refused> {
     let to = begun.and_then(api::upgrade_to).and_then(|to| to.parse().ok());
     let goes_on = to == Some(asked.target.version);
     if let (Some(to), false) = (to, goes_on) {
@@ -341,7 +449,14 @@ fn check(asked: &Asked, seen: &Seen, rolling: &Rolling, begun: Option<&Value>) -
     }
     // What was begun is not rolled out everywhere, as it should be.
     let is_begun = goes_on || rolling.drafts.iter().any(|draft| draft.patch.0.is_empty());
-    if let Some(obstacle) = doctor::obstacles(seen, &asked.release).into_iter().find(|entry| !is_begun || !["rollout", "upgrade"].contains(&entry.check)) {
+    // Nor is it wrong that everything is stopped in the middle of a migration, or that Helm waits for its hook.
+    let is_expected = |check: &str| match check {
+        "rollout" | "upgrade" => is_begun,
+        "stopped" | "fence" => goes_on,
+        "pending-release" => within_hook,
+        _ => false,
+    };
+    if let Some(obstacle) = doctor::obstacles(seen, &asked.release).into_iter().find(|entry| !is_expected(entry.check)) {
         let rule = obstacle.rule.map_or_else(String::new, |rule| format!("{rule}: "));
         return Err(Refused::new(format!("{rule}{}", obstacle.message), obstacle.remedy.unwrap_or_default()));
     }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use milvus_guard::model::version::MilvusVersion;
+use milvus_guard_webhook::controller::alone::Means;
 use milvus_guard_webhook::direct::{Asked, Target};
 use serde_json::{Map, Value, json};
 
@@ -17,6 +18,7 @@ The flags are those of upstream's migrate.sh. What is different:
   - everything is checked before anything stops: versions that the tool would silently skip or refuse, an image of another version, a release that is not whole;
   - root path and endpoints are those of Milvus's own configuration; -r has to say the same, and -e another way to reach it;
   - the backup is verified before anything is deleted, and -d takes true or false;
+  - without an installed guard this command does it all from here, and needs a way to etcd from here; the Jobs need the image of milvus-guard (--guard-image);
   - a second run goes on where the first was interrupted, and -o rollback goes back as long as there is a way back.
 
 Exit codes: 0 done, 1 refused or stopped, 2 something could not be read or written, 130 interrupted.
@@ -31,9 +33,9 @@ pub(crate) struct Migrate {
     /// Its namespace
     #[arg(short, long, value_name = "NAMESPACE", default_value = "default")]
     namespace: String,
-    /// The Milvus version that runs
+    /// The Milvus version that runs; default: what is seen to run
     #[arg(short, long, value_name = "VERSION")]
-    source_version: String,
+    source_version: Option<String>,
     /// The Milvus version to go to
     #[arg(short, long, value_name = "VERSION")]
     target_version: String,
@@ -58,6 +60,15 @@ pub(crate) struct Migrate {
     /// Where etcd is reached (host:port), where that is not as Milvus's configuration says
     #[arg(short, long, value_name = "ENDPOINT", value_delimiter = ',')]
     etcd_endpoint: Vec<String>,
+    /// A Secret with etcd's username and password, or ca.crt, tls.crt and tls.key, where it asks for them
+    #[arg(long, value_name = "SECRET")]
+    etcd_credentials: Option<String>,
+    /// Our own image, for backup, verification and restore, where no guard is installed
+    #[arg(long, value_name = "IMAGE", default_value = steer::GUARD_IMAGE)]
+    guard_image: String,
+    /// Run by a hook of the release's own upgrade: Helm's pending revision is that upgrade, and where there is nothing to migrate all is well
+    #[arg(long)]
+    within_hook: bool,
     /// Only say what would be done
     #[arg(long)]
     dry_run: bool,
@@ -82,16 +93,22 @@ pub(crate) fn run(arguments: &Migrate) -> anyhow::Result<ExitCode> {
             );
             return Ok(ExitCode::SUCCESS);
         }
-        let target = steer::Target::new(arguments.instance.clone(), arguments.namespace.clone());
+        let target = steer::Target::new(arguments.instance.clone(), arguments.namespace.clone(), arguments.guard_image.clone());
         return steer::run(Intent::Abort, &target).map(|()| ExitCode::SUCCESS);
     }
     let (asked, source) = asked(arguments)?;
-    carry::run(Carry { asked, source: Some(source), dry_run: arguments.dry_run, yes: arguments.yes })
+    carry::run(carry(arguments, asked, source))
+}
+
+fn carry(arguments: &Migrate, asked: Asked, source: Option<MilvusVersion>) -> Carry {
+    let means = Means { image: Some(arguments.guard_image.clone()), within_hook: arguments.within_hook };
+    Carry { asked, source, dry_run: arguments.dry_run, yes: arguments.yes, means, deletes_backup: arguments.delete }
 }
 
 /// What is asked for, where the tool would do it, and the version that is said to run.
-fn asked(arguments: &Migrate) -> Result<(Asked, MilvusVersion), Refused> {
-    let source = strict(&arguments.source_version, "-s", MilvusVersion::new(2, 1, 0), MilvusVersion::new(2, 2, 0))?;
+fn asked(arguments: &Migrate) -> Result<(Asked, Option<MilvusVersion>), Refused> {
+    let strict_source = |text: &String| strict(text, "-s", MilvusVersion::new(2, 1, 0), MilvusVersion::new(2, 2, 0));
+    let source = arguments.source_version.as_ref().map(strict_source).transpose()?;
     strict(&arguments.target_version, "-t", MilvusVersion::new(2, 2, 0), MilvusVersion::new(2, 3, 0))?;
     let target = Target::new(&arguments.image, &arguments.target_version).map_err(|why| Refused::new(why, NOTHING))?;
     if arguments.meta_migration_image.as_deref().is_some_and(|image| image.ends_with("/meta-migration:v2.2.0")) {
@@ -107,8 +124,8 @@ fn asked(arguments: &Migrate) -> Result<(Asked, MilvusVersion), Refused> {
     say("image", arguments.meta_migration_image.clone().map(Value::from));
     say("rootPath", arguments.root_path.clone().map(Value::from));
     say("storageClass", arguments.storage_class.clone().map(Value::from));
+    say("etcdCredentials", arguments.etcd_credentials.as_ref().map(|name| json!({"secretName": name})));
     say("etcdEndpoints", (!arguments.etcd_endpoint.is_empty()).then(|| json!(arguments.etcd_endpoint)));
-    say("backup", Some(json!(if arguments.delete { "Delete" } else { "Keep" })));
     let asked = Asked { namespace: arguments.namespace.clone(), release: arguments.instance.clone(), target, migration: Some(Value::Object(migration)) };
     Ok((asked, source))
 }
@@ -161,15 +178,12 @@ mod tests {
             asked("-i m -n db -s 2.1.4 -t 2.2.16 -r by-dev -w milvusdb/milvus:v2.2.16 -m mirror/meta-migration:x -o migrate -d true -c fast -e etcd:2379")
                 .unwrap();
         let migration = all.migration.unwrap();
-        assert_eq!(
-            migration,
-            json!({"image": "mirror/meta-migration:x", "rootPath": "by-dev", "storageClass": "fast", "etcdEndpoints": ["etcd:2379"], "backup": "Delete"})
-        );
+        assert_eq!(migration, json!({"image": "mirror/meta-migration:x", "rootPath": "by-dev", "storageClass": "fast", "etcdEndpoints": ["etcd:2379"]}));
         let few = asked("-i m -s 2.1.4 -t 2.2.16 -w milvusdb/milvus:v2.2.16").unwrap();
-        assert_eq!((few.namespace.as_str(), few.migration.unwrap()), ("default", json!({"backup": "Keep"})));
+        assert_eq!((few.namespace.as_str(), few.migration.unwrap()), ("default", json!({})));
         // Upstream takes any value of -d for yes, and so deletes the only backup.
-        let kept = asked("-i m -s 2.1.4 -t 2.2.16 -w milvusdb/milvus:v2.2.16 -d false").unwrap();
-        assert_eq!(kept.migration.unwrap()["backup"], "Keep");
+        let deletes = |line: &str| Line::try_parse_from(std::iter::once("migrate").chain(line.split_whitespace())).unwrap().migrate.delete;
+        assert_eq!(["", "-d", "-d true", "-d false"].map(|flag| deletes(&format!("-i m -t 2.2.16 {flag}"))), [false, true, true, false]);
     }
 
     #[test]

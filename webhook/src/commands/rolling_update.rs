@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
+use milvus_guard_webhook::controller::alone::Means;
 use milvus_guard_webhook::direct::{Asked, Target};
 
 use super::carry::{self, Carry, Refused};
@@ -55,5 +56,5 @@ pub(crate) fn run(arguments: &RollingUpdate) -> anyhow::Result<ExitCode> {
     let Operation::Update = arguments.operation;
     let target = Target::new(&arguments.image, &arguments.tag).map_err(|why| Refused::new(why, "Nothing was changed."))?;
     let asked = Asked { namespace: arguments.namespace.clone(), release: arguments.instance.clone(), target, migration: None };
-    carry::run(Carry { asked, source: None, dry_run: arguments.dry_run, yes: arguments.yes })
+    carry::run(Carry { asked, source: None, dry_run: arguments.dry_run, yes: arguments.yes, means: Means::default(), deletes_backup: false })
 }

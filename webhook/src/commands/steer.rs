@@ -8,7 +8,7 @@ use kube::api::{Patch, PatchParams};
 use milvus_guard_webhook::api;
 use milvus_guard_webhook::cluster::text;
 use milvus_guard_webhook::controller::ReleaseKey;
-use milvus_guard_webhook::controller::alone::Alone;
+use milvus_guard_webhook::controller::alone::{Alone, Means};
 use milvus_guard_webhook::controller::kept::{Kept, name_of};
 use milvus_guard_webhook::progress::Upgrade;
 use milvus_guard_webhook::server::registration::FIELD_MANAGER;
@@ -26,11 +26,17 @@ pub(crate) struct Target {
     /// Its namespace; default: that of the kubeconfig's context
     #[arg(short, long, value_name = "NAMESPACE")]
     namespace: Option<String>,
+    /// Our own image, for the Jobs of a migration that was begun without a guard
+    #[arg(long, value_name = "IMAGE", default_value = GUARD_IMAGE, hide_short_help = true)]
+    guard_image: String,
 }
 
+/// Our own image, as it is published.
+pub(super) const GUARD_IMAGE: &str = concat!("ghcr.io/milvus-guard/milvus-guard:", env!("CARGO_PKG_VERSION"));
+
 impl Target {
-    pub(super) const fn new(release: String, namespace: String) -> Self {
-        Self { release, namespace: Some(namespace) }
+    pub(super) const fn new(release: String, namespace: String, guard_image: String) -> Self {
+        Self { release, namespace: Some(namespace), guard_image }
     }
 }
 
@@ -89,7 +95,7 @@ fn change(target: &Target, intent: Option<Intent>, decide: impl Fn(&Value) -> an
         if !matches!(declared, Ok(Some(_)))
             && let Ok(Some(upgrade)) = Kept::InConfigMaps.read(&cluster.client, &key).await
         {
-            return begun_alone(&cluster, &key, intent, &upgrade).await;
+            return begun_alone(&cluster, &key, intent, &upgrade, &target.guard_image).await;
         }
         let change = steer(&cluster, &namespace, &target.release, decide).await?;
         println!("{}/{}: {}", namespace, target.release, change);
@@ -98,9 +104,10 @@ fn change(target: &Target, intent: Option<Intent>, decide: impl Fn(&Value) -> an
 }
 
 /// An upgrade that somebody began from a laptop, in a cluster without a guard: whoever runs `rolling-update` carries it out, and nobody else.
-async fn begun_alone(cluster: &Cluster, key: &ReleaseKey, intent: Option<Intent>, upgrade: &Value) -> anyhow::Result<()> {
+async fn begun_alone(cluster: &Cluster, key: &ReleaseKey, intent: Option<Intent>, upgrade: &Value, image: &str) -> anyhow::Result<()> {
     let to = api::upgrade_to(upgrade).unwrap_or("its target");
-    let again = format!("run again what began it: milvus-guard rolling-update -i {} -n {} with the image of {to}", key.name, key.namespace);
+    let command = if upgrade.pointer("/spec/metadataMigration").is_some() { "migrate" } else { "rolling-update" };
+    let again = format!("run again what began it: milvus-guard {command} -i {} -n {} with the image of {to}", key.name, key.namespace);
     let set = async |name: &str| {
         let mut wanted = upgrade.clone();
         if let Some(spec) = wanted.get_mut("spec").and_then(Value::as_object_mut) {
@@ -119,7 +126,7 @@ async fn begun_alone(cluster: &Cluster, key: &ReleaseKey, intent: Option<Intent>
         }
         Some(Intent::Abort) => {
             set("abort").await?;
-            go_back(cluster, key).await
+            go_back(cluster, key, image).await
         }
         Some(Intent::Resume | Intent::Retry) | None => {
             bail!("it was begun from a laptop, without a guard, and nobody but that command carries it out: {again}")
@@ -131,8 +138,9 @@ async fn begun_alone(cluster: &Cluster, key: &ReleaseKey, intent: Option<Intent>
 const OTHERS_END: Duration = Duration::from_secs(60);
 
 /// Goes back to the version before with the rounds of the controller, here; then takes the new image off what never had its turn.
-async fn go_back(cluster: &Cluster, key: &ReleaseKey) -> anyhow::Result<()> {
-    let mut alone = Alone::start(&cluster.client, key.clone(), identity());
+async fn go_back(cluster: &Cluster, key: &ReleaseKey, image: &str) -> anyhow::Result<()> {
+    let means = Means { image: Some(image.to_owned()), within_hook: false };
+    let mut alone = Alone::start(&cluster.client, key.clone(), identity(), means);
     if !alone.is_ready(OTHERS_END).await {
         bail!("{key}: the command that carries it out goes back now: once it has ended, run this again, so that what waits is put back, too");
     }

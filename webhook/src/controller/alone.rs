@@ -13,7 +13,7 @@ use super::ReleaseKey;
 use super::caches::Caches;
 use super::kept::{Kept, name_of};
 use super::lease::Leadership;
-use super::round::{Again, Work};
+use super::round::{Again, Work, wall_clock};
 
 /// When to look again where nothing moved.
 const IDLE: Duration = Duration::from_secs(10);
@@ -26,6 +26,15 @@ const AFTER_ERROR: Duration = Duration::from_secs(1);
 
 /// Rounds that may fail one after the other.
 const FAILURES: u32 = 20;
+
+/// What it works with.
+#[derive(Debug, Clone, Default)]
+pub struct Means {
+    /// Our own image, for the Jobs of a migration.
+    pub image: Option<String>,
+    /// Helm waits for this: that its revision is pending says nothing.
+    pub within_hook: bool,
+}
 
 /// One upgrade that is carried out here.
 pub struct Alone {
@@ -47,7 +56,7 @@ impl std::fmt::Debug for Alone {
 impl Alone {
     /// Takes the Lease of the release, and begins to watch its namespace. `identity` tells this one from others.
     #[must_use]
-    pub fn start(client: &Client, key: ReleaseKey, identity: String) -> Self {
+    pub fn start(client: &Client, key: ReleaseKey, identity: String, means: Means) -> Self {
         let (sender, moved) = unbounded_channel();
         let leadership = Leadership::start(client, &key.namespace, &name_of(&key.name), identity);
         let caches = Caches::start_alone(client, &key.namespace, &sender);
@@ -61,8 +70,10 @@ impl Alone {
             others: Arc::default(),
             metrics: Arc::default(),
             kept: Kept::InConfigMaps,
-            image: None,
+            image: means.image.map(Arc::from),
+            heeds_helm: !means.within_hook,
             may_write: Arc::new(move || leads.is_held()),
+            clock: Arc::new(wall_clock),
         };
         Self { client: client.clone(), key, leadership, caches, moved, work, failures: 0 }
     }

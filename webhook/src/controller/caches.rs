@@ -182,6 +182,19 @@ impl Caches {
         }
     }
 
+    /// Filled with these objects, and never changed.
+    #[cfg(test)]
+    pub(super) fn of<'o>(objects: impl IntoIterator<Item = &'o Value>) -> Arc<Self> {
+        let caches = Self { filled: AtomicUsize::new(WATCHES.len()), ..Self::default() };
+        for object in objects {
+            for watch in [Watch::Workloads, Watch::Sets, Watch::Pods, Watch::Upgrades].into_iter().filter(|watch| text(object, "/kind") == Some(watch.api().2))
+            {
+                caches.put(watch, serde_json::from_value(object.clone()).unwrap());
+            }
+        }
+        Arc::new(caches)
+    }
+
     /// Whether all of them were filled once.
     #[must_use]
     pub fn are_filled(&self) -> bool {

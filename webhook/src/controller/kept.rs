@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::{FIELD_MANAGER, ReleaseKey};
 use crate::api;
 use crate::cluster::text;
+use crate::migration::Owner;
 
 /// The label of a ConfigMap that keeps an upgrade: the release.
 pub const KEPT_LABEL: &str = "guard.milvus-guard.dev/upgrade-of";
@@ -38,6 +39,15 @@ impl Kept {
 
     fn maps(client: &Client, namespace: &str) -> Api<ConfigMap> {
         Api::namespaced(client.clone(), namespace)
+    }
+
+    /// The object that keeps the upgrade of a release: what is made for the upgrade goes with it.
+    #[must_use]
+    pub fn owner(self, release: &str) -> Owner {
+        match self {
+            Self::AsObjects => Owner { api_version: api::API_VERSION, kind: "GuardedUpgrade", name: release.to_owned() },
+            Self::InConfigMaps => Owner { api_version: "v1", kind: "ConfigMap", name: name_of(release) },
+        }
     }
 
     /// The upgrade of a release as the API server has it now.

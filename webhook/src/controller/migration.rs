@@ -9,6 +9,7 @@ use milvus_guard::rollout::action::Deed;
 use milvus_guard::rollout::observed::{Known, Moment};
 use serde_json::Value;
 
+use super::kept::Kept;
 use super::observe::Seen;
 use super::{FIELD_MANAGER, ReleaseKey};
 use crate::cluster::text;
@@ -23,6 +24,8 @@ use crate::migration::observe::{Asked, observe as look};
 pub struct Migration<'m> {
     /// A way to the API server.
     pub client: &'m Client,
+    /// Where its upgrade is kept.
+    pub kept: Kept,
     /// The release.
     pub release: &'m ReleaseKey,
     /// Its `GuardedUpgrade`.
@@ -74,6 +77,7 @@ impl Migration<'_> {
         Attempt {
             namespace: self.release.namespace.to_string(),
             release: self.release.name.to_string(),
+            owner: self.kept.owner(&self.release.name),
             uid: text(self.upgrade, "/metadata/uid").unwrap_or_default().to_owned(),
             from: self.plan.pair.from,
             to: self.plan.pair.to,

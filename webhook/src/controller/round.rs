@@ -80,6 +80,16 @@ pub struct Work {
     pub image: Option<Arc<str>>,
     /// Whether this controller may write now.
     pub may_write: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// Whether a change arrives as long as Helm's revision is pending; not where that waits for us.
+    pub heeds_helm: bool,
+    /// What time it is.
+    pub clock: Arc<dyn Fn() -> Moment + Send + Sync>,
+}
+
+/// The time of this machine.
+#[must_use]
+pub fn wall_clock() -> Moment {
+    moment(Timestamp::now())
 }
 
 impl std::fmt::Debug for Work {
@@ -122,7 +132,7 @@ impl Work {
             return Ok(Again::Never);
         }
         let milvus = milvus.as_deref();
-        Round { work: self, key, all: &all, milvus, seen: &seen, upgrade: &upgrade, writer: self.writer(key), now: moment(Timestamp::now()) }.run().await
+        Round { work: self, key, all: &all, milvus, seen: &seen, upgrade: &upgrade, writer: self.writer(key), now: (self.clock)() }.run().await
     }
 
     fn writer(&self, key: &ReleaseKey) -> Writer {
@@ -157,7 +167,7 @@ impl Work {
             let phase = status.phase.unwrap_or(Phase::Pending);
             let told =
                 Idle { phase, reason: "CarriedOutElsewhere", message: &words, kind: Kind::Reconciling, waiting_for: Some("whoever carries it out to end") };
-            tell::idle(&mut status, &told, moment(Timestamp::now()));
+            tell::idle(&mut status, &told, (self.clock)());
             self.write_status(key, upgrade, status).await?;
         }
         Ok(Again::After(lease::EVERY))
@@ -412,8 +422,11 @@ impl Round<'_> {
             self.idle(status, &Idle { phase: Phase::Held, reason: "SeveralMilvus", message: &words, kind: Kind::Stalled, waiting_for: None }).await?;
             return Ok(Again::Never);
         }
-        let revision =
-            if self.seen.is_helms() { self.work.revisions.newest(&self.work.client, self.key, status.helm_revision, self.seen.written()).await? } else { None };
+        let revision = if self.seen.is_helms() && self.work.heeds_helm {
+            self.work.revisions.newest(&self.work.client, self.key, status.helm_revision, self.seen.written()).await?
+        } else {
+            None
+        };
         status.helm_revision = revision.as_ref().map(|revision| revision.number).or(status.helm_revision);
         let (observed, proof) = self.observe(&status, upgrade, order, helm::arrival(revision.as_ref(), self.seen.written())).await?;
         self.watch_proxy(&mut status);
@@ -495,8 +508,8 @@ impl Round<'_> {
     }
 
     fn migration<'m>(&'m self, upgrade: &'m Upgrade) -> Migration<'m> {
-        let Work { client, image, .. } = self.work;
-        Migration { client, release: self.key, upgrade: self.upgrade, seen: self.seen, plan: &upgrade.plan, image: image.as_deref() }
+        let Work { client, image, kept, .. } = self.work;
+        Migration { client, kept: *kept, release: self.key, upgrade: self.upgrade, seen: self.seen, plan: &upgrade.plan, image: image.as_deref() }
     }
 
     async fn active_standby(&self) -> anyhow::Result<Known<bool>> {

@@ -14,7 +14,7 @@ use super::caches::Caches;
 use super::kept::Kept;
 use super::lease::Leadership;
 use super::metrics::Metrics;
-use super::round::{Again, Work};
+use super::round::{Again, Work, wall_clock};
 
 /// Rounds at a time.
 const AT_ONCE: usize = 8;
@@ -53,6 +53,8 @@ pub async fn run(
         kept: Kept::AsObjects,
         image: image.map(Arc::from),
         may_write: Arc::new(move || leads.is_held()),
+        heeds_helm: true,
+        clock: Arc::new(wall_clock),
     };
     let queue = Queue { work, leadership: Arc::clone(&leadership), caches, due: BTreeMap::new(), running: BTreeSet::new(), failures: BTreeMap::new() };
     queue.serve(events, end).await;

@@ -253,6 +253,7 @@ fn explain(stop: &Stop, round: &Round<'_>) -> String {
             format!("{who}: {}.{held} To try again, raise spec.retry; to go back, set spec.abort.", why(&stalled.why))
         }
         Stop::NoWayBack(component, reason) => {
+            let reason = reason.trim_end_matches('.');
             format!("there is no way back any more, since {component} began: {reason}. To go on, set spec.abort to false and raise spec.retry.")
         }
         Stop::NeedsApplier(components) => {
@@ -263,20 +264,34 @@ fn explain(stop: &Stop, round: &Round<'_>) -> String {
             round.plan.pair.from
         ),
         Stop::Migration(MigrationStop::LayoutUnknown(why)) => {
-            format!("the metadata has to be migrated, and its layout cannot be read: {why}. Nothing was touched.")
+            let state = if round.observed.is_stopped() { "Everything stays stopped, and it goes on once it can be read." } else { "Nothing was touched." };
+            format!("the metadata has to be migrated, and its layout cannot be read: {why}. {state}")
         }
         Stop::Migration(MigrationStop::SessionsUnknown(why)) => {
             format!("nobody can tell that everything has stopped, since the sessions in etcd cannot be read: {why}")
         }
         Stop::Migration(MigrationStop::Empty) => "there is no metadata below this root path: is it the right one?".into(),
         Stop::Migration(MigrationStop::Undecided) => "the layout of the metadata cannot be told from its keys".into(),
-        Stop::Migration(MigrationStop::Mixed) => "there is metadata of both layouts, and no verified backup of this attempt: nothing is touched".into(),
-        Stop::Migration(MigrationStop::SessionLeft(role)) => format!("a session of {role} is left in etcd although its pods are gone"),
-        Stop::Migration(MigrationStop::PodsLeft(left)) => format!("{left} pods do not end"),
+        Stop::Migration(MigrationStop::Mixed) => {
+            "there is metadata of both layouts, and no verified backup from before that: nothing is touched. `milvus-guard metadata` looks at it, and puts a backup back that you have".into()
+        }
+        Stop::Migration(MigrationStop::SessionLeft(owners, since)) => format!(
+            "left in etcd although the last pod went at {}: {owners}. End that process, wherever it runs; if it is gone for good, delete the key (etcdctl del). It then goes on by itself.",
+            written(*since)
+        ),
+        Stop::Migration(MigrationStop::PodsLeft(left)) => format!(
+            "{left} pods do not end: `kubectl describe pod` tells what they wait for; where their node is gone for good, `kubectl delete pod --force` them. It then goes on by itself."
+        ),
         Stop::Migration(MigrationStop::Backup(why)) => format!("the backup failed: {why}"),
-        Stop::Migration(MigrationStop::Overdue(kind)) => format!("the {} job takes longer than allowed", kind.name()),
-        Stop::Migration(MigrationStop::Restore(why)) => format!("the restore failed: {why}. Everything stays stopped, and the backup is there."),
-        Stop::Migration(MigrationStop::Failed(why)) => format!("the migration failed ({why}); the metadata is as it was, and the version before runs again"),
+        Stop::Migration(MigrationStop::Overdue(kind)) => {
+            format!("the {} job takes longer than allowed: `kubectl describe` its pod. Once that has ended, it goes on by itself.", kind.name())
+        }
+        Stop::Migration(MigrationStop::Restore(why)) => {
+            format!("the restore failed: {why}. Everything stays stopped, and the backup is there. Once that is mended, raise spec.retry: it is put back again.")
+        }
+        Stop::Migration(MigrationStop::Failed(why)) => format!(
+            "the migration failed ({why}); the metadata is as it was, and the version before runs again. Once that is mended, raise spec.retry; or roll the release back."
+        ),
         Stop::Migration(MigrationStop::Inconsistent) => "pods of one version run on metadata of the other".into(),
         Stop::Migration(MigrationStop::NotHeld(component)) => format!("{component} is not held, and would start the version before on migrated metadata"),
     }

@@ -91,6 +91,17 @@ impl Counts {
         counts
     }
 
+    /// Of keys below a prefix.
+    #[cfg(test)]
+    pub(crate) fn of_keys<'k>(keys: impl Iterator<Item = &'k String> + Clone, prefix: &str) -> Self {
+        let mut counts = Self::default();
+        for (index, group) in GROUPS.iter().enumerate() {
+            let of_group = keys.clone().filter(|key| key.strip_prefix(prefix).is_some_and(|key| key.starts_with(group.prefix)));
+            counts.set(index, of_group.count() as u64);
+        }
+        counts
+    }
+
     /// All groups with their counts.
     pub fn each(&self) -> impl Iterator<Item = (&'static Group, u64)> {
         GROUPS.iter().zip(self.by_group)

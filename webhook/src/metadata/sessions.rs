@@ -34,6 +34,8 @@ pub struct Session {
     pub host_name: Option<String>,
     /// It ends by itself once its holder is gone.
     pub is_leased: bool,
+    /// Its key.
+    pub key: String,
 }
 
 /// Whose a session is.
@@ -78,6 +80,7 @@ impl Session {
             address: value.address.filter(|address| !address.is_empty()),
             host_name: value.host_name.filter(|name| !name.is_empty()),
             is_leased: entry.lease != 0,
+            key: String::from_utf8_lossy(&entry.key).into_owned(),
         })
     }
 
@@ -92,7 +95,7 @@ impl Session {
     #[must_use]
     pub fn observed(&self, holder: Option<Component>, now: Moment) -> Option<observed::Session> {
         let Role::Component(role) = self.role else { return None };
-        Some(observed::Session { role, is_active: self.is_active, version: self.version, holder, since: now })
+        Some(observed::Session { role, is_active: self.is_active, version: self.version, holder, since: now, owner: self.owner().into() })
     }
 
     /// Whose it is, in words.
@@ -105,7 +108,7 @@ impl Session {
         };
         let held_by = self.host_name.as_ref().or(self.address.as_ref()).map_or(String::new(), |holder| format!(" of {holder}"));
         let end = if self.is_leased { "" } else { ", which has no lease and does not end by itself" };
-        format!("{role}{held_by}{end}")
+        format!("{role}{held_by} (key {}){end}", self.key)
     }
 }
 
@@ -124,7 +127,7 @@ mod tests {
             read("rootcoord", r#"{"ServerID":3,"ServerName":"rootcoord","Address":"10.0.0.7:53100","Exclusive":true,"TriggerKill":true}"#, 9).unwrap();
         assert_eq!((earlier.role.clone(), earlier.is_active, earlier.version), (Role::Component(Component::RootCoord), true, None));
         assert!(earlier.is_held_by("m-milvus-rootcoord-1", Some("10.0.0.7")) && !earlier.is_held_by("m-milvus-rootcoord-1", Some("10.0.0.70")));
-        assert_eq!(earlier.owner(), "rootcoord of 10.0.0.7:53100");
+        assert_eq!(earlier.owner(), "rootcoord of 10.0.0.7:53100 (key by-dev/meta/session/rootcoord)");
         let standby = read("mixcoord-12", r#"{"Version":"2.5.16","HostName":"m-milvus-mixcoord-1","Address":"[fd00::1]:53100"}"#, 9).unwrap();
         assert_eq!((standby.is_active, standby.version), (false, Some(MilvusVersion::new(2, 5, 16))));
         assert!(standby.is_held_by("m-milvus-mixcoord-1", None) && standby.is_held_by("x", Some("fd00::1")));
@@ -137,7 +140,7 @@ mod tests {
         let migration = read("migration", "", 9).unwrap();
         assert_eq!((migration.role.clone(), migration.observed(None, Moment(1))), (Role::Migration, None));
         let other = read("birdwatcher-1", "not JSON", 0).unwrap();
-        assert_eq!(other.owner(), "birdwatcher, which has no lease and does not end by itself");
+        assert_eq!(other.owner(), "birdwatcher (key by-dev/meta/session/birdwatcher-1), which has no lease and does not end by itself");
         assert_eq!(read("proxy-1", "", 9).unwrap().observed(Some(Component::Proxy), Moment(5)).unwrap().since, Moment(5));
     }
 }

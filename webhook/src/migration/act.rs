@@ -15,9 +15,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::observe::{Asked, files};
+use super::observe::{Asked, files, jobs as jobs_of};
 use super::settings::settings;
-use super::{fence, jobs};
+use super::{Attempt, fence, jobs};
 
 /// What deeds need besides what is asked about.
 #[derive(Debug, Clone, Copy)]
@@ -58,7 +58,10 @@ pub async fn act(client: &Client, asked: Asked<'_>, means: Means<'_>, deed: &Dee
                 let claims = Api::<PersistentVolumeClaim>::namespaced(client.clone(), &attempt.namespace);
                 create(claims, &parameters, jobs::claim(attempt, &settings)).await.context("making the claim for the backup")?;
             }
-            let job = jobs::job(attempt, &settings, *kind, means.image);
+            // What is put back is the backup of the attempt in which the tool ran.
+            let touched = if *kind == JobKind::Restore { jobs_of(client, attempt).await?.touched } else { None };
+            let file = Attempt { number: touched.unwrap_or(attempt.number), ..attempt.clone() }.file();
+            let job = jobs::job(attempt, &settings, *kind, &file, means.image);
             create(Api::<Job>::namespaced(client.clone(), &attempt.namespace), &parameters, job)
                 .await
                 .with_context(|| format!("making the {} Job", kind.name()))

@@ -5,7 +5,6 @@ use serde_json::{Map, Value, json};
 
 use super::settings::Settings;
 use super::{ATTEMPT_LABEL, Attempt, ID_LABEL, KIND_LABEL, NAME, RELEASE_LABEL};
-use crate::api::API_VERSION;
 
 /// Where the claim is mounted.
 const BACKUP: &str = "/backup";
@@ -48,9 +47,9 @@ pub fn claim(attempt: &Attempt, settings: &Settings) -> Value {
     })
 }
 
-/// A Job. `image`: our own.
+/// A Job. `file`: the backup that it is about; `image`: our own.
 #[must_use]
-pub fn job(attempt: &Attempt, settings: &Settings, kind: JobKind, image: &str) -> Value {
+pub fn job(attempt: &Attempt, settings: &Settings, kind: JobKind, file: &str, image: &str) -> Value {
     let volume = json!({"name": "backup", "persistentVolumeClaim": {"claimName": attempt.claim()}});
     let mut volumes = vec![volume];
     if let Some(secret) = &settings.credentials {
@@ -58,7 +57,7 @@ pub fn job(attempt: &Attempt, settings: &Settings, kind: JobKind, image: &str) -
     }
     let mut pod = settings.pod.as_object().cloned().unwrap_or_default();
     let ours = |arguments: Vec<String>, mounts: &[&str]| container(settings, image, arguments, mounts);
-    let file = format!("--file={BACKUP}/{}", attempt.file());
+    let file = format!("--file={BACKUP}/{file}");
     match kind {
         JobKind::Backup => put(&mut pod, "containers", json!([ours(vec!["backup".into(), file, "--only=2.1".into()], &["backup"])])),
         JobKind::Verify => put(&mut pod, "containers", json!([ours(vec!["verify".into(), file], &["backup"])])),
@@ -122,7 +121,7 @@ fn metadata(attempt: &Attempt, kind: JobKind) -> Value {
         "name": attempt.job(kind),
         "namespace": attempt.namespace,
         "labels": labels(attempt, kind),
-        "ownerReferences": [{"apiVersion": API_VERSION, "kind": "GuardedUpgrade", "name": attempt.release, "uid": attempt.uid}],
+        "ownerReferences": [{"apiVersion": attempt.owner.api_version, "kind": attempt.owner.kind, "name": attempt.owner.name, "uid": attempt.uid}],
     })
 }
 
@@ -202,7 +201,7 @@ mod tests {
         let set =
             set(json!({"jobs": {"nodeSelector": {"disk": "ssd"}, "imagePullSecrets": [{"name": "pull"}], "resources": {"limits": {"memory": "2Gi"}}}}), "");
         for kind in KINDS {
-            let job = job(&attempt(0), &set, kind, "guard:1");
+            let job = job(&attempt(0), &set, kind, &attempt(0).file(), "guard:1");
             let spec = &job["spec"];
             assert_eq!((&spec["backoffLimit"], &spec["activeDeadlineSeconds"], &spec["podReplacementPolicy"]), (&json!(0), &json!(3_570), &json!("Failed")));
             let pod = &spec["template"]["spec"];
@@ -216,7 +215,7 @@ mod tests {
 
     #[test]
     fn the_tool_runs_only_after_our_own_check_and_on_its_configuration() {
-        let job = job(&attempt(2), &set(json!({}), ""), JobKind::Migrate, "guard:1");
+        let job = job(&attempt(2), &set(json!({}), ""), JobKind::Migrate, &attempt(2).file(), "guard:1");
         let pod = &job["spec"]["template"]["spec"];
         let prepare = texts(pod, "/initContainers/0/args");
         for expected in ["prepare", "--file=/backup/attempt-2.bak", "--source=2.1.4", "--target=2.2.16", "--root-path=m", "--endpoint=m-etcd:2379"] {
@@ -233,17 +232,17 @@ mod tests {
         let user = "etcd: {ssl: {enabled: true}, auth: {enabled: true, userName: root, password: hunter2}}\n";
         let set = set(json!({"etcdCredentials": {"secretName": "etcd-client"}}), user);
         for kind in KINDS {
-            let job = job(&attempt(0), &set, kind, "guard:1").to_string();
+            let job = job(&attempt(0), &set, kind, &attempt(0).file(), "guard:1").to_string();
             assert!(job.contains("etcd-client") && job.contains("--tls") && !job.contains("hunter2"), "{job}");
         }
-        let tool = &job(&attempt(0), &set, JobKind::Migrate, "guard:1")["spec"]["template"]["spec"]["containers"][0];
+        let tool = &job(&attempt(0), &set, JobKind::Migrate, "x", "guard:1")["spec"]["template"]["spec"]["containers"][0];
         assert!(tool["volumeMounts"].as_array().unwrap().iter().any(|mount| mount["mountPath"] == CREDENTIALS && mount["readOnly"] == true));
     }
 
     #[test]
     fn a_barred_job_has_the_name_and_never_runs() {
         let attempt = attempt(0);
-        let (real, barred) = (job(&attempt, &set(json!({}), ""), JobKind::Migrate, "g"), barred(&attempt, JobKind::Migrate, "g"));
+        let (real, barred) = (job(&attempt, &set(json!({}), ""), JobKind::Migrate, "x", "g"), barred(&attempt, JobKind::Migrate, "g"));
         assert_eq!((&real["metadata"]["name"], &barred["spec"]["suspend"]), (&barred["metadata"]["name"], &json!(true)));
         assert!(!barred.to_string().contains("meta-migration"));
     }

@@ -135,7 +135,10 @@ async fn fit_to_begin(client: &Client, asked: Asked<'_>) -> anyhow::Result<Resul
 }
 
 /// All Jobs of an upgrade.
-async fn jobs(client: &Client, attempt: &Attempt) -> anyhow::Result<Jobs> {
+///
+/// # Errors
+/// When the API server gave no answer.
+pub async fn jobs(client: &Client, attempt: &Attempt) -> anyhow::Result<Jobs> {
     let selector = ListParams::default().labels(&format!("{ID_LABEL}={}", attempt.id()));
     // First the Jobs: pods that are seen after a Job was seen to fail are those that are left of it.
     let jobs = values(Api::<Job>::namespaced(client.clone(), &attempt.namespace), &selector).await.context("listing Jobs")?.unwrap_or_default();

@@ -43,8 +43,10 @@ pub struct Jobs {
     pub is_touched: bool,
     /// The same, and the tool did not end well.
     pub is_half_done: bool,
-    /// Upstream's tool ended well in this attempt.
+    /// Upstream's tool ended well.
     pub is_migrated: bool,
+    /// The attempt in which the tool ran whose work was not put back: its backup is the one that counts.
+    pub touched: Option<u32>,
 }
 
 impl Jobs {
@@ -52,10 +54,20 @@ impl Jobs {
     #[must_use]
     pub fn read(jobs: &[Value], pods: &[Value], attempt: u32) -> Self {
         let of = |number: u32| jobs.iter().filter(move |job| number_of(job) == Some(number));
-        let mut read = Self::default();
-        for job in of(attempt) {
+        let mut read = Self { touched: touched(jobs, pods), ..Self::default() };
+        // As long as what an earlier attempt left was not put back, this one goes on with it.
+        let source = read.touched.unwrap_or(attempt);
+        let known = of(source).filter(|job| source == attempt || kind_of(job) != Some(JobKind::Restore)).chain(of(attempt));
+        for job in known {
             if let Some(kind) = kind_of(job) {
                 read.jobs.insert(kind, Job { state: state(job, pods), since: since(job) });
+            }
+        }
+        // What may still write is waited for, whichever attempt began it.
+        for job in jobs {
+            let state = state(job, pods);
+            if let (JobState::Active(_), Some(kind)) = (&state, kind_of(job)) {
+                read.jobs.insert(kind, Job { state, since: since(job) });
             }
         }
         let ended_well = |kind: JobKind| read.jobs.get(&kind).is_some_and(|job| job.state == JobState::Succeeded);
@@ -66,12 +78,9 @@ impl Jobs {
             _ => Backup::None,
         };
         read.is_migrated = ended_well(JobKind::Migrate);
-        read.proof = of(attempt).find(|job| kind_of(job) == Some(JobKind::Verify)).and_then(|job| serde_json::from_str(&told(job, pods)?).ok());
-        for number in jobs.iter().filter_map(number_of) {
-            let migrated = touched_by(&of(number).collect::<Vec<_>>(), pods);
-            read.is_touched |= migrated.is_some();
-            read.is_half_done |= migrated.is_some_and(|job| !has(job, "Complete"));
-        }
+        read.proof = of(source).find(|job| kind_of(job) == Some(JobKind::Verify)).and_then(|job| serde_json::from_str(&told(job, pods)?).ok());
+        read.is_touched = read.touched.is_some();
+        read.is_half_done = of(source).any(|job| read.is_touched && kind_of(job) == Some(JobKind::Migrate) && !has(job, "Complete"));
         read
     }
 
@@ -89,11 +98,12 @@ impl Jobs {
     }
 }
 
-/// The Job of one attempt in which upstream's tool ran, where no restore ended well after it.
-fn touched_by<'j>(jobs: &[&'j Value], pods: &[Value]) -> Option<&'j Value> {
-    let of = |kind: JobKind| jobs.iter().copied().find(|job| kind_of(job) == Some(kind));
-    let is_restored = of(JobKind::Restore).is_some_and(|job| has(job, "Complete"));
-    of(JobKind::Migrate).filter(|job| !is_restored && annotation(job, BARRED_ANNOTATION).is_none() && tool_ran(job, pods))
+/// The last attempt in which upstream's tool ran, where no restore ended well after it: of that attempt, or of a later one that took its backup.
+fn touched(jobs: &[Value], pods: &[Value]) -> Option<u32> {
+    let of = |kind: JobKind| jobs.iter().filter(move |job| kind_of(job) == Some(kind));
+    let ran = of(JobKind::Migrate).filter(|job| annotation(job, BARRED_ANNOTATION).is_none() && tool_ran(job, pods)).filter_map(number_of).max()?;
+    let restored = of(JobKind::Restore).filter(|job| has(job, "Complete")).filter_map(number_of).max();
+    restored.is_none_or(|restored| restored < ran).then_some(ran)
 }
 
 /// Whether upstream's tool began; where nobody can tell, it did.
@@ -299,6 +309,21 @@ mod tests {
         assert_eq!(migrated.layout(&Counts::with(&[SEGMENT_INDEXES_22])), Known::Yes(Layout::V22));
         // A tool that said that it ended well, and did nothing, is no exception.
         assert_eq!(layout(&[job(JobKind::Migrate, 0, "Complete")], &[ran], &left), Layout::Mixed);
+    }
+
+    #[test]
+    fn a_later_attempt_goes_on_with_what_an_earlier_one_left() {
+        let running = Jobs::read(&[job(JobKind::Migrate, 0, "")], &[], 1);
+        assert_eq!(running.jobs[&JobKind::Migrate].state, JobState::Active(None), "it may still write");
+        let ran = tool(json!({"terminated": {"exitCode": 2, "startedAt": "x"}}));
+        let of = |kind, condition| job(kind, 0, condition);
+        let mut jobs = vec![of(JobKind::Backup, "Complete"), of(JobKind::Verify, "Complete"), of(JobKind::Migrate, "Failed"), of(JobKind::Restore, "Failed")];
+        let read = Jobs::read(&jobs, std::slice::from_ref(&ran), 1);
+        assert_eq!((read.touched, &read.backup), (Some(0), &Backup::Verified));
+        assert!(read.jobs.contains_key(&JobKind::Migrate) && !read.jobs.contains_key(&JobKind::Restore), "it is put back once more");
+        jobs.push(job(JobKind::Restore, 1, "Complete"));
+        let read = Jobs::read(&jobs, &[ran], 2);
+        assert_eq!((read.touched, read.backup, read.jobs.len()), (None, Backup::None, 0), "the next attempt begins anew");
     }
 
     #[test]
