@@ -29,15 +29,23 @@ fn helms(wanted_by: &str) -> Option<[PathBuf; 2]> {
 }
 
 fn helm(program: &Path, command: &[&str], arguments: &[&str]) -> Output {
+    helm_on("milvus-guard", program, command, arguments)
+}
+
+fn helm_on(chart: &str, program: &Path, command: &[&str], arguments: &[&str]) -> Output {
     let home = tempfile::tempdir().unwrap();
     let mut helm = Command::new(program);
-    helm.args(command).arg(root().join("charts/milvus-guard")).args(["--namespace", "guard", "--kube-version", "1.36.0"]).args(arguments);
+    helm.args(command).arg(root().join("charts").join(chart)).args(["--namespace", "guard", "--kube-version", "1.36.0"]).args(arguments);
     helm.env("HOME", home.path()).env_remove("KUBECONFIG").output().unwrap()
 }
 
 /// Objects by kind and name.
 fn render(program: &Path, arguments: &[&str]) -> BTreeMap<String, Value> {
-    let output = helm(program, &["template", "g"], arguments);
+    render_of("milvus-guard", program, arguments)
+}
+
+fn render_of(chart: &str, program: &Path, arguments: &[&str]) -> BTreeMap<String, Value> {
+    let output = helm_on(chart, program, &["template", "g"], arguments);
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
     let objects = serde_yaml::Deserializer::from_str(&text).map(|document| Value::deserialize(document).unwrap()).filter(|object| !object.is_null());
@@ -230,5 +238,58 @@ fn the_chart_has_the_definitions_that_the_program_prints() {
         let rendered = &objects[&format!("CustomResourceDefinition/{}", definition["metadata"]["name"].as_str().unwrap())];
         assert_eq!(rendered, &definition);
         assert_eq!(rendered["metadata"]["annotations"]["helm.sh/resource-policy"], "keep", "an uninstall leaves receipts where they are");
+    }
+}
+
+const HOOK: &str = "milvus-migration-hook";
+
+#[test]
+fn the_migration_hook_is_rendered_the_same_by_both_helms_and_taken_by_the_program() {
+    let Some([three, four]) = helms("the migration hook") else { return };
+    let all = "target=2.2.16,source=2.1.4,release=other,milvusImage=corp:5000/milvus:v2.2.16,migration.image=corp/meta-migration:x,migration.storageClass=fast";
+    let more = "migration.etcdEndpoints={a:2379,b:2379},migration.etcdCredentialsSecret=etcd,imagePullSecrets[0].name=p,nodeSelector.a=b,tolerations[0].operator=Exists,hooks={pre-upgrade}";
+    let digest = format!("image.digest=sha256:{}", "0".repeat(64));
+    for sets in [vec!["target=2.2.16"], vec![all, more, digest.as_str()]] {
+        let arguments: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
+        for program in [&three, &four] {
+            let output = helm_on(HOOK, program, &["lint", "--strict"], &arguments);
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        }
+        let (by_three, by_four) = (render_of(HOOK, &three, &arguments), render_of(HOOK, &four, &arguments));
+        assert_eq!(by_three, by_four, "{sets:?}");
+        for (name, object) in &by_three {
+            let annotations = &object["metadata"]["annotations"];
+            assert!(annotations["helm.sh/hook"].as_str().unwrap().ends_with("pre-upgrade"), "{name} is no part of the release");
+            assert_eq!(annotations["helm.sh/hook-delete-policy"], "before-hook-creation,hook-succeeded", "{name}");
+        }
+        let pod = &by_three["Job/g-milvus-migration"]["spec"]["template"];
+        assert!(pod["metadata"]["labels"].get("component").is_none(), "the fence lets it pass");
+        assert_eq!(pod["spec"]["containers"][0]["securityContext"]["readOnlyRootFilesystem"], true);
+        let given: Vec<&str> = pod["spec"]["containers"][0]["args"].as_array().unwrap().iter().map(|argument| argument.as_str().unwrap()).collect();
+        let output = Command::new(env!("CARGO_BIN_EXE_milvus-guard")).args(&given).env_clear().env("KUBECONFIG", "/nonexistent").output().unwrap();
+        assert!(String::from_utf8_lossy(&output.stderr).contains("no way to the API server"), "{given:?}: {output:?}");
+        // Nothing may be listed of Secrets, and nothing is deleted in the cluster but the fence of this release.
+        let rules = |name: &str| by_three[name]["rules"].as_array().unwrap().clone();
+        assert!(rules("Role/g-milvus-migration").iter().filter(|rule| rule["resources"][0] == "secrets").all(|rule| rule["resourceNames"][0] == "etcd"));
+        let deletes: Vec<Value> =
+            rules("ClusterRole/guard:g-milvus-migration").into_iter().filter(|rule| rule["verbs"].to_string().contains("delete")).collect();
+        let fence = format!("milvus-guard-fence.guard.{}", if sets.len() > 1 { "other" } else { "g" });
+        assert_eq!((deletes.len(), &deletes[0]["resourceNames"]), (1, &serde_json::json!([fence])));
+    }
+    let wrong = [
+        "target=",
+        "target=v2.2.16",
+        "target=2.3.1",
+        "target=2.2.0-rc1",
+        "target=2.2.16,source=2.0.2",
+        "target=2.2.16,hooks={post-upgrade}",
+        "target=2.2.16,migration.image=milvusdb/meta-migration:v2.2.0",
+        "target=2.2.16,milvusImage=milvusdb/milvus:v2.3.1",
+        "target=2.2.16,migrate.image=x",
+    ];
+    for program in [&three, &four] {
+        for value in wrong {
+            assert!(!helm_on(HOOK, program, &["template", "g"], &["--set", value]).status.success(), "{value} is taken");
+        }
     }
 }
