@@ -50,8 +50,24 @@ pub fn umbrella(name: &str, version: &str, alias: Option<&str>, values: &str) ->
     if let Some(alias) = alias {
         dependency["alias"] = json!(alias);
     }
+    wrapped(name, version, vec![dependency], values, Files::new())
+}
+
+/// The same with the hook that migrates metadata beside Milvus.
+pub fn umbrella_with_hook(name: &str, version: &str, values: &str) -> PathBuf {
+    let folder = repository().join("charts/milvus-migration-hook");
     let mut all = Files::new();
-    all.insert(format!("{name}/Chart.yaml"), json!({"apiVersion": "v2", "name": name, "version": "1.0.0", "dependencies": [dependency]}).to_string());
+    for file in ["Chart.yaml", "values.yaml", "values.schema.json", "templates/_helpers.tpl", "templates/hook.yaml", "templates/NOTES.txt"] {
+        let text = std::fs::read_to_string(folder.join(file)).unwrap();
+        all.insert(format!("{name}/charts/milvus-migration-hook/{file}"), text);
+    }
+    let condition = "milvus-migration-hook.enabled";
+    let hook = json!({"name": "milvus-migration-hook", "version": "0.1.0", "repository": "", "condition": condition});
+    wrapped(name, version, vec![json!({"name": "milvus", "version": version, "repository": ""}), hook], values, all)
+}
+
+fn wrapped(name: &str, version: &str, dependencies: Vec<serde_json::Value>, values: &str, mut all: Files) -> PathBuf {
+    all.insert(format!("{name}/Chart.yaml"), json!({"apiVersion": "v2", "name": name, "version": "1.0.0", "dependencies": dependencies}).to_string());
     all.insert(format!("{name}/values.yaml"), values.to_owned());
     all.extend(files(version).into_iter().map(|(path, text)| (format!("{name}/charts/{path}"), text)));
     let archive = pack(&all);

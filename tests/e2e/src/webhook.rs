@@ -2,7 +2,7 @@
 
 mod controller;
 mod guard;
-mod hook;
+pub mod hook;
 mod installed;
 mod service;
 

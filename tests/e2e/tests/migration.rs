@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::storage::v1::StorageClass;
-use kube::ResourceExt;
 use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
+use kube::{Client, ResourceExt};
 use milvus_guard_e2e::commands::Program;
 use milvus_guard_e2e::control_plane::{ControlPlane, free_port};
 use milvus_guard_e2e::etcd::{self, All, Keys};
@@ -23,14 +23,14 @@ use serde_json::{Value, json};
 use crate::rights::{asked, of_migrations};
 use crate::upgrades::run_helm;
 
-const BEFORE: &str = "3.2.18";
-const AFTER: &str = "4.0.34";
+pub(crate) const BEFORE: &str = "3.2.18";
+pub(crate) const AFTER: &str = "4.0.34";
 
 /// A release of Milvus 2.1.4 with metadata in an etcd of its own.
-struct Release {
-    sandbox: Sandbox,
-    keys: Keys,
-    before: All,
+pub(crate) struct Release {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) keys: Keys,
+    pub(crate) before: All,
     _etcd: Process,
 }
 
@@ -46,8 +46,7 @@ impl Guarded {
     async fn new(name: &str, releases: &[&str]) -> Option<Self> {
         let plane = ControlPlane::shared(name).await?;
         let admin = plane.admin().await;
-        let class = json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "backups"}, "provisioner": "example.com/none"});
-        Api::<StorageClass>::all(admin.client.clone()).patch("backups", &PatchParams::apply("e2e").force(), &Patch::Apply(&class)).await.unwrap();
+        class_for_backups(&admin.client).await;
         let mut all = Vec::new();
         for release in releases {
             all.push(Release::new(plane, release).await);
@@ -63,8 +62,23 @@ impl Guarded {
     }
 }
 
+/// Where backups are kept: the StorageClass `backups`.
+pub(crate) async fn class_for_backups(admin: &Client) {
+    let class = json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "backups"}, "provisioner": "example.com/none"});
+    Api::<StorageClass>::all(admin.clone()).patch("backups", &PatchParams::apply("e2e").force(), &Patch::Apply(&class)).await.unwrap();
+}
+
 impl Release {
     async fn new(plane: &'static ControlPlane, name: &str) -> Self {
+        let release = Self::with_metadata(plane, name).await;
+        let installed = run_helm(&release.sandbox, Program::Helm3, "install", BEFORE, "").await;
+        assert!(installed.status.success(), "{installed}");
+        release.sandbox.wait_until_rolled_out().await;
+        release
+    }
+
+    /// Only its metadata, in an etcd of its own.
+    pub(crate) async fn with_metadata(plane: &'static ControlPlane, name: &str) -> Self {
         let sandbox = Sandbox::on(plane, name).await;
         let port = free_port();
         let log = plane.folder().join(format!("etcd-of-{}.log", sandbox.namespace));
@@ -73,9 +87,6 @@ impl Release {
         wait("an etcd", async || keys.try_ask("/v3/kv/range", &json!({"key": "YQ=="})).await.ok()).await;
         let before = of_2_1("by-dev", 3, 5);
         keys.put_all(&before).await;
-        let installed = run_helm(&sandbox, Program::Helm3, "install", BEFORE, "").await;
-        assert!(installed.status.success(), "{installed}");
-        sandbox.wait_until_rolled_out().await;
         Self { sandbox, keys, before, _etcd: etcd }
     }
 
@@ -120,12 +131,12 @@ impl Release {
         }
     }
 
-    async fn all(&self) -> All {
+    pub(crate) async fn all(&self) -> All {
         self.keys.all("by-dev/").await
     }
 
     /// What 2.2 finds: what the tool makes of it, and what it leaves.
-    fn after(&self) -> All {
+    pub(crate) fn after(&self) -> All {
         let gone = ["root-coord/collection", "root-coord/index/", "root-coord/segment-index/", "root-coord/dd-", "indexes/"];
         let is_left = |key: &str| {
             let below = key.strip_prefix("by-dev/meta/").map(|below| below.strip_prefix("snapshots/").unwrap_or(below));
@@ -137,13 +148,13 @@ impl Release {
     }
 
     /// Replicas of each Deployment of Milvus.
-    async fn replicas(&self) -> BTreeMap<String, i32> {
+    pub(crate) async fn replicas(&self) -> BTreeMap<String, i32> {
         let all = self.sandbox.api::<Deployment>().list(&ListParams::default().labels("app.kubernetes.io/name=milvus")).await.unwrap();
         all.items.iter().map(|deployment| (deployment.name_any(), deployment.spec.as_ref().unwrap().replicas.unwrap_or(1))).collect()
     }
 
     /// Images of the pods of Milvus that are there.
-    async fn runs(&self) -> Vec<String> {
+    pub(crate) async fn runs(&self) -> Vec<String> {
         let pods = self.sandbox.pods().await;
         let milvus = pods.iter().filter(|pod| pod.labels().get("app.kubernetes.io/name").is_some_and(|name| name == "milvus"));
         let mut images: Vec<String> = milvus.filter_map(|pod| pod.spec.as_ref()?.containers[0].image.clone()).collect();
@@ -152,7 +163,7 @@ impl Release {
         images
     }
 
-    async fn fences(&self) -> String {
+    pub(crate) async fn fences(&self) -> String {
         let admin = self.sandbox.plane.admin().await;
         let label = format!("guard.milvus-guard.dev/fence-namespace={}", self.sandbox.namespace);
         let kinds = "validatingadmissionpolicies,validatingadmissionpolicybindings";
@@ -276,10 +287,13 @@ async fn whatever_goes_wrong_metadata_is_whole_and_2_1_runs_again_or_nothing() {
     }
     milvus_guard_e2e::programs::say(&table);
 
-    // A retry forgets none of it: what was not put back is put back by hand from the backup, and then it goes through.
+    // A retry forgets none of it: what was not put back is put back from the backup of the attempt before.
     let (left, whole) = (&guarded.releases[7], &guarded.releases[1]);
+    left.sandbox.behave(|pods| pods.label("guard.milvus-guard.dev/job", "restore"), Behaviour::ReadyAfter(Duration::ZERO));
     left.declare(json!({"retry": 1})).await;
-    left.reaches("Paused", "LayoutMixed", guarded.controller.process()).await;
+    left.reaches("Paused", "MigrationFailed", guarded.controller.process()).await;
+    left.sandbox.wait_until_ready().await;
+    assert_eq!((left.all().await == left.before, left.runs().await), (true, vec!["milvusdb/milvus:v2.1.4".to_owned()]));
     whole.declare(json!({"retry": 1})).await;
     whole.reaches("Completed", "", guarded.controller.process()).await;
     assert_eq!(whole.all().await, whole.after());

@@ -1,4 +1,4 @@
-//! What a kubelet does with the pods of the chart's hooks: runs the real program, with the Job's arguments and as the Job's service account.
+//! What a kubelet does with the pods of our charts' hooks: runs the real program, with the Job's arguments and as the Job's service account.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -14,18 +14,15 @@ use super::binary;
 use crate::control_plane::ControlPlane;
 use crate::kubelet::{Behaviour, Pods};
 
-/// What labels the pods of hooks.
-const HOOK: &str = "milvus-guard-cleanup";
-
-/// Runs the container of every hook pod in a namespace until `helm` ends. Returns all that they printed.
-pub(super) async fn run<T>(plane: &ControlPlane, namespace: &str, helm: &JoinHandle<T>) -> String {
+/// Runs the container of every hook pod in a namespace, of this name by its labels, until `helm` ends. Returns all that they printed.
+pub async fn run<T>(plane: &ControlPlane, namespace: &str, hook: &str, helm: &JoinHandle<T>) -> String {
     // The stand-in leaves them as they are: running.
-    plane.kubelet().behave(Pods::of(namespace).component(HOOK), Behaviour::NeverReady);
+    plane.kubelet().behave(Pods::of(namespace).component(hook), Behaviour::NeverReady);
     let pods: Api<Pod> = Api::namespaced(plane.admin().await.client, namespace);
     let mut ran = Vec::new();
     let mut printed = String::new();
     while !helm.is_finished() {
-        let listed = pods.list(&ListParams::default().labels(&format!("app.kubernetes.io/name={HOOK}"))).await.unwrap().items;
+        let listed = pods.list(&ListParams::default().labels(&format!("app.kubernetes.io/name={hook}"))).await.unwrap().items;
         for pod in listed.into_iter().filter(is_running) {
             if !ran.contains(&pod.uid()) {
                 ran.push(pod.uid());

@@ -203,7 +203,7 @@ impl Installed {
     /// Runs the Jobs of the chart's hooks for real until `helm` ends; tells what that gave, and what the hooks printed.
     pub async fn with_hooks<T: Send + 'static>(&self, helm: impl Future<Output = T> + Send + 'static) -> (T, String) {
         let helm = tokio::spawn(helm);
-        let printed = hook::run(self.plane, &self.namespace, &helm).await;
+        let printed = hook::run(self.plane, &self.namespace, "milvus-guard-cleanup", &helm).await;
         (helm.await.unwrap(), printed)
     }
 
