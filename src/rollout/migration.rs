@@ -103,8 +103,6 @@ impl Round<'_> {
             match &workload.hold {
                 Hold::Held => {}
                 Hold::Blocked(why) => return Some(Action::Stop(Stop::Blocked(component.name().into(), why.clone()))),
-                // Somebody let it go, and behind the fence it has no pods until the metadata is that of its version.
-                Hold::None if self.observed.metadata.is_fenced && workload.stored.is_of(self.plan.pair.to) => {}
                 Hold::None | Hold::Foreign => return Some(stop(MigrationStop::NotHeld(component))),
             }
         }
@@ -191,10 +189,10 @@ impl Round<'_> {
         self.in_order().find_map(|(component, workload)| self.switch(component, workload)).or_else(|| self.unfence())
     }
 
-    /// Lets a stopped workload take on the stored template, while nothing of it runs.
+    /// Lets a stopped workload take on the stored template, while nothing of it is wanted: a ReplicaSet of the version before that wants pods gets them when the fence goes.
     fn switch(&self, component: Component, workload: &Workload) -> Option<Action> {
         match &workload.hold {
-            Hold::Held if self.observed.is_stopped() && workload.wanted > 0 && !self.observed.metadata.is_fenced => Some(self.stop(component, workload)),
+            Hold::Held if self.observed.is_stopped() && workload.wanted > 0 => Some(self.stop(component, workload)),
             Hold::Held if self.observed.is_stopped() => Some(Action::Do(Deed::Release(component, workload.stamp.clone()))),
             Hold::Blocked(why) => Some(Action::Stop(Stop::Blocked(component.name().into(), why.clone()))),
             Hold::Held | Hold::None | Hold::Foreign => None,

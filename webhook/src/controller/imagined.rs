@@ -59,7 +59,7 @@ struct Ills {
     pod_stays_until: u64,
     /// A session stays until then although its pod is gone.
     session_stays_until: u64,
-    /// Somebody puts replicas back in every step.
+    /// Somebody puts replicas back in every third step.
     applier_scales: bool,
     /// etcd gives no answer in these rounds: the first, and how many.
     outage: (usize, usize),
@@ -284,7 +284,7 @@ impl World {
                 "conditions": [{"type": "Progressing", "status": "True", "lastUpdateTime": moved, "lastTransitionTime": moved}]});
             self.put("deployments", seen.clone());
         }
-        if self.ills.applier_scales && annotation(&seen, STOPPED_ANNOTATION).is_some() {
+        if self.ills.applier_scales && self.now / STEP_SECONDS % 3 == 0 && annotation(&seen, STOPPED_ANNOTATION).is_some() {
             let mut wanted = self.object("deployments", &name).cloned().unwrap();
             wanted["spec"]["replicas"] = json!(1);
             self.put("deployments", wanted);

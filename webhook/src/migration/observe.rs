@@ -206,7 +206,7 @@ async fn reach(client: &Client, asked: Asked<'_>) -> anyhow::Result<Result<(Sett
     if let Some(name) = &settings.credentials {
         let found = Api::<Secret>::namespaced(client.clone(), &asked.attempt.namespace).get_opt(name).await.context("reading etcd's credentials")?;
         let Some(secret) = found else { return Ok(Err(format!("there is no Secret {name} (spec.metadataMigration.etcdCredentials)"))) };
-        if let Err(why) = lent(&secret, &asked.attempt) {
+        if let Err(why) = lent(&secret, asked.attempt) {
             return Ok(Err(why));
         }
         if let Err(why) = credentials(&secret.data.unwrap_or_default(), &settings, &mut access) {

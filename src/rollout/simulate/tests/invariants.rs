@@ -53,10 +53,7 @@ impl Seen {
     pub(super) fn write(&self, world: &World, order: &Order, deed: &Deed, course: Course) -> Checked {
         match (deed, course) {
             (Deed::Release(component, _), Course::Forwards) if self.is_rescue(world, *component) => Ok(()),
-            // Nothing runs by it.
-            (Deed::Release(component, _), Course::Forwards)
-                if world.truth.metadata.is_fenced || world.truth.workloads.get(component).is_some_and(|workload| workload.wanted == 0) =>
-            {
+            (Deed::Release(component, _), Course::Forwards) if world.truth.workloads.get(component).is_some_and(|workload| workload.wanted == 0) => {
                 self.whole()
             }
             (Deed::Release(component, _), Course::Forwards) => self.whole().and_then(|()| self.in_order(world, order, *component)),
