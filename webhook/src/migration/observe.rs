@@ -257,6 +257,7 @@ mod tests {
         let attempt = Attempt {
             namespace: "db".into(),
             release: "m".into(),
+            owner: super::super::Owner { api_version: crate::api::API_VERSION, kind: "GuardedUpgrade", name: "m".into() },
             uid: "u".into(),
             from: "2.1.4".parse().unwrap(),
             to: "2.2.16".parse().unwrap(),

@@ -54,12 +54,12 @@ impl std::fmt::Display for End {
 }
 
 /// The imagined cluster, and etcd as this thread sees it.
-struct Stage {
+pub(super) struct Stage {
     shared: Shared,
 }
 
 impl Stage {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let world = World::new(&["standalone"], &json!({}));
         let shared: Shared = Arc::new(Mutex::new(Imagined { world, points: Vec::new() }));
         let asked = Arc::clone(&shared);
@@ -68,7 +68,7 @@ impl Stage {
     }
 
     /// Runs a controller from this state of the cluster on, until nothing moves any more: the state then, and its writes.
-    async fn run(&self, world: World) -> (World, Vec<Point>) {
+    pub(super) async fn run(&self, world: World) -> (World, Vec<Point>) {
         *self.shared.lock().unwrap() = Imagined { world, points: Vec::new() };
         self.settle().await;
         let has_arrived = std::mem::replace(&mut self.shared.lock().unwrap().world.has_arrived, true);
@@ -258,6 +258,7 @@ fn line((what, _, _, end): &(&'static str, Value, Ills, &'static str), component
 
 /// Some scenarios here; all of them, and a whole cluster, where the variable is set.
 #[tokio::test]
+#[allow(clippy::disallowed_methods, reason = "the whole search, and its document anew, on demand")]
 async fn killed_before_or_after_any_write_a_migration_ends_where_it_would_have() {
     let stage = Stage::new();
     let mode = std::env::var(VARIABLE).ok();
