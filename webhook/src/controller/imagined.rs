@@ -3,6 +3,7 @@
 mod etcd;
 mod points;
 mod server;
+mod steered;
 
 use std::collections::BTreeMap;
 

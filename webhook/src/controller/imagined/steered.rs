@@ -1,0 +1,209 @@
+//! What people steer, with the real controller in an imagined cluster: windows, a part of a change, and the way back once the receipt is written.
+
+use serde_json::{Value, json};
+
+use super::super::fixture::{MIX, deployment, held, upgrade};
+use super::super::status::{Phase, Status};
+use super::super::{read_moment, written};
+use super::points::Stage;
+use super::server::Point;
+use super::{Ills, Keys, World, of_2_2, of_kubectl};
+use crate::cluster::{annotation, text};
+
+/// The components of a second Milvus of the release, by which its workloads are named.
+const SECOND: [&str; 5] = ["b-datanode", "b-indexnode", "b-mixcoord", "b-proxy", "b-querynode"];
+
+/// A workload as the charts make it: of the second Milvus where it is named so.
+fn of(component: &str, make: fn(&str, &str) -> Value, tag: &str) -> Value {
+    let Some(of_second) = component.strip_prefix("b-") else { return of_kubectl(make(component, tag)) };
+    let text = of_kubectl(make(of_second, tag)).to_string();
+    let mut object: Value = serde_json::from_str(&text.replace("\"app.kubernetes.io/name\":\"milvus\"", "\"app.kubernetes.io/name\":\"b\"")).unwrap();
+    object["metadata"]["name"] = json!(format!("m-milvus-{component}"));
+    object["metadata"]["uid"] = json!(component);
+    object
+}
+
+/// A release of 2.5.16 that runs, and a declared upgrade to 2.5.22.
+fn release(components: &[&'static str]) -> World {
+    let now = read_moment("2026-11-21T20:00:00Z").unwrap().0;
+    let (metadata, sessions, backups) = (of_2_2(), Keys::new(), std::collections::BTreeMap::new());
+    let components = components.to_vec();
+    let mut world = World {
+        objects: std::collections::BTreeMap::new(),
+        version: 0,
+        now,
+        metadata,
+        sessions,
+        backups,
+        components,
+        has_arrived: true,
+        rounds: 0,
+        ills: Ills::default(),
+        violations: Vec::new(),
+    };
+    for component in world.components.clone() {
+        world.put("deployments", of(component, deployment, "v2.5.16"));
+    }
+    let mut declared = upgrade("2.5.22", json!({}));
+    declared.as_object_mut().unwrap().remove("status");
+    world.put("guardedupgrades", declared);
+    for _ in 0..3 {
+        world.step(None);
+    }
+    world
+}
+
+/// A change of these components arrives, and the webhook holds it.
+fn bring(world: &mut World, components: &[&str], tag: &str) {
+    for component in components {
+        let mut object = world.object("deployments", &format!("m-milvus-{component}")).cloned().unwrap();
+        let wanted = of(component, held, tag);
+        object["spec"] = wanted["spec"].clone();
+        object["metadata"]["labels"] = wanted["metadata"]["labels"].clone();
+        object["metadata"]["annotations"].as_object_mut().unwrap().extend(wanted["metadata"]["annotations"].as_object().unwrap().clone());
+        world.put("deployments", object);
+    }
+}
+
+/// Components in the sequence in which they were let go, and when.
+fn let_go(points: &[Point]) -> Vec<(String, u64)> {
+    let paused = |world: &World, name: &str| world.object("deployments", name).is_some_and(|object| object.pointer("/spec/paused") == Some(&json!(true)));
+    let of = |point: &Point| {
+        let one = point.after.components.iter().find(|component| {
+            let name = format!("m-milvus-{component}");
+            paused(&point.before, &name) && !paused(&point.after, &name)
+        });
+        one.map(|component| ((*component).to_owned(), point.after.now))
+    };
+    points.iter().filter_map(of).collect()
+}
+
+fn names(let_go: &[(String, u64)]) -> Vec<&str> {
+    let_go.iter().map(|(component, _)| component.as_str()).collect()
+}
+
+/// The image tags that the pods of a component run.
+fn tags(world: &World, component: &str) -> Vec<String> {
+    let of = |pod: &&Value| pod["metadata"]["labels"]["component"] == component;
+    world.all("pods").filter(of).map(|pod| text(pod, "/spec/containers/0/image").unwrap().rsplit(':').next().unwrap().to_owned()).collect()
+}
+
+fn runs(world: &World, tag: &str) -> bool {
+    MIX.iter().all(|component| tags(world, component) == [tag])
+}
+
+fn nothing_is_left(world: &World) {
+    for object in world.all("deployments") {
+        let ours = object["metadata"]["annotations"].as_object().unwrap().keys().any(|key| key.contains("milvus-guard"));
+        let owned = object.pointer("/metadata/managedFields").and_then(Value::as_array).is_some_and(|entries| !entries.is_empty());
+        assert!(!ours && !owned && object.pointer("/spec/paused").is_none(), "{object:#}");
+    }
+}
+
+fn says(world: &World, reason: &str) -> bool {
+    Status::of(world.upgrade()).conditions.iter().any(|condition| condition.reason == reason)
+}
+
+const ORDER: [&str; 5] = ["indexnode", "mixcoord", "querynode", "datanode", "proxy"];
+
+#[tokio::test]
+async fn steps_begin_within_windows_and_wait_for_the_next_one() {
+    let stage = Stage::new();
+    let mut world = release(&MIX);
+    let at = |seconds: u64| world.now + seconds;
+    // The first one is over before the second component is complete.
+    let windows = [(at(1_000), at(1_003)), (at(9_000), at(12_000))];
+    let told: Vec<Value> =
+        windows.iter().map(|(from, until)| json!({"from": written(super::super::Moment(*from)), "until": written(super::super::Moment(*until))})).collect();
+    world.ask("windows", json!(told));
+    bring(&mut world, &MIX, "v2.5.22");
+    let (world, points) = stage.run(world).await;
+    let let_go = let_go(&points);
+    assert_eq!(names(&let_go), ORDER);
+    for (component, time) in &let_go {
+        assert!(windows.iter().any(|(from, until)| (from..until).contains(&time)), "{component} at {time}, windows {windows:?}");
+    }
+    assert!(let_go[0].1 < windows[0].1 && let_go[4].1 >= windows[1].0, "{let_go:?}");
+    assert!(points.iter().any(|point| says(&point.after, "AwaitingWindow")));
+    assert!(Status::of(world.upgrade()).phase == Some(Phase::Completed) && runs(&world, "v2.5.22"));
+}
+
+#[tokio::test]
+async fn a_part_of_a_change_goes_on_only_once_a_person_accepts_that_very_part() {
+    let stage = Stage::new();
+    let mut world = release(&MIX);
+    bring(&mut world, &["querynode", "proxy"], "v2.5.22");
+    let (mut world, points) = stage.run(world).await;
+    assert!(says(&world, "ChangeIncomplete") && let_go(&points).is_empty(), "{:#}", world.upgrade()["status"]);
+    // Another change's id accepts nothing.
+    world.ask("acceptPartial", json!("another"));
+    let (mut world, points) = stage.run(world).await;
+    assert!(let_go(&points).is_empty());
+    let change = Status::of(world.upgrade()).change.unwrap();
+    world.ask("acceptPartial", json!(change));
+    let (world, points) = stage.run(world).await;
+    assert_eq!(names(&let_go(&points)), ["querynode", "proxy"], "{:#}", world.upgrade()["status"]);
+    for (component, tag) in [("querynode", "v2.5.22"), ("proxy", "v2.5.22"), ("mixcoord", "v2.5.16"), ("datanode", "v2.5.16")] {
+        assert_eq!(tags(&world, component), [tag], "{component}");
+    }
+    nothing_is_left(&world);
+}
+
+#[tokio::test]
+async fn what_is_complete_with_a_receipt_goes_back_in_reverse_and_forwards_again() {
+    let stage = Stage::new();
+    let mut world = release(&MIX);
+    bring(&mut world, &MIX, "v2.5.22");
+    let (mut world, points) = stage.run(world).await;
+    assert_eq!(names(&let_go(&points)), ORDER);
+    assert!(Status::of(world.upgrade()).receipt.is_some() && runs(&world, "v2.5.22"));
+    nothing_is_left(&world);
+    // The applier rolls back.
+    bring(&mut world, &MIX, "v2.5.16");
+    let (mut world, points) = stage.run(world).await;
+    let reverse: Vec<&str> = ORDER.into_iter().rev().collect();
+    assert_eq!(names(&let_go(&points)), reverse);
+    assert!(runs(&world, "v2.5.16") && Status::of(world.upgrade()).phase == Some(Phase::Aborted), "{:#}", world.upgrade()["status"]);
+    nothing_is_left(&world);
+    assert_eq!(world.all("upgradereceipts").count(), 1, "going back is no upgrade");
+    // And brings the change once more.
+    bring(&mut world, &MIX, "v2.5.22");
+    let (world, points) = stage.run(world).await;
+    assert_eq!(names(&let_go(&points)), ORDER);
+    assert!(Status::of(world.upgrade()).phase == Some(Phase::Completed) && runs(&world, "v2.5.22"));
+    assert_eq!(world.all("upgradereceipts").count(), 2);
+    assert!(world.all("deployments").all(|object| annotation(object, "guard.milvus-guard.dev/hold").is_none()));
+}
+
+#[tokio::test]
+async fn two_milvus_of_a_release_have_their_turns_one_after_the_other() {
+    let stage = Stage::new();
+    let both = [MIX, SECOND].concat();
+    let mut world = release(&both);
+    bring(&mut world, &both, "v2.5.22");
+    let (world, points) = stage.run(world).await;
+    let second = ORDER.map(|component| format!("b-{component}"));
+    let wanted: Vec<&str> = second.iter().map(String::as_str).chain(ORDER).collect();
+    assert_eq!(names(&let_go(&points)), wanted, "{:#}", world.upgrade()["status"]);
+    for point in &points {
+        let waits = point.after.all("deployments").any(|object| annotation(object, "guard.milvus-guard.dev/hold").is_some());
+        assert!(!waits || Status::of(point.after.upgrade()).phase != Some(Phase::Completed), "complete, and one waits: {}", point.what);
+    }
+    assert_eq!(Status::of(world.upgrade()).phase, Some(Phase::Completed), "{:#}", world.upgrade()["status"]);
+    assert!(world.all("pods").all(|pod| text(pod, "/spec/containers/0/image").unwrap().ends_with("v2.5.22")));
+    assert_eq!(world.all("upgradereceipts").count(), 2);
+    nothing_is_left(&world);
+}
+
+#[tokio::test]
+async fn what_a_change_removes_is_kept_of_every_milvus_of_the_release() {
+    let stage = Stage::new();
+    let mut world = release(&[MIX, SECOND].concat());
+    world.ask("to", json!("2.6.15"));
+    let (world, _) = stage.run(world).await;
+    assert_eq!(Status::of(world.upgrade()).phase, Some(Phase::Prepared), "{:#}", world.upgrade()["status"]);
+    for component in ["indexnode", "b-indexnode"] {
+        let object = world.object("deployments", &format!("m-milvus-{component}")).unwrap();
+        assert_eq!(annotation(object, "helm.sh/resource-policy"), Some("keep"), "{component}");
+    }
+}
