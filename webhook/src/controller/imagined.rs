@@ -285,7 +285,7 @@ impl World {
                 "conditions": [{"type": "Progressing", "status": "True", "lastUpdateTime": moved, "lastTransitionTime": moved}]});
             self.put("deployments", seen.clone());
         }
-        if self.ills.applier_scales && self.now / STEP_SECONDS % 3 == 0 && annotation(&seen, STOPPED_ANNOTATION).is_some() {
+        if self.ills.applier_scales && (self.now / STEP_SECONDS).is_multiple_of(3) && annotation(&seen, STOPPED_ANNOTATION).is_some() {
             let mut wanted = self.object("deployments", &name).cloned().unwrap();
             wanted["spec"]["replicas"] = json!(1);
             self.put("deployments", wanted);
