@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::admission::guard::releases_of;
-use crate::admission::hold::{BLOCKED_ANNOTATION, Identity, STOPPED_ANNOTATION, is_held};
+use crate::admission::hold::{BLOCKED_ANNOTATION, DECLARED_ANNOTATION, Identity, STOPPED_ANNOTATION, is_held};
 use crate::admission::milvus::tag_of;
 use crate::api;
 use crate::cluster::running::{self, Serving};
@@ -150,8 +150,11 @@ fn release(cluster: &Snapshot, namespace: &str, name: &str) -> Release {
     let mut live: BTreeMap<String, Workload> = BTreeMap::new();
     for object in cluster.of_kind("Deployment").chain(cluster.of_kind("StatefulSet")) {
         if text(object, "/metadata/namespace") == Some(namespace)
-            && let Some(workload) = workload(object, name, &serving)
+            && let Some(mut workload) = workload(object, name, &serving)
         {
+            if upgrade.is_none() && annotation(object, DECLARED_ANNOTATION).is_some() {
+                workload.message.get_or_insert_with(|| "its GuardedUpgrade was deleted: declare it again, or go back with milvus-guard cleanup".to_owned());
+            }
             live.insert(workload.name.clone(), workload);
         }
     }

@@ -128,7 +128,7 @@ impl Release {
     }
 
     async fn let_go(&self, what: &str) {
-        let gone = ["hold", "change", "template", "blocked", "serving", "serving-chart", "partition"]
+        let gone = ["hold", "change", "template", "blocked", "declared", "serving", "serving-chart", "partition"]
             .map(|name| (format!("guard.milvus-guard.dev/{name}"), Value::Null));
         let spec = if what.starts_with("stateful") { json!({"updateStrategy": {"rollingUpdate": {"partition": 0}}}) } else { json!({"paused": null}) };
         self.patch(

@@ -21,6 +21,9 @@ pub const TEMPLATE_ANNOTATION: &str = "guard.milvus-guard.dev/template";
 /// The annotation of a held object that the controller must not release: the rule and why.
 pub const BLOCKED_ANNOTATION: &str = "guard.milvus-guard.dev/blocked";
 
+/// The annotation of a held object: the uid of the `GuardedUpgrade` by which a person declared its change. Where that is deleted, it has to be declared again.
+pub const DECLARED_ANNOTATION: &str = "guard.milvus-guard.dev/declared";
+
 /// The annotation of a held StatefulSet: the hash of the template that serves.
 pub const SERVING_ANNOTATION: &str = "guard.milvus-guard.dev/serving";
 
@@ -52,8 +55,16 @@ pub const FENCE_NAMESPACE_LABEL: &str = "guard.milvus-guard.dev/fence-namespace"
 pub const HELD_LABEL: &str = "guard.milvus-guard.dev/held";
 
 /// What a hold puts on an object: taken off with it.
-pub const HOLD_ANNOTATIONS: [&str; 7] =
-    [HOLD_ANNOTATION, CHANGE_ANNOTATION, TEMPLATE_ANNOTATION, BLOCKED_ANNOTATION, SERVING_ANNOTATION, SERVING_CHART_ANNOTATION, PARTITION_ANNOTATION];
+pub const HOLD_ANNOTATIONS: [&str; 8] = [
+    HOLD_ANNOTATION,
+    CHANGE_ANNOTATION,
+    TEMPLATE_ANNOTATION,
+    BLOCKED_ANNOTATION,
+    DECLARED_ANNOTATION,
+    SERVING_ANNOTATION,
+    SERVING_CHART_ANNOTATION,
+    PARTITION_ANNOTATION,
+];
 
 /// The annotation that lists the marks that we put on an object, parted by commas.
 pub const MARKS_ANNOTATION: &str = "guard.milvus-guard.dev/marks";

@@ -10,14 +10,15 @@ mod path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use milvus_guard::model::version::{ImageTag, MilvusVersion};
 use serde_json::{Value, json};
 
 use super::change::{self, digest, same_template};
 use super::exceptions::{Exceptions, Mode, Waiver};
 use super::guard::{Guard, releases_of};
 use super::hold::{
-    BLOCKED_ANNOTATION, CHANGE_ANNOTATION, HELD_LABEL, HOLD_ANNOTATION, HOLD_ANNOTATIONS, Identity, MARKS_ANNOTATION, MIXED_COORDINATOR, OldData, Reason,
-    SEPARATE_COORDINATORS, SERVING_CHART_ANNOTATION, STOPPED_ANNOTATION, Surroundings, TEMPLATE_ANNOTATION, is_held, is_let_go, reason,
+    BLOCKED_ANNOTATION, CHANGE_ANNOTATION, DECLARED_ANNOTATION, HELD_LABEL, HOLD_ANNOTATION, HOLD_ANNOTATIONS, Identity, MARKS_ANNOTATION, MIXED_COORDINATOR,
+    OldData, Reason, SEPARATE_COORDINATORS, SERVING_CHART_ANNOTATION, STOPPED_ANNOTATION, Surroundings, TEMPLATE_ANNOTATION, is_held, is_let_go, reason,
 };
 use super::judge::Doubt;
 use super::patch::Patching;
@@ -26,6 +27,7 @@ use super::{Answer, BREAK_GLASS};
 use crate::api;
 use crate::cluster::running::{Serving, image, serving, serving_of};
 use crate::cluster::{Cluster, Kind, annotation, label, text};
+use crate::controller::CREATED_ANNOTATION;
 
 /// What keeps Helm from deleting an object.
 pub(super) const KEEP: (&str, &str) = ("helm.sh/resource-policy", "keep");
@@ -110,6 +112,10 @@ async fn deployment<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
             let chart = serving_chart(guard, request, &identity);
             let blocked = path::blocked(guard, request, &identity, &around, (why, &moved, chart.as_deref()), &exceptions);
             hold(request, &identity, &why.sentence(), blocked.as_deref(), &mut patching, &mut answer);
+            match upgrade.as_deref().and_then(|upgrade| declared_by(upgrade, image(template, identity.component))) {
+                Some(uid) => patching.annotate(DECLARED_ANNOTATION, uid),
+                None => patching.unannotate(DECLARED_ANNOTATION),
+            }
             if let Some(chart) = &chart {
                 patching.annotate(SERVING_CHART_ANNOTATION, chart);
             }
@@ -127,6 +133,15 @@ async fn deployment<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
         answer.patch = patching.finish();
     }
     answer
+}
+
+/// The uid of a `GuardedUpgrade` by which a person declared that this image comes: not of one that the controller made, as long as nobody said more on it.
+fn declared_by<'u>(upgrade: &'u Value, wanted: Option<&str>) -> Option<&'u str> {
+    let says_more = upgrade.pointer("/spec").and_then(Value::as_object).is_some_and(|spec| spec.len() > 1) || !api::acknowledged(upgrade).is_empty();
+    let is_by_person = annotation(upgrade, CREATED_ANNOTATION).is_none() || says_more;
+    let to = api::upgrade_to(upgrade)?.trim().parse::<MilvusVersion>().ok()?;
+    let is_led_to = wanted.and_then(|image| ImageTag::parse(super::milvus::tag_of(image)?).version()) == Some(to);
+    text(upgrade, "/metadata/uid").filter(|_| is_by_person && is_led_to)
 }
 
 /// What serves of this Deployment: its ReplicaSets, or where none of the template that was there before is known, that template, if it was not itself held.

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{EPOCH_ANNOTATION, FIELD_MANAGER, KEEP, ReleaseKey, read_moment};
 use crate::admission::change::digest;
-use crate::admission::hold::{BLOCKED_ANNOTATION, CHANGE_ANNOTATION, Identity, MARKS_ANNOTATION, STOPPED_ANNOTATION, is_held};
+use crate::admission::hold::{BLOCKED_ANNOTATION, CHANGE_ANNOTATION, DECLARED_ANNOTATION, Identity, MARKS_ANNOTATION, STOPPED_ANNOTATION, is_held};
 use crate::admission::milvus::tag_of;
 use crate::admission::workload::is_operated;
 use crate::cluster::running::{configuration_names, image};
@@ -17,6 +17,9 @@ use crate::cluster::{annotation, label, text};
 
 /// What the charts call stores and queues, in `app.kubernetes.io/name`, `app` or `component`.
 pub const DEPENDENCIES: &[&str] = &["etcd", "minio", "mysql", "kafka", "zookeeper", "pulsar", "pulsarv2", "pulsarv3", "woodpecker"];
+
+/// The highest epoch that is believed: what is beyond was not written by us, and a status cannot hold it.
+const MAX_EPOCH: u64 = u32::MAX as u64;
 
 /// A Deployment of Milvus.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +44,8 @@ pub struct Workload {
     pub hold: Hold,
     /// The change that it is held for.
     pub change: Option<Arc<str>>,
+    /// It is held, and a person declared its change.
+    pub is_declared: bool,
     /// Replicas that are remembered.
     pub stopped: Option<u32>,
     /// Whether the marks that keep it are on.
@@ -142,7 +147,8 @@ pub fn workload(object: &Value) -> Option<Workload> {
         (false, _) => Hold::None,
     };
     let stopped = annotation(object, STOPPED_ANNOTATION).and_then(|replicas| replicas.parse().ok());
-    let epoch = annotation(object, EPOCH_ANNOTATION).and_then(|epoch| epoch.parse().ok()).unwrap_or_default();
+    let sealed = annotation(object, EPOCH_ANNOTATION);
+    let epoch = sealed.and_then(|epoch| epoch.parse().ok()).filter(|epoch| *epoch <= MAX_EPOCH).unwrap_or_default();
     let has_marks = annotation(object, MARKS_ANNOTATION).is_some();
     Some(Workload {
         release: key(object, identity.release),
@@ -155,10 +161,11 @@ pub fn workload(object: &Value) -> Option<Workload> {
         replicas: number(object, "/spec/replicas").map_or(1, |replicas| u32::try_from(replicas).unwrap_or(u32::MAX)),
         hold,
         change: annotation(object, CHANGE_ANNOTATION).map(Into::into),
+        is_declared: annotation(object, DECLARED_ANNOTATION).is_some(),
         stopped,
         is_marked: marks(object),
         is_kept: listed(object).any(|mark| mark == KEEP.0) && annotation(object, KEEP.0) == Some(KEEP.1),
-        is_traced: has_marks || stopped.is_some() || epoch > 0 || is_owned(object),
+        is_traced: has_marks || stopped.is_some() || sealed.is_some() || is_owned(object),
         epoch,
         is_seen: is_seen(object),
         is_rolling: text(object, "/spec/strategy/type") != Some("Recreate"),
@@ -344,6 +351,16 @@ mod tests {
 
     use super::super::fixture::deployment;
     use super::*;
+
+    #[test]
+    fn an_epoch_that_nobody_of_us_wrote_is_none_and_is_taken_off() {
+        for (said, epoch) in [("3", 3), ("18446744073709551615", 0), ("9223372036854775807", 0), ("-1", 0), ("soon", 0)] {
+            let mut object = deployment("proxy", "v2.5.16");
+            object["metadata"]["annotations"][EPOCH_ANNOTATION] = json!(said);
+            let workload = workload(&object).unwrap();
+            assert_eq!((workload.epoch, workload.is_traced), (epoch, true), "{said}");
+        }
+    }
 
     #[test]
     fn all_config_maps_that_a_template_mounts_are_known() {

@@ -11,7 +11,9 @@ use super::installation::Guard;
 use super::{Entry, Revision, Seen, State, Stored, age, few, name};
 use crate::admission::guard::releases_of;
 use crate::admission::helm_storage::of_cluster;
-use crate::admission::hold::{BLOCKED_ANNOTATION, FENCE_LABEL, FENCE_NAMESPACE_LABEL, Identity, MARKS_ANNOTATION, STOPPED_ANNOTATION, is_held};
+use crate::admission::hold::{
+    BLOCKED_ANNOTATION, DECLARED_ANNOTATION, FENCE_LABEL, FENCE_NAMESPACE_LABEL, Identity, MARKS_ANNOTATION, STOPPED_ANNOTATION, is_held,
+};
 use crate::admission::milvus::{self, StoredMilvus, tag_of};
 use crate::admission::verdict::Point;
 use crate::admission::workload::is_operated;
@@ -187,7 +189,9 @@ impl Release<'_> {
             return vec![Entry::new(State::Note, "hold", format!("held until their turn in the upgrade that is open: {}", few(&names)))];
         }
         let phase = self.upgrade.as_deref().map(|upgrade| text(upgrade, "/status/phase").unwrap_or("not begun"));
-        let upgrade = phase.map_or_else(|| "no upgrade of the release is open".to_owned(), |phase| format!("its GuardedUpgrade is {phase}"));
+        let is_lost = phase.is_none() && held.iter().any(|workload| annotation(workload, DECLARED_ANNOTATION).is_some());
+        let none = if is_lost { "its GuardedUpgrade was deleted: declare it again" } else { "no upgrade of the release is open" };
+        let upgrade = phase.map_or_else(|| none.to_owned(), |phase| format!("its GuardedUpgrade is {phase}"));
         let back = format!("take the change back: helm rollback {} -n {}", self.name, self.namespace);
         let blocked = held.iter().find_map(|workload| annotation(workload, BLOCKED_ANNOTATION));
         let entry = Entry::new(State::Problem, "hold", format!("{} held, and {upgrade}: {}", plural(held.len(), "workload is", "workloads are"), few(&names)));

@@ -510,6 +510,27 @@ fn a_missing_declaration_is_a_hold_with_that_reason() {
 }
 
 #[test]
+fn what_a_person_declared_says_so_and_what_the_controller_took_up_does_not() {
+    let (before, mut after) = (Recipe::new("3.2.18", 1, json!({})), Recipe::new("4.0.34", 1, json!({"image": {"all": {"tag": "v2.2.16"}}})));
+    after.revision = 2;
+    let mut cluster = whole(&before);
+    let (old, new) = (before.deployment("proxy"), after.deployment("proxy"));
+    let mut upgrade = api::guarded_upgrade("db", "m", "2.2.16");
+    upgrade["metadata"]["uid"] = json!("u-1");
+    let mut declared = |upgrade: &Value| {
+        cluster.put(upgrade.clone());
+        annotation(&admitted(&cluster, &new, &old), DECLARED_ANNOTATION).map(str::to_owned)
+    };
+    assert_eq!(declared(&upgrade).as_deref(), Some("u-1"));
+    upgrade["metadata"]["annotations"] = json!({CREATED_ANNOTATION: "us"});
+    assert_eq!(declared(&upgrade), None);
+    upgrade["spec"]["approval"] = json!("Manual");
+    assert_eq!(declared(&upgrade).as_deref(), Some("u-1"), "a person said how it is to be carried out");
+    upgrade["spec"]["to"] = json!("2.2.15");
+    assert_eq!(declared(&upgrade), None, "it leads elsewhere");
+}
+
+#[test]
 fn the_operators_objects_and_other_charts_are_untouched() {
     let (before, after) = (recipe("4.2.20"), recipe("4.2.58"));
     let cluster = whole(&before);
