@@ -332,15 +332,12 @@ impl Orders {
     /// Why there is no way back.
     pub fn find_rollback(&self, pair: &Pair) -> Result<&Order, Refusal> {
         let upgrade = pair.reversed();
-        let order = self.find(&upgrade)?;
+        let refusal =
+            |why: &str| Refusal { rule: rule_of_descent(pair).to_owned(), reason: format!("There is no way back from {} to {}{why}", pair.from, pair.to) };
+        // Why there is no such upgrade is no reason against the way down.
+        let order = self.find(&upgrade).map_err(|_| refusal("."))?;
         let way = order.way_back(&upgrade);
-        if way.closes_with.is_some() {
-            return Err(Refusal {
-                rule: rule_of_descent(pair).to_owned(),
-                reason: format!("There is no way back from {} to {}: {}", pair.from, pair.to, way.reason),
-            });
-        }
-        Ok(order)
+        if way.closes_with.is_some() { Err(refusal(&format!(": {}", way.reason))) } else { Ok(order) }
     }
 
     fn refusal_of_descent(&self, pair: &Pair) -> Refusal {

@@ -223,11 +223,16 @@ fn judging(cluster: &Snapshot, asked: &Asked) -> Snapshot {
     judging
 }
 
+/// The versions of all pods of a release; nothing where an image does not tell.
+#[must_use]
+pub fn versions(cluster: &Snapshot, namespace: &str, release: &str) -> Option<BTreeSet<MilvusVersion>> {
+    let serving = running::serving(cluster, namespace, release);
+    serving.iter().filter(|serving| serving.pods > 0).map(|serving| ImageTag::parse(tag_of(serving.image()?)?).version()).collect()
+}
+
 fn order(cluster: &Snapshot, asked: &Asked, own: &[&Arc<Value>], begun: Option<MilvusVersion>) -> Result<(Pair, &'static Order), Refused> {
     let (namespace, release, to) = (&asked.namespace, &asked.release, asked.target.version);
-    let serving = running::serving(cluster, namespace, release);
-    let tags: Option<BTreeSet<MilvusVersion>> =
-        serving.iter().filter(|serving| serving.pods > 0).map(|serving| ImageTag::parse(tag_of(serving.image()?)?).version()).collect();
+    let tags = versions(cluster, namespace, release);
     let look = || format!("milvus-guard doctor -n {namespace} tells more.");
     let Some(tags) = tags else { return Err(refused("the image of a pod that runs does not tell its Milvus version".into(), look())) };
     let begun = begun.filter(|begun| tags.iter().all(|tag| tag == begun || *tag == to));
@@ -252,7 +257,13 @@ fn order(cluster: &Snapshot, asked: &Asked, own: &[&Arc<Value>], begun: Option<M
     };
     let pair = Pair { from, to, before: topology, after: topology };
     let order = Orders::embedded().find(&pair).map_err(|refusal| {
-        let next = format!("A new image alone is not the way: milvus-lint plan --from {from} --to {to} prints it.");
+        let next = if from <= to {
+            format!("A new image alone is not the way: milvus-lint plan --from {from} --to {to} prints it.")
+        } else if Orders::embedded().find_rollback(&pair).is_ok() {
+            format!("Go back with Helm, to the revision that put {to} in place: helm history {release} -n {namespace} tells which.")
+        } else {
+            format!("Stay on {from}, or restore the backup that was taken before the upgrade.")
+        };
         refused(format!("{}: {}", refusal.rule, refusal.reason), next)
     })?;
     // Another topology, an index node that goes: that takes other objects, not another image.
@@ -399,7 +410,7 @@ mod tests {
             ("4.2.58", json!({}), "v2.6.15", "2.6", "milvus-lint plan --from 2.5.16 --to 2.6.15"),
             ("4.2.58", separate, "v2.6.15", "MV206", "milvus-lint plan"),
             ("3.2.18", json!({}), "v2.2.16", "MV201", "milvus-guard migrate -i m -n db -s 2.1.4 -t 2.2.16"),
-            ("4.2.58", json!({}), "v2.4.16", "MV212", "milvus-lint plan"),
+            ("4.2.58", json!({}), "v2.4.16", "MV212", "Stay on 2.5.16, or restore the backup"),
         ] {
             let refused = plan(&Recipe::new(chart, 1, values), tag).await.unwrap_err();
             assert!(refused.why.contains(why) && refused.next.contains(next), "{tag}: {refused:?}");

@@ -57,6 +57,13 @@ fn every_way_down_is_a_rollback_or_refused_with_a_rule() {
 }
 
 #[test]
+fn a_way_down_is_not_refused_with_the_reason_of_the_way_up() {
+    let pair = Pair { from: "2.6.15".parse().unwrap(), to: "2.4.5".parse().unwrap(), before: Topology::Streaming, after: Topology::Streaming };
+    let refusal = Orders::embedded().find(&pair).unwrap_err();
+    assert_eq!((refusal.rule.as_str(), refusal.reason.as_str()), ("MV211", "There is no way back from 2.6.15 to 2.4.5."));
+}
+
+#[test]
 fn what_the_version_graph_closes_no_order_opens() {
     use crate::policy::{GateKind, Policies};
     for pair in pairs().filter(|pair| pair.from <= pair.to) {
