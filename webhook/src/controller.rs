@@ -20,6 +20,7 @@ pub mod migration;
 pub mod observe;
 pub mod plan;
 pub mod receipt;
+pub mod refused;
 pub mod round;
 pub mod run;
 pub mod seen;

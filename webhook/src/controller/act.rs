@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{EPOCH_ANNOTATION, FIELD_MANAGER, KEEP, seen};
+use super::{EPOCH_ANNOTATION, FIELD_MANAGER, KEEP, refused, seen};
 use crate::admission::hold::{HELD_LABEL, HOLD_ANNOTATIONS, MARKS_ANNOTATION, PARTITION_ANNOTATION, STOPPED_ANNOTATION, WAITING_SUFFIX, loosen};
 use crate::admission::patch::Patching;
 use crate::cluster::{annotation, text};
@@ -34,7 +34,10 @@ pub enum Undone {
     /// The object is not as it was when this was decided: look again.
     #[error("{0} has moved on")]
     Stale(Arc<str>),
-    /// The API server refused, or did not answer.
+    /// The API server refuses it, and will again: why.
+    #[error("{0}: {1}")]
+    Denied(Arc<str>, String),
+    /// The API server could not do it now, or did not answer.
     #[error("{0}: {1}")]
     Refused(Arc<str>, String),
     /// What is needed for it is not there.
@@ -314,6 +317,7 @@ fn refused(name: &str, error: &kube::Error) -> Undone {
     match error {
         kube::Error::Api(status) if status.code == 409 || status.code == 404 => Undone::Stale(name.into()),
         kube::Error::Api(status) if status.code == 422 && status.message.contains("the server rejected our request") => Undone::Stale(name.into()),
+        kube::Error::Api(status) if refused::is_refusal(status.code) => Undone::Denied(name.into(), refused::words(status)),
         kube::Error::Api(status) => Undone::Refused(name.into(), format!("{} ({})", status.reason, status.code)),
         _ => Undone::Refused(name.into(), "no answer".into()),
     }

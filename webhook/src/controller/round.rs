@@ -23,7 +23,7 @@ use super::observe::Seen;
 use super::plan::{self, Situation, Upgrade, situation};
 use super::status::{Phase, Status, Way};
 use super::tell::{self, Idle, Kind};
-use super::{ReleaseKey, adopt, helm, migration, moment, receipt, standby, turn, uninstalled, written};
+use super::{ReleaseKey, adopt, helm, migration, moment, receipt, refused, standby, turn, uninstalled, written};
 use crate::api;
 use crate::cluster::{annotation, text};
 use crate::migration::state::Proof;
@@ -132,7 +132,15 @@ impl Work {
             return Ok(Again::Never);
         }
         let milvus = milvus.as_deref();
-        Round { work: self, key, all: &all, milvus, seen: &seen, upgrade: &upgrade, writer: self.writer(key), now: (self.clock)() }.run().await
+        let now = (self.clock)();
+        let ended = Round { work: self, key, all: &all, milvus, seen: &seen, upgrade: &upgrade, writer: self.writer(key), now }.run().await;
+        if let Some(refusal) = ended.as_ref().err().and_then(refused::refusal) {
+            let told = self.write_status(key, &upgrade, refused::told(&upgrade, &refusal, now)).await;
+            if let Err(error) = told {
+                tracing::debug!(release = %key, %error, "the refusal was not written into the status");
+            }
+        }
+        ended
     }
 
     fn writer(&self, key: &ReleaseKey) -> Writer {
