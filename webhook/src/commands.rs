@@ -17,6 +17,7 @@ mod follow;
 mod judge;
 mod metadata;
 mod migrate;
+mod output;
 mod review;
 mod rolling_update;
 mod status;

@@ -53,6 +53,9 @@ pub struct Entry {
     pub remedy: Option<String>,
 }
 
+/// What to do about a right that lacks.
+const ASK: &str = "Ask for that right, or have somebody run this who has it.";
+
 impl Entry {
     fn new(state: State, check: &'static str, message: impl Into<String>) -> Self {
         Self { state, check, rule: None, namespace: None, release: None, message: message.into(), remedy: None }
@@ -86,6 +89,8 @@ pub struct Revision {
     pub since: Option<i64>,
     /// What stores it.
     pub driver: Driver,
+    /// The newest revision before it that Helm completed.
+    pub completed_before: Option<u32>,
 }
 
 /// A stored release, as far as it could be read.
@@ -135,17 +140,43 @@ pub struct Seen {
     pub denied: Vec<String>,
     /// What could not be read, and why.
     pub unread: Vec<(String, String)>,
+    /// Why the API server did not answer, where it does not: nothing more was asked then.
+    pub unanswered: Option<String>,
+}
+
+impl Seen {
+    /// Whether things whose name ends so could not be read.
+    fn is_unread(&self, name: &str) -> bool {
+        self.unread.iter().any(|(what, _)| what.ends_with(name))
+    }
 }
 
 /// All that there is to say.
 #[must_use]
 pub fn examine(seen: &Seen) -> Vec<Entry> {
+    if let Some(why) = &seen.unanswered {
+        let entry = Entry::new(State::Unknown, "read", format!("the API server does not answer: {why}"));
+        return vec![entry.remedy("See that the kubeconfig's context names the cluster that you mean, and that it can be reached: kubectl cluster-info")];
+    }
     let mut all = installation::entries(seen);
     all.extend(releases::entries(seen));
+    all.extend(nothing_there(seen));
     all.extend(
         seen.unread.iter().map(|(what, why)| Entry::new(State::Unknown, "read", format!("{what} could not be read: {why}")).remedy(remedy_of_unread(why))),
     );
     all
+}
+
+/// That no release was found where one namespace was looked at.
+fn nothing_there(seen: &Seen) -> Option<Entry> {
+    let [namespace] = seen.namespaces.as_slice() else { return None };
+    let is_there = seen.cluster.of_kind("Namespace").any(|object| name(object) == namespace);
+    if !is_there && !seen.is_unread(&format!("Namespace {namespace}")) {
+        let entry = Entry::new(State::Unknown, "release", format!("there is no namespace {namespace}"));
+        return Some(entry.remedy("Name the namespace of the release with -n; -A looks everywhere."));
+    }
+    let is_empty = !releases::any(seen) && !seen.is_unread("Deployments");
+    is_empty.then(|| Entry::new(State::Note, "release", format!("no Milvus release in namespace {namespace}; -A looks everywhere")))
 }
 
 /// Problems of one release that keep an upgrade of it from beginning.
@@ -165,11 +196,7 @@ pub fn values_key(seen: &Seen, release: &str) -> Vec<Arc<str>> {
 }
 
 fn remedy_of_unread(why: &str) -> &'static str {
-    if why.contains("forbidden") || why.contains("cannot ") {
-        "Ask for that right, or have somebody run this who has it."
-    } else {
-        "Look at the API server, and run it again."
-    }
+    if why.contains("forbidden") || why.contains("cannot ") { ASK } else { "Look at the API server, and run it again." }
 }
 
 /// The exit code: 0 clean, 1 problems, 2 something could not be told.

@@ -120,7 +120,7 @@ async fn a_cluster_is_found_clean_and_each_thing_that_is_wrong_by_its_name() {
 
     // Who may look at little is told which right lacks, and what can be seen all the same.
     let (code, wrong, report) = patient.wrong(&sandbox.deployer).await;
-    assert_eq!((code, wrong.iter().all(|(check, _)| check == "read")), (Some(2), true), "{report:#}");
+    assert_eq!((code, wrong.iter().all(|(check, _)| ["read", "registration"].contains(&check.as_str()))), (Some(2), true), "{report:#}");
     assert!(report.to_string().contains("cannot list resource \\\"validatingwebhookconfigurations\\\""), "{report:#}");
 
     // A held release without an upgrade, an interrupted Helm, an API that is gone.

@@ -284,6 +284,12 @@ struct Dependency<'a> {
     version: Cow<'a, str>,
 }
 
+/// Whether Helm completed a revision of this status.
+#[must_use]
+pub fn is_completed(status: &str) -> bool {
+    matches!(status, "deployed" | "superseded")
+}
+
 impl StoredRelease {
     /// Reads the JSON of a release.
     ///

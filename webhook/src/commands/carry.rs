@@ -28,6 +28,7 @@ use serde_json::{Value, json};
 use super::cluster::{Cluster, why};
 use super::doctor::{look_at, probe};
 use super::follow::{Ended, Screen, follow};
+use super::output::{say, to_stdout};
 use super::status::read;
 
 /// The step is not made.
@@ -94,14 +95,21 @@ impl Carrying {
             && kept.is_none()
             && let Some(words) = direct::nothing_to_migrate(&seen.cluster, asked)
         {
-            println!("{words}");
+            say(&words);
             return Ok(ExitCode::SUCCESS);
+        }
+        let runs = direct::versions(&seen.cluster, &asked.namespace, &asked.release).unwrap_or_default();
+        if let (Some(source), Some(first)) = (self.carry.source, runs.first())
+            && !runs.contains(&source)
+            && *first != asked.target.version
+        {
+            return Err(Refused::new(format!("-s says {source}, and {first} runs"), "Nothing was changed.").into());
         }
         let begun = kept.as_ref().or(upgrade.as_deref().filter(|upgrade| api::is_open(upgrade))).and_then(|known| from_of(known, asked));
         let rolling = direct::rolling(&seen.cluster, asked, begun).await.map_err(Refused::from)?;
         if rolling.is_done() && kept.is_none() && !upgrade.as_deref().is_some_and(api::is_open) {
-            println!("every component of {} runs {} already", asked.release, asked.target.image);
-            print!("{}", values(asked, &seen));
+            say(&format!("every component of {} runs {} already", asked.release, asked.target.image));
+            to_stdout(&values(asked, &seen))?;
             return Ok(ExitCode::SUCCESS);
         }
         if let Some(source) = self.carry.source.filter(|source| *source != rolling.pair.from) {
@@ -111,29 +119,29 @@ impl Carrying {
         let is_begun = |upgrade: &&Value| api::is_open(upgrade) || (is_ours(upgrade) && text(upgrade, "/status/phase") == Some("Failed"));
         let declared = kept.as_ref().or(upgrade.as_deref().filter(is_begun));
         let goes_on = check(asked, &seen, &rolling, declared, self.carry.means.within_hook)?;
-        print!("{}", plan(&rolling, asked));
+        to_stdout(&plan(&rolling, asked))?;
         // The controller asks from where it runs; who acts alone asks from here, and nothing has stopped yet.
         let is_alone = kept.is_some() || !self.cluster.has_our_kinds().await.unwrap_or(true);
         if rolling.order.migration && is_alone && !goes_on {
             self.must_be_fit(&rolling).await?;
         }
         if self.carry.dry_run {
-            println!("nothing was changed");
+            say("nothing was changed");
             return Ok(ExitCode::SUCCESS);
         }
         if !goes_on && !self.carry.yes && !is_wanted()? {
-            println!("nothing was changed");
+            say("nothing was changed");
             return Ok(ExitCode::from(1));
         }
         let ended = self.carry_out(rolling, upgrade.as_deref()).await?;
         match ended {
             Ended::Complete => {
-                println!("{} runs {} on all components", asked.release, asked.target.version);
+                say(&format!("{} runs {} on all components", asked.release, asked.target.version));
                 if asked.migration.is_some() {
                     self.backup().await;
                 }
                 if !self.carry.means.within_hook {
-                    print!("{}", values(asked, &seen));
+                    to_stdout(&values(asked, &seen))?;
                 }
             }
             Ended::Stopped if self.is_alone().await => eprintln!("it stopped; once what stands in its way is mended, the same command goes on"),
@@ -430,6 +438,9 @@ fn is_stalled(upgrade: &Value) -> bool {
 
 /// Without the workloads nothing can be told; what else could not be read is said.
 fn must_see_workloads(seen: &Seen) -> anyhow::Result<()> {
+    if let Some(why) = &seen.unanswered {
+        bail!("the API server does not answer: {why}");
+    }
     for (what, why) in &seen.unread {
         if ["Deployments", "ReplicaSets", "StatefulSets", "PersistentVolumeClaims", "GuardedUpgrades"].contains(&what.as_str()) {
             bail!("{what} could not be read: {why}");

@@ -14,9 +14,16 @@ use milvus_guard_webhook::server::registration::FIELD_MANAGER;
 use serde_json::Value;
 
 use super::cluster::Cluster;
+use super::output::say;
 
 /// Arguments of `cleanup`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 done, or nothing to do, 2 something could not be put back, 3 refused: an upgrade is open.
+
+Examples:
+  milvus-guard cleanup -n db m --dry-run    # what would be done for one release
+  milvus-guard cleanup --configuration milvus-guard    # everywhere, before the guard is uninstalled")]
 pub(crate) struct Cleanup {
     /// Only this release
     release: Option<String>,
@@ -99,7 +106,7 @@ async fn clean(arguments: Cleanup) -> anyhow::Result<()> {
         bail!("{failed} objects could not be put back; run it again");
     }
     if !is_touched {
-        println!("{}", nothing(arguments.release.as_deref(), arguments.namespace.as_deref()));
+        say(&nothing(arguments.release.as_deref(), arguments.namespace.as_deref()));
     }
     Ok(())
 }
@@ -139,9 +146,9 @@ async fn unfence(cluster: &Cluster, kind: &str, object: &Value, dry_run: bool) -
     let name = text(object, "/metadata/name").unwrap_or_default();
     let release = format!("{}/{}", label(object, FENCE_NAMESPACE_LABEL).unwrap_or_default(), label(object, FENCE_LABEL).unwrap_or_default());
     let done = if dry_run { "would be deleted" } else { "deleted" };
-    println!(
+    say(&format!(
         "{kind} {name}: {done}; pods of {release} may start again: `milvus-guard metadata layout` tells whether its metadata is that of the version that starts"
-    );
+    ));
     if !dry_run {
         match cluster.api("admissionregistration.k8s.io/v1", kind, None).delete(name, &DeleteParams::default()).await {
             Err(kube::Error::Api(status)) if status.code == 404 => {}
@@ -164,16 +171,16 @@ async fn unregister(cluster: &Cluster, name: &str, dry_run: bool) -> anyhow::Res
         let api = cluster.api("admissionregistration.k8s.io/v1", kind, None);
         if dry_run {
             let is_there = api.get_opt(name).await.with_context(|| format!("{kind} {name}"))?.is_some();
-            println!("{kind} {name}: {}", if is_there { "would be deleted" } else { "not found" });
+            say(&format!("{kind} {name}: {}", if is_there { "would be deleted" } else { "not found" }));
             continue;
         }
         match api.delete(name, &DeleteParams::default()).await {
             Err(kube::Error::Api(status)) if status.code == 404 => {
-                println!("{kind} {name}: not found; `kubectl get {}s -l {OURS}` lists what a guard registered", kind.to_lowercase())
+                say(&format!("{kind} {name}: not found; `kubectl get {}s -l {OURS}` lists what a guard registered", kind.to_lowercase()))
             }
             result => {
                 drop(result.with_context(|| format!("{kind} {name}"))?);
-                println!("{kind} {name}: deleted");
+                say(&format!("{kind} {name}: deleted"));
             }
         }
     }
@@ -207,7 +214,7 @@ async fn restore(cluster: &Cluster, object: &Value, dry_run: bool) -> anyhow::Re
     let Some(secret) = leave::carried_for(object) else { return Ok(false) };
     let undo = leave::helm_release(object);
     if let Some(undo) = &undo {
-        println!("HelmRelease {}: {}", place(object), told(undo, dry_run));
+        say(&format!("HelmRelease {}: {}", place(object), told(undo, dry_run)));
     }
     if let Some(undo) = undo.as_ref().filter(|_| !dry_run) {
         let after = cluster.send(object, &leave::guarded(object, &undo.patch), true).await.map_err(explained)?;
@@ -223,7 +230,7 @@ async fn restore(cluster: &Cluster, object: &Value, dry_run: bool) -> anyhow::Re
         Err(kube::Error::Api(status)) if status.code == 404 => return Ok(undo.is_some()),
         result => drop(result.with_context(|| format!("deleting Secret {secret}"))?),
     }
-    println!("Secret {}/{secret}: {}", text(object, "/metadata/namespace").unwrap_or_default(), if dry_run { "would be deleted" } else { "deleted" });
+    say(&format!("Secret {}/{secret}: {}", text(object, "/metadata/namespace").unwrap_or_default(), if dry_run { "would be deleted" } else { "deleted" }));
     Ok(true)
 }
 
@@ -245,7 +252,7 @@ async fn put_back(cluster: &Cluster, kind: &str, object: &Value, dry_run: bool) 
         _ => leave::marked(object),
     };
     let Some(undo) = undo else { return Ok(false) };
-    println!("{kind} {}: {}", place(object), told(&undo, dry_run));
+    say(&format!("{kind} {}: {}", place(object), told(&undo, dry_run)));
     if !dry_run && !undo.patch.0.is_empty() {
         write(cluster, object, &undo).await?;
     }
@@ -256,7 +263,7 @@ async fn put_back(cluster: &Cluster, kind: &str, object: &Value, dry_run: bool) 
 async fn forget(cluster: &Cluster, namespace: &str, name: &str, dry_run: bool) -> anyhow::Result<bool> {
     let Some(object) = cluster.get("v1", "ConfigMap", Some(namespace), name).await? else { return Ok(false) };
     let Some(undo) = leave::configuration(&object) else { return Ok(false) };
-    println!("ConfigMap {namespace}/{name}: {}", told(&undo, dry_run));
+    say(&format!("ConfigMap {namespace}/{name}: {}", told(&undo, dry_run)));
     if !dry_run {
         write(cluster, &object, &undo).await?;
     }

@@ -1,6 +1,7 @@
 //! The cluster as commands read it: lists and objects of any kind, and errors that say which right lacks.
 
-use anyhow::Context as _;
+use std::time::Duration;
+
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, PartialObjectMeta, Patch, PatchParams};
 use kube::{Api, Client};
 use milvus_guard_webhook::api;
@@ -8,6 +9,11 @@ use milvus_guard_webhook::cluster::text;
 use milvus_guard_webhook::leave;
 use milvus_guard_webhook::server::registration::FIELD_MANAGER;
 use serde_json::{Value, json};
+
+/// How long one answer may take where somebody only looks.
+const LOOK: Duration = Duration::from_secs(10);
+
+const NO_KUBECONFIG: &str = "no way to the API server: no kubeconfig (KUBECONFIG, ~/.kube/config) that can be used";
 
 /// A cluster, or one namespace of it.
 #[derive(Clone)]
@@ -20,8 +26,17 @@ impl Cluster {
     /// The cluster of the kubeconfig, or the one that this runs in.
     pub(super) async fn of_kubeconfig(namespace: Option<String>) -> anyhow::Result<Self> {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let client = Client::try_default().await.context("no way to the API server: no kubeconfig (KUBECONFIG, ~/.kube/config) that can be used")?;
+        let client = Client::try_default().await.map_err(|error| anyhow::anyhow!("{NO_KUBECONFIG}: {}", why(&error)))?;
         Ok(Self { client, namespace })
+    }
+
+    /// The same for commands that only read, and that an API server which does not answer shall not keep: no watch lives on it.
+    pub(super) async fn for_a_look(namespace: Option<String>) -> anyhow::Result<Self> {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let mut config = kube::Config::infer().await.map_err(|error| anyhow::anyhow!("{NO_KUBECONFIG}: {}", in_full(&error)))?;
+        config.connect_timeout = Some(LOOK);
+        config.read_timeout = Some(LOOK);
+        Ok(Self { client: Client::try_from(config).map_err(|error| anyhow::anyhow!("{NO_KUBECONFIG}: {}", why(&error)))?, namespace })
     }
 
     pub(super) fn api(&self, version: &str, kind: &str, namespace: Option<&str>) -> Api<DynamicObject> {
@@ -40,7 +55,7 @@ impl Cluster {
 
     /// All objects of a kind; nothing where the API server does not know it.
     pub(super) async fn list_served(&self, version: &str, kind: &str) -> anyhow::Result<Option<Vec<Value>>> {
-        self.select(version, kind, "").await.with_context(|| format!("listing {kind}"))
+        self.select(version, kind, "").await.map_err(|error| anyhow::anyhow!("listing {}: {}", plural(kind), why(&error)))
     }
 
     /// The objects of a kind with these labels; nothing where the API server does not know the kind.
@@ -127,22 +142,35 @@ pub(super) fn typed(object: DynamicObject, version: &str, kind: &str) -> Value {
     object
 }
 
+/// Whether the API server did not answer at all.
+pub(super) const fn is_unanswered(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::HyperError(_) | kube::Error::Service(_))
+}
+
 /// An error in the words of the API server: of a refusal, they name the user, the verb and the resource.
 pub(super) fn why(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
         kube::Error::Api(status) => format!("{} ({})", status.reason, status.code),
-        error => {
-            let mut words = error.to_string();
-            let mut source = std::error::Error::source(error);
-            while let Some(cause) = source {
-                let next = cause.to_string();
-                if !words.contains(&next) {
-                    words = format!("{words}: {next}");
-                }
-                source = cause.source();
-            }
-            words
-        }
+        error => in_full(error),
     }
+}
+
+/// An error with its causes, each told once.
+fn in_full(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let next = cause.to_string();
+        if !words.contains(&next) {
+            words = format!("{words}: {next}");
+        }
+        source = cause.source();
+    }
+    words
+}
+
+/// Kinds in the plural, as people read them.
+pub(super) fn plural(kind: &str) -> String {
+    kind.strip_suffix("Policy").map_or_else(|| format!("{kind}s"), |stem| format!("{stem}Policies"))
 }

@@ -12,7 +12,7 @@ use kube::Api;
 use kube::api::PostParams;
 use kube::core::DynamicObject;
 use milvus_guard_webhook::admission::hold::{FENCE_LABEL, Identity};
-use milvus_guard_webhook::admission::release::Driver;
+use milvus_guard_webhook::admission::release::{Driver, is_completed};
 use milvus_guard_webhook::api;
 use milvus_guard_webhook::cluster::{Snapshot, running, text};
 use milvus_guard_webhook::controller::kept::KEPT_LABEL;
@@ -20,7 +20,8 @@ use milvus_guard_webhook::doctor::installation::{Guard, NAMES, arguments};
 use milvus_guard_webhook::doctor::{self, Probe, Revision, Seen, Stored, report};
 use serde_json::Value;
 
-use super::cluster::{Cluster, why};
+use super::cluster::{Cluster, is_unanswered, plural, why};
+use super::output::to_stdout;
 
 /// Arguments of `doctor`.
 #[derive(Debug, Args)]
@@ -52,7 +53,7 @@ enum Format {
 pub(crate) fn run(arguments: &Doctor) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let seen = runtime.block_on(async {
-        let mut cluster = Cluster::of_kubeconfig(None).await?;
+        let mut cluster = Cluster::for_a_look(None).await?;
         if !arguments.all_namespaces {
             cluster.namespace = Some(arguments.namespace.clone().unwrap_or_else(|| cluster.client.default_namespace().to_owned()));
         }
@@ -60,9 +61,9 @@ pub(crate) fn run(arguments: &Doctor) -> anyhow::Result<ExitCode> {
     })?;
     let entries = doctor::examine(&seen);
     match arguments.output {
-        Format::Text => print!("{}", report::text(&entries)),
-        Format::Json => println!("{}", serde_json::to_string_pretty(&report::json(&entries))?),
-    }
+        Format::Text => to_stdout(&report::text(&entries))?,
+        Format::Json => to_stdout(&format!("{}\n", serde_json::to_string_pretty(&report::json(&entries))?))?,
+    };
     Ok(ExitCode::from(doctor::exit_code(&entries)))
 }
 
@@ -125,10 +126,21 @@ impl Looking {
     }
 
     fn unread(&mut self, what: impl Into<String>, error: &kube::Error) {
+        if is_unanswered(error) {
+            self.seen.unanswered.get_or_insert_with(|| why(error));
+        }
         self.seen.unread.push((what.into(), why(error)));
     }
 
+    /// Whether the API server did not answer before: each further question would wait as long.
+    const fn is_in_vain(&self) -> bool {
+        self.seen.unanswered.is_some()
+    }
+
     async fn kubernetes(&mut self) -> Option<(u32, u32)> {
+        if self.is_in_vain() {
+            return None;
+        }
         match self.whole.client.apiserver_version().await {
             Ok(info) => {
                 let number = |text: &str| text.trim_end_matches(|c: char| !c.is_ascii_digit()).parse().ok();
@@ -142,16 +154,22 @@ impl Looking {
     }
 
     async fn take(&mut self, of_whole: bool, version: &str, kind: &str, labels: &str) {
+        if self.is_in_vain() {
+            return;
+        }
         let cluster = if of_whole { &self.whole } else { &self.place };
         let found = cluster.select(version, kind, labels).await;
         match found {
             Ok(found) => self.objects.extend(found.unwrap_or_default()),
-            Err(error) => self.unread(format!("{kind}s"), &error),
+            Err(error) => self.unread(plural(kind), &error),
         }
     }
 
     /// One object by its name, where it is there.
     async fn get(&mut self, version: &str, kind: &str, namespace: Option<&str>, name: &str) -> Option<Value> {
+        if self.is_in_vain() {
+            return None;
+        }
         match self.whole.get(version, kind, namespace, name).await {
             Ok(found) => found,
             Err(error) => {
@@ -202,6 +220,9 @@ impl Looking {
             self.take(false, "apps/v1", kind, "").await;
         }
         self.take(false, "v1", "PersistentVolumeClaim", "").await;
+        if self.is_in_vain() {
+            return;
+        }
         match self.whole.has_our_kinds().await {
             Ok(true) => {
                 for kind in ["GuardedUpgrade", "UpgradeReceipt"] {
@@ -261,7 +282,11 @@ impl Looking {
     /// The newest revision of each Helm release, from labels alone.
     async fn revisions(&mut self) {
         let mut newest: BTreeMap<(String, String), Revision> = BTreeMap::new();
+        let mut completed: BTreeMap<(String, String), BTreeSet<u32>> = BTreeMap::new();
         for (kind, driver) in [("Secret", Driver::Secret), ("ConfigMap", Driver::ConfigMap)] {
+            if self.is_in_vain() {
+                return;
+            }
             let found = match self.place.select_metadata("v1", kind, "owner=helm").await {
                 Ok(found) => found,
                 Err(error) => {
@@ -271,10 +296,16 @@ impl Looking {
             };
             for revision in found.iter().filter_map(|object| revision(object, driver)) {
                 let key = (revision.namespace.clone(), revision.release.clone());
+                if is_completed(&revision.status) {
+                    completed.entry(key.clone()).or_default().insert(revision.number);
+                }
                 if newest.get(&key).is_none_or(|known| known.number < revision.number) {
                     newest.insert(key, revision);
                 }
             }
+        }
+        for (key, revision) in &mut newest {
+            revision.completed_before = completed.get(key).and_then(|numbers| numbers.range(..revision.number).next_back().copied());
         }
         self.seen.revisions = newest.into_values().collect();
     }
@@ -308,6 +339,9 @@ impl Looking {
 
     /// Kinds of an API version; nothing where that cannot be told.
     async fn served(&mut self, version: &str) -> Option<BTreeSet<String>> {
+        if self.is_in_vain() {
+            return None;
+        }
         let client = &self.whole.client;
         let listed = match version.contains('/') {
             true => client.list_api_group_resources(version).await,
@@ -325,6 +359,9 @@ impl Looking {
 
     /// What the guard's account lacks, and what the user may not do.
     async fn rights(&mut self) {
+        if self.is_in_vain() {
+            return;
+        }
         let webhook = Guard::of(&self.seen).deployments().find(|deployment| arguments(deployment).any(|argument| argument == "webhook")).cloned();
         let account = webhook.and_then(|deployment| {
             let name = text(&deployment, "/spec/template/spec/serviceAccountName")?;
@@ -384,6 +421,9 @@ impl Looking {
 
     /// Asks for what the webhook has to refuse, in a dry run; in a namespace with Milvus that it looks at.
     async fn probe(&mut self) {
+        if self.is_in_vain() {
+            return;
+        }
         let guard = Guard::of(&self.seen);
         let namespaces = self.milvus_namespaces();
         let is_covered = |name: &&String| {
@@ -423,6 +463,7 @@ fn revision(object: &kube::api::PartialObjectMeta<DynamicObject>, driver: Driver
         status: labels.get("status")?.clone(),
         since: written.or_else(|| object.metadata.creation_timestamp.as_ref().map(|time| time.0.as_second())),
         driver,
+        completed_before: None,
     })
 }
 

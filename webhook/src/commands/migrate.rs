@@ -9,6 +9,7 @@ use milvus_guard_webhook::direct::{Asked, Target};
 use serde_json::{Map, Value, json};
 
 use super::carry::{self, Carry, Refused};
+use super::output::say;
 use super::steer::{self, Intent};
 
 /// Arguments of `migrate`.
@@ -87,10 +88,10 @@ enum Operation {
 pub(crate) fn run(arguments: &Migrate) -> anyhow::Result<ExitCode> {
     if arguments.operation == Operation::Rollback {
         if arguments.dry_run {
-            println!(
+            say(&format!(
                 "the upgrade of {} would be aborted: metadata from its verified backup, then the version before, where there is a way back",
                 arguments.instance
-            );
+            ));
             return Ok(ExitCode::SUCCESS);
         }
         let target = steer::Target::new(arguments.instance.clone(), arguments.namespace.clone(), arguments.guard_image.clone());

@@ -8,6 +8,9 @@ use milvus_guard_webhook::direct::{Asked, Target};
 
 use super::carry::{self, Carry, Refused};
 
+/// That of upstream's script.
+const DEFAULT_IMAGE: &str = "milvusdb/milvus:v2.2.3";
+
 /// Arguments of `rolling-update`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -33,7 +36,7 @@ pub(crate) struct RollingUpdate {
     #[arg(short, long, value_name = "TAG")]
     tag: String,
     /// The image of every component of Milvus
-    #[arg(short = 'w', long, value_name = "IMAGE", default_value = "milvusdb/milvus:v2.2.3")]
+    #[arg(short = 'w', long, value_name = "IMAGE", default_value = DEFAULT_IMAGE)]
     image: String,
     /// What to do
     #[arg(short, long, value_name = "OPERATION", default_value = "update")]
@@ -54,7 +57,11 @@ enum Operation {
 /// Runs it.
 pub(crate) fn run(arguments: &RollingUpdate) -> anyhow::Result<ExitCode> {
     let Operation::Update = arguments.operation;
-    let target = Target::new(&arguments.image, &arguments.tag).map_err(|why| Refused::new(why, "Nothing was changed."))?;
+    let target = Target::new(&arguments.image, &arguments.tag).map_err(|why| {
+        let is_default = arguments.image == DEFAULT_IMAGE;
+        let why = if is_default { format!("-w was not given, and its default is {DEFAULT_IMAGE}: {why}") } else { why };
+        Refused::new(why, "Nothing was changed.")
+    })?;
     let asked = Asked { namespace: arguments.namespace.clone(), release: arguments.instance.clone(), target, migration: None };
     carry::run(Carry { asked, source: None, dry_run: arguments.dry_run, yes: arguments.yes, means: Means::default(), deletes_backup: false })
 }

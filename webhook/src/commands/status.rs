@@ -1,6 +1,6 @@
 //! `milvus-guard status`: how far upgrades are; for releases without one, what runs and what is held. Reads only.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ use milvus_guard_webhook::cluster::Snapshot;
 use milvus_guard_webhook::controller::kept::{KEPT_LABEL, unpacked};
 use milvus_guard_webhook::progress::{self, Release};
 
-use super::cluster::{Cluster, why};
+use super::cluster::{Cluster, plural, why};
+use super::output::{say, to_stdout};
 
 /// Arguments of `status`.
 #[derive(Debug, Args)]
@@ -52,7 +53,7 @@ enum Format {
 /// Runs it.
 pub(crate) fn run(arguments: &Status) -> anyhow::Result<ExitCode> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-        let mut cluster = Cluster::of_kubeconfig(None).await?;
+        let mut cluster = if arguments.watch { Cluster::of_kubeconfig(None).await? } else { Cluster::for_a_look(None).await? };
         if !arguments.all_namespaces {
             cluster.namespace = Some(arguments.namespace.clone().unwrap_or_else(|| cluster.client.default_namespace().to_owned()));
         }
@@ -67,13 +68,13 @@ async fn once(cluster: &Cluster, arguments: &Status) -> anyhow::Result<ExitCode>
         match &arguments.release {
             Some(release) => bail!("there is no Milvus release {release} {place}, and no GuardedUpgrade of that name"),
             None if arguments.output.is_none() => {
-                println!("no Milvus release {place}");
+                say(&format!("no Milvus release {place}"));
                 return Ok(ExitCode::SUCCESS);
             }
             None => {}
         }
     }
-    print!("{}", shown(&releases, arguments)?);
+    to_stdout(&shown(&releases, arguments)?)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -86,12 +87,11 @@ async fn watch(cluster: &Cluster, arguments: &Status) -> anyhow::Result<ExitCode
         let releases = chosen(read(cluster).await?, arguments.release.as_deref());
         let text = shown(&releases, arguments)?;
         if text != last {
-            if is_terminal {
-                // Home, and all below is cleared.
-                print!("\x1b[H\x1b[2J");
+            // Home, and all below is cleared.
+            let clear = if is_terminal { "\x1b[H\x1b[2J" } else { "" };
+            if !to_stdout(&format!("{clear}{text}"))? {
+                return Ok(ExitCode::SUCCESS);
             }
-            print!("{text}");
-            std::io::stdout().flush()?;
             last = text;
         }
         let end = arguments.release.as_ref().and_then(|_| releases.first()?.upgrade.as_ref()?.end());
@@ -127,7 +127,7 @@ pub(super) async fn read(cluster: &Cluster) -> anyhow::Result<Vec<Release>> {
     for (version, kind) in [("apps/v1", "Deployment"), ("apps/v1", "ReplicaSet"), ("apps/v1", "StatefulSet")].into_iter().chain(ours) {
         match cluster.select(version, kind, "").await {
             Ok(found) => objects.extend(found.unwrap_or_default()),
-            Err(error) => bail!("listing {kind}s: {}", why(&error)),
+            Err(error) => bail!("listing {}: {}", plural(kind), why(&error)),
         }
     }
     // Those that somebody carries out from a laptop; whoever may not list ConfigMaps sees what is held.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::Args;
 use kube::api::{Patch, PatchParams};
 use milvus_guard_webhook::api;
@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use super::carry::identity;
 use super::cleanup;
 use super::cluster::{Cluster, why};
+use super::output::say;
 
 /// Which release.
 #[derive(Debug, Args)]
@@ -98,7 +99,7 @@ fn change(target: &Target, intent: Option<Intent>, decide: impl Fn(&Value) -> an
             return begun_alone(&cluster, &key, intent, &upgrade, &target.guard_image).await;
         }
         let change = steer(&cluster, &namespace, &target.release, decide).await?;
-        println!("{}/{}: {}", namespace, target.release, change);
+        say(&format!("{}/{}: {}", namespace, target.release, change));
         Ok(())
     })
 }
@@ -119,9 +120,9 @@ async fn begun_alone(cluster: &Cluster, key: &ReleaseKey, intent: Option<Intent>
     match intent {
         Some(Intent::Pause) => {
             set("paused").await?;
-            println!(
+            say(&format!(
                 "{key}: paused: the command that carries it out stops within ten seconds, or now with Ctrl-C; what was let go goes on rolling out. To go on, {again}"
-            );
+            ));
             Ok(())
         }
         Some(Intent::Abort) => {
@@ -158,7 +159,7 @@ async fn go_back(cluster: &Cluster, key: &ReleaseKey, image: &str) -> anyhow::Re
     }
     cleanup::take_off(cluster, &key.namespace, &key.name).await?;
     alone.end().await?;
-    println!("{key}: {} serves again", told.from.unwrap_or_default());
+    say(&format!("{key}: {} serves again", told.from.unwrap_or_default()));
     Ok(())
 }
 
@@ -169,7 +170,11 @@ async fn steer(cluster: &Cluster, namespace: &str, release: &str, decide: impl F
     for _ in 0..ATTEMPTS {
         let found = cluster.get(api::API_VERSION, "GuardedUpgrade", Some(namespace), release).await;
         let upgrade = found.map_err(|error| anyhow::anyhow!("reading GuardedUpgrade {namespace}/{release}: {}", why(&error)))?;
-        let upgrade = upgrade.with_context(|| missing(namespace, release))?;
+        let upgrade = match upgrade {
+            Some(upgrade) => upgrade,
+            None if matches!(cluster.has_our_kinds().await, Ok(false)) => bail!(NOT_INSTALLED),
+            None => bail!(missing(namespace, release)),
+        };
         let change = decide(&upgrade)?;
         if change.spec.as_object().is_none_or(serde_json::Map::is_empty) {
             return Ok(change.words);
@@ -198,6 +203,9 @@ fn pruned<'s>(spec: &'s Value, after: &Value) -> Option<&'s str> {
     spec.as_object()?.iter().find(is_lost).map(|(name, _)| name.as_str())
 }
 
+const NOT_INSTALLED: &str =
+    "milvus-guard is not installed in this cluster (no GuardedUpgrade is defined), so there is nothing to pause, resume, abort, retry or approve";
+
 fn missing(namespace: &str, release: &str) -> String {
     format!(
         "there is no GuardedUpgrade {release} in namespace {namespace}: no upgrade of that release is declared (`milvus-guard status -n {namespace}` lists what there is; -n names another namespace)"
@@ -216,7 +224,11 @@ fn decide(intent: Intent, upgrade: &Value) -> anyhow::Result<Change> {
         Intent::Resume if !is("paused") => Change::new(json!({}), "it is not paused"),
         Intent::Resume => Change::new(json!({"paused": null}), "goes on"),
         Intent::Abort if is("abort") => Change::new(json!({}), "it is aborted already"),
-        Intent::Abort if has_ended => bail!("the upgrade is {phase}: there is nothing to abort; to go back, change the release to the version before"),
+        Intent::Abort if has_ended => {
+            let tells = text(upgrade, "/status/from").zip(text(upgrade, "/status/to")).filter(|_| phase == "Completed");
+            let way = tells.map(|(from, to)| format!("; whether a way leads back, milvus-lint plan --from {to} --to {from} tells"));
+            bail!("the upgrade is {phase}: there is nothing to abort{}", way.unwrap_or_default())
+        }
         // A pause would keep it from going back.
         Intent::Abort => Change::new(
             json!({"abort": true, "paused": null}),

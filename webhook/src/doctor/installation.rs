@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use super::{Entry, Probe, Seen, State, age, few, name};
+use super::{ASK, Entry, Probe, Seen, State, age, few, name};
 use crate::admission::exceptions::{MODE_LABEL, Mode};
 use crate::api;
 use crate::cluster::{Cluster as _, Kind, label, text};
@@ -31,7 +31,7 @@ pub(super) fn entries(seen: &Seen) -> Vec<Entry> {
         return all;
     }
     all.extend(definitions(seen));
-    all.extend(registration(&guard));
+    all.extend(registration(seen, &guard));
     all.extend(replicas(&guard));
     all.extend(certificate(seen, &guard));
     all.extend(probe(seen));
@@ -86,6 +86,10 @@ impl<'s> Guard<'s> {
     pub fn covers(&self, namespace: &Value) -> bool {
         let mut webhooks = self.webhooks().peekable();
         webhooks.peek().is_some() && webhooks.all(|webhook| selects(webhook.get("namespaceSelector").unwrap_or(&Value::Null), namespace))
+    }
+
+    fn has_webhooks(&self) -> bool {
+        self.webhooks().next().is_some()
     }
 }
 
@@ -167,12 +171,16 @@ fn fields(definition: &Value) -> BTreeSet<String> {
     all
 }
 
-fn registration(guard: &Guard<'_>) -> Vec<Entry> {
+fn registration(seen: &Seen, guard: &Guard<'_>) -> Vec<Entry> {
     let replica = guard.deployments.iter().find(|deployment| arguments(deployment).any(|argument| argument == "webhook"));
     let logs = replica.map_or_else(
         || "Look at the guard's log.".to_owned(),
         |deployment| format!("See why: kubectl -n {} logs deployment/{}", text(deployment, "/metadata/namespace").unwrap_or_default(), name(deployment)),
     );
+    if seen.is_unread("WebhookConfigurations") {
+        let message = "whether the gates are in force cannot be told: you may not list webhook configurations";
+        return vec![Entry::new(State::Unknown, "registration", message).remedy(ASK)];
+    }
     if guard.configurations.is_empty() {
         return vec![
             Entry::new(State::Problem, "registration", "the guard is installed, and its webhook configurations are gone: no change is judged")
@@ -301,7 +309,7 @@ fn coverage(seen: &Seen, guard: &Guard<'_>) -> Vec<Entry> {
         let has_milvus = !crate::cluster::running::serving_in(&seen.cluster, namespace).is_empty();
         let Some(object) = seen.cluster.object(Kind::Namespace, "", namespace).filter(|_| has_milvus) else { continue };
         let say = |message: String| Entry { namespace: Some(namespace.clone()), ..Entry::new(State::Note, "coverage", message) };
-        if !guard.covers(&object) {
+        if guard.has_webhooks() && !guard.covers(&object) {
             all.push(say("not all gates look at this namespace: the guard's namespaceSelector leaves it out".to_owned()));
         }
         match label(&object, MODE_LABEL) {

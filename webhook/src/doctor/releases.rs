@@ -14,7 +14,7 @@ use crate::admission::helm_storage::of_cluster;
 use crate::admission::hold::{
     BLOCKED_ANNOTATION, DECLARED_ANNOTATION, FENCE_LABEL, FENCE_NAMESPACE_LABEL, Identity, MARKS_ANNOTATION, STOPPED_ANNOTATION, is_held,
 };
-use crate::admission::milvus::{self, StoredMilvus, tag_of};
+use crate::admission::milvus::{self, Part, StoredMilvus, tag_of};
 use crate::admission::verdict::Point;
 use crate::admission::workload::is_operated;
 use crate::cluster::running::{self, Serving};
@@ -80,6 +80,11 @@ fn releases(seen: &Seen) -> BTreeSet<(&str, &str)> {
     by_workloads.chain(by_storage).filter(|(namespace, _)| seen.namespaces.iter().any(|looked_at| looked_at == namespace)).collect()
 }
 
+/// Whether there is a release with Milvus.
+pub(super) fn any(seen: &Seen) -> bool {
+    !releases(seen).is_empty()
+}
+
 fn release_of(object: &Value) -> Option<&str> {
     Identity::of(object).map(|identity| identity.release).or_else(|| releases_of(object).next())
 }
@@ -128,7 +133,7 @@ impl Release<'_> {
 
     fn pending(&self) -> Option<Entry> {
         let revision = self.revision?;
-        let point = of_cluster::unfinished(self.namespace, self.name, revision.number, &revision.status)?;
+        let point = of_cluster::unfinished(self.namespace, self.name, revision.number, &revision.status, revision.completed_before)?;
         let old = revision.since.map(|since| self.seen.now - since);
         let state = if old.is_some_and(|old| old < HELM_SECONDS) { State::Note } else { State::Problem };
         let mut entry = said(point, "pending-release", state);
@@ -158,10 +163,10 @@ impl Release<'_> {
         all
     }
 
-    /// Workloads whose image is another than Helm's last revision says: the next upgrade puts that one back.
+    /// Workloads whose image is another than Helm's last revision says: the next upgrade puts that one back. What is held never ran; `held` tells of it.
     fn drifted(&self) -> Option<Entry> {
         let is_settled = self.revision.is_some_and(|revision| revision.status == "deployed");
-        let live = |deployment: &str| self.workloads.iter().find(|workload| name(workload) == deployment);
+        let live = |deployment: &str| self.workloads.iter().find(|workload| name(workload) == deployment && !is_held(workload));
         let rendered = self.rendered();
         let parts = rendered.iter().flat_map(|one| &one.parts).filter(|_| is_settled);
         let moved: Vec<(&str, &str, &str)> = parts
@@ -192,12 +197,14 @@ impl Release<'_> {
         let is_lost = phase.is_none() && held.iter().any(|workload| annotation(workload, DECLARED_ANNOTATION).is_some());
         let none = if is_lost { "its GuardedUpgrade was deleted: declare it again" } else { "no upgrade of the release is open" };
         let upgrade = phase.map_or_else(|| none.to_owned(), |phase| format!("its GuardedUpgrade is {phase}"));
-        let back = format!("take the change back: helm rollback {} -n {}", self.name, self.namespace);
-        let blocked = held.iter().find_map(|workload| annotation(workload, BLOCKED_ANNOTATION));
+        let back = self.taking_back(&held);
+        let blocked: Vec<(&str, &str)> = held.iter().filter_map(|workload| Some((name(workload), annotation(workload, BLOCKED_ANNOTATION)?))).collect();
+        let those: Vec<&str> = blocked.iter().map(|(name, _)| *name).collect();
         let entry = Entry::new(State::Problem, "hold", format!("{} held, and {upgrade}: {}", plural(held.len(), "workload is", "workloads are"), few(&names)));
-        vec![match blocked {
-            Some(why) => {
-                Entry { message: format!("{}. They will not be released: {why}", entry.message), ..entry }.remedy(format!("Do what that asks for, or {back}"))
+        vec![match blocked.first() {
+            Some((_, why)) => {
+                let message = format!("{}. {} will not be released: {why}", entry.message, few(&those));
+                Entry { message, ..entry }.remedy(format!("Do what that asks for, or {back}"))
             }
             None if self.has_controller => {
                 entry.remedy(format!("See what the controller waits for: milvus-guard status {} -n {}; or {back}", self.name, self.namespace))
@@ -207,6 +214,32 @@ impl Release<'_> {
                 self.name, self.namespace
             )),
         }]
+    }
+
+    /// How a change is taken back that is held: by Helm where its newest revision brought it, else by putting back what serves.
+    fn taking_back(&self, held: &[&&Arc<Value>]) -> String {
+        let (name_of_release, namespace) = (self.name, self.namespace);
+        let rendered = self.rendered();
+        let part = |workload: &Value| rendered.iter().flat_map(|one| &one.parts).find(|part| *part.deployment == *name(workload));
+        let never_ran = |workload: &Value| self.serving.iter().all(|serving| *serving.deployment != *name(workload) || serving.pods == 0);
+        let (strays, of_release): (Vec<&Value>, Vec<&Value>) = held
+            .iter()
+            .map(|workload| &****workload)
+            .partition(|workload| text(workload, "/kind") == Some("Deployment") && !rendered.is_empty() && part(workload).is_none() && never_ran(workload));
+        let is_helms = |workload: &&Value| {
+            let image = |part: &Part| running::image(workload.pointer("/spec/template")?, &part.component);
+            part(workload).is_some_and(|part| part.image.is_some() && part.image.as_deref() == image(part))
+        };
+        let mut ways = Vec::new();
+        if let Some(revision) = self.revision.and_then(|revision| revision.completed_before)
+            && of_release.iter().any(is_helms)
+        {
+            ways.push(format!("helm rollback {name_of_release} {revision} -n {namespace}"));
+        } else if !of_release.is_empty() {
+            ways.push(format!("milvus-guard cleanup -n {namespace} {name_of_release} (--dry-run tells first)"));
+        }
+        ways.extend(strays.iter().map(|workload| format!("kubectl delete deployment {} -n {namespace}", name(workload))));
+        format!("take the change back: {}", ways.join("; "))
     }
 
     fn rolling(&self) -> Vec<Entry> {
@@ -299,10 +332,8 @@ impl Release<'_> {
             return Some(Entry::new(State::Note, "upgrade", format!("an upgrade to {to} is carried out from a laptop")));
         }
         let remedy = format!(
-            "Go on with it: milvus-guard rolling-update -i {0} -n {1} -t v{to} -w IMAGE. Or give it up: helm rollback {0} -n {1}, then kubectl delete configmap,lease {2} -n {1}",
-            self.name,
-            self.namespace,
-            name_of(self.name)
+            "Go on with it: milvus-guard rolling-update -i {0} -n {1} -t v{to} -w IMAGE. Or give it up: milvus-guard abort {0} -n {1}",
+            self.name, self.namespace
         );
         Some(Entry::new(State::Problem, "upgrade", format!("an upgrade to {to} was begun from a laptop, and nobody goes on with it")).remedy(remedy))
     }

@@ -48,7 +48,15 @@ impl World {
     }
 
     fn store(&mut self, recipe: &Recipe, status: &str, not_served: &[&str]) {
-        let revision = Revision { namespace: "db".into(), release: "m".into(), number: 3, status: status.into(), since: Some(999_000), driver: Driver::Secret };
+        let revision = Revision {
+            namespace: "db".into(),
+            release: "m".into(),
+            number: 3,
+            status: status.into(),
+            since: Some(999_000),
+            driver: Driver::Secret,
+            completed_before: Some(2),
+        };
         let content = read_stored(&recipe.secret(), Driver::Secret);
         self.seen.revisions = vec![revision.clone()];
         self.seen.stored = vec![Stored { revision, content, not_served: not_served.iter().map(|kind| (*kind).to_owned()).collect() }];
@@ -168,6 +176,69 @@ fn a_hold_says_why_it_is_not_released_and_who_would() {
     assert!(remedy(true, true).contains("MV205: stop at 2.5.16"));
     assert!(remedy(false, true).contains("milvus-guard status m -n db"));
     assert!(remedy(false, false).contains("milvus-guard rolling-update -i m -n db"));
+}
+
+#[test]
+fn gates_that_the_user_may_not_see_are_not_taken_for_gone() {
+    let mut world = World::new();
+    world.objects.retain(|object| object["kind"] != CONFIGURATION);
+    let forbidden = "validatingwebhookconfigurations is forbidden: User \"ada\" cannot list resource";
+    world.seen.unread.push(("ValidatingWebhookConfigurations".into(), forbidden.into()));
+    assert_eq!(world.wrong(), [("registration", String::new(), State::Unknown), ("read", String::new(), State::Unknown)]);
+    assert!(world.examine().iter().all(|entry| entry.check != "coverage"));
+}
+
+#[test]
+fn a_held_image_is_no_drift_and_the_way_back_is_that_of_whoever_brought_it() {
+    let told = |image: &str, blocked: bool| {
+        let mut world = World::new();
+        let held = world.milvus();
+        held["metadata"]["annotations"][HOLD_ANNOTATION] = json!("waits");
+        if blocked {
+            held["metadata"]["annotations"][BLOCKED_ANNOTATION] = json!("MV205: stop at 2.5.16");
+        }
+        held["spec"]["template"]["spec"]["containers"][0]["image"] = json!(image);
+        let entries = world.examine();
+        assert!(entries.iter().all(|entry| entry.check != "drift"), "{entries:?}");
+        let entry = entries.into_iter().find(|entry| entry.check == "hold").unwrap();
+        (entry.message, entry.remedy.unwrap())
+    };
+    assert!(told("milvusdb/milvus:v2.5.16", false).1.contains("helm rollback m 2 -n db"), "what Helm's newest revision says, Helm takes back");
+    let (message, remedy) = told("milvusdb/milvus:v2.6.15", true);
+    assert!(message.contains("standalone will not be released: MV205"), "{message}");
+    assert!(remedy.contains("milvus-guard cleanup -n db m (--dry-run tells first)"), "{remedy}");
+}
+
+#[test]
+fn a_held_component_that_never_ran_and_is_of_no_release_is_deleted() {
+    let mut world = World::new();
+    let mut stray = Recipe::new("4.2.58", 3, json!({})).deployment("proxy");
+    stray["metadata"]["annotations"][HOLD_ANNOTATION] = json!("waits");
+    let command = format!("kubectl delete deployment {} -n db", stray["metadata"]["name"].as_str().unwrap());
+    world.objects.push(stray);
+    let remedy = world.examine().into_iter().find(|entry| entry.check == "hold").and_then(|entry| entry.remedy).unwrap();
+    assert!(remedy.ends_with(&format!("take the change back: {command}")), "{remedy}");
+}
+
+#[test]
+fn a_namespace_without_a_release_is_told_and_one_that_is_not_there_is_unknown() {
+    let told = |world: &World| world.examine().into_iter().find(|entry| entry.check == "release").map(|entry| (entry.state, entry.message)).unwrap();
+    let mut world = World::new();
+    world.objects.retain(|object| object["metadata"]["namespace"] != "db");
+    world.seen.revisions.clear();
+    world.seen.stored.clear();
+    assert_eq!(told(&world), (State::Note, "no Milvus release in namespace db; -A looks everywhere".to_owned()));
+    world.objects.retain(|object| object["kind"] != "Namespace");
+    assert_eq!(told(&world), (State::Unknown, "there is no namespace db".to_owned()));
+    assert_eq!(exit_code(&world.examine()), 2);
+}
+
+#[test]
+fn an_api_server_that_does_not_answer_is_told_once() {
+    let mut world = World::new();
+    world.seen.unanswered = Some("connection refused".into());
+    world.seen.unread.push(("Deployments".into(), "connection refused".into()));
+    assert_eq!(world.wrong(), [("read", String::new(), State::Unknown)]);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use super::super::exceptions::ALLOW_ANNOTATION;
 use super::super::guard::Guard;
 use super::super::hold::{Identity, STOPPED_ANNOTATION, is_held};
 use super::super::milvus::{StoredMilvus, tag_of};
+use super::super::release::is_completed;
 use super::super::verdict::Point;
 use super::super::workload::is_operated;
 use super::before::Earlier;
@@ -73,13 +74,20 @@ pub(crate) fn operated(cluster: &dyn Cluster, namespace: &str, one: &StoredMilvu
 /// An operation that did not end. Helm itself refuses to upgrade then; a rollback is the way out.
 fn pending(named: &Named<'_>, namespace: &str, earlier: &Earlier) -> Option<Point> {
     let Decoded { release: last, .. } = earlier.revisions.first().filter(|_| named.status == "pending-upgrade")?;
-    unfinished(namespace, named.release, last.revision, &last.status)
+    let mut before = earlier.revisions.iter().skip(1).map(|decoded| &decoded.release);
+    let completed = before.find(|release| is_completed(&release.status)).map(|release| release.revision);
+    unfinished(namespace, named.release, last.revision, &last.status, completed)
 }
 
-/// A revision whose operation did not end.
-pub(crate) fn unfinished(namespace: &str, release: &str, revision: u32, status: &str) -> Option<Point> {
+/// A revision whose operation did not end; where it is known, with the newest one before it that Helm completed.
+pub(crate) fn unfinished(namespace: &str, release: &str, revision: u32, status: &str, completed: Option<u32>) -> Option<Point> {
     let message = format!("Revision {revision} of release {release} is still {status}: another Helm is at work, or was interrupted.");
-    let next = format!("Wait for it, or put the release back first: helm rollback {release} -n {namespace}");
+    let next = match completed {
+        Some(completed) => format!("Wait for it, or put the release back first: helm rollback {release} {completed} -n {namespace}"),
+        None => {
+            format!("Wait for it, or put the release back first: helm rollback {release} REVISION -n {namespace}, to the last that was deployed (helm history)")
+        }
+    };
     status.starts_with("pending-").then(|| Point::new("MV709", Severity::Error, message, next))
 }
 
