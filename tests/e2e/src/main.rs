@@ -35,7 +35,7 @@ enum Command {
     Chart {
         /// The chart's version: 4.2.58
         version: String,
-        /// Copies it there
+        /// The file that the archive is copied to
         #[arg(long)]
         to: Option<PathBuf>,
     },

@@ -147,7 +147,7 @@ impl Exceptions {
             Ok(Terms { reason: Some(reason), until: Some(until) }) if until >= now && until <= latest => self.break_glass = Some(BreakGlass { reason, until }),
             Ok(Terms { until: Some(until), .. }) if until < now => self.notes.push("break-glass expired".into()),
             Ok(Terms { reason: Some(_), until: Some(_) }) => self.notes.push(format!("break-glass for more than {MAX_BREAK_GLASS_DAYS} days does not count")),
-            Ok(_) => self.notes.push("break-glass needs until=TIME and reason=\"...\", so it does not count".into()),
+            Ok(_) => self.notes.push("break-glass needs until=2027-01-31T10:00:00Z and reason=\"...\", so it does not count".into()),
             Err(wrong) => self.notes.push(format!("break-glass does not count: {wrong}")),
         }
     }
@@ -169,7 +169,7 @@ fn terms(text: &str) -> Result<Terms, &'static str> {
             None => after.split_once(char::is_whitespace).unwrap_or((after, "")),
         };
         match key.trim() {
-            "until" => terms.until = Some(moment(value).ok_or("until is neither a date nor a time")?),
+            "until" => terms.until = Some(moment(value).ok_or("until is neither a date (2027-01-31) nor a time (2027-01-31T10:00:00Z)")?),
             "reason" => {
                 terms.reason = (!value.trim().is_empty()).then(|| value.trim().chars().filter(|c| !c.is_control()).take(MAX_REASON).collect::<String>().into())
             }

@@ -284,11 +284,17 @@ fn must_outlive(after: &Declaration, one: &StoredMilvus, earlier: &Earlier, upgr
     let message = format!("{} would be deleted while what replaces them is still held.", list(&gone));
     let is_same_image = one.parts.iter().all(|part| running.iter().all(|serving| part.image.as_deref() == serving.image()));
     let annotate = format!("kubectl annotate namespace {namespace} --overwrite");
-    let glass = format!("{annotate} '{BREAK_GLASS_ANNOTATION}=until=TIME reason=\"WHY\"'");
+    let glass = format!("{annotate} '{BREAK_GLASS_ANNOTATION}=until=YYYY-MM-DDTHH:MM:SSZ reason=\"WHY\"'");
     let name = upgrade.and_then(|upgrade| text(upgrade, "/metadata/name"));
+    let failed = upgrade.filter(|upgrade| text(upgrade, "/status/phase") == Some("Failed")).and_then(|upgrade| text(upgrade, "/status/message"));
     let (next, missing) = match (is_same_image, name) {
+        (false, Some(_)) if failed.is_some() => {
+            (format!("The declared upgrade cannot be carried out: {} To pass all gates: {glass}", failed.unwrap_or_default()), None)
+        }
         (true, _) => (
-            format!("To switch at once, with a short outage: {annotate} '{ALLOW_ANNOTATION}=MV711 until=DATE reason=\"WHY\"'. To pass all gates: {glass}"),
+            format!(
+                "To switch at once, with a short outage: {annotate} '{ALLOW_ANNOTATION}=MV711 until=YYYY-MM-DD reason=\"WHY\"'. To pass all gates: {glass}"
+            ),
             None,
         ),
         (false, Some(name)) => (

@@ -143,7 +143,7 @@ struct Review<V> {
 pub enum BadReview {
     /// Not JSON, or not of the shape of a review.
     #[error("the body is not an AdmissionReview: {0}")]
-    Shape(#[from] serde_json::Error),
+    Shape(String),
     /// Another kind or version.
     #[error("the body is a {kind} of {api_version}, and only AdmissionReview of admission.k8s.io/v1 is judged")]
     Other {
@@ -155,6 +155,12 @@ pub enum BadReview {
     /// A review without a request.
     #[error("the AdmissionReview has no request")]
     Empty,
+}
+
+impl From<serde_json::Error> for BadReview {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Shape(error.to_string())
+    }
 }
 
 /// Reads a review's body (JSON of an AdmissionReview, `admission.k8s.io/v1`).

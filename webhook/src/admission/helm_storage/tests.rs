@@ -161,7 +161,7 @@ async fn separate_coordinators_must_be_kept_before_they_are_replaced() {
     cluster.put(declared.clone());
     for refused in [refused, judged(cluster.clone(), after()).await] {
         let text = refused.refused.unwrap();
-        for said in ["'guard.milvus-guard.dev/allow=MV711 until=DATE reason=", "'guard.milvus-guard.dev/break-glass=until=TIME reason="] {
+        for said in ["'guard.milvus-guard.dev/allow=MV711 until=YYYY-MM-DD reason=", "'guard.milvus-guard.dev/break-glass=until=YYYY-MM-DDTHH:MM:SSZ reason="] {
             assert!(text.contains(said) && !text.contains("Prepared"), "{text}");
         }
     }
@@ -174,9 +174,16 @@ async fn separate_coordinators_must_be_kept_before_they_are_replaced() {
     assert_eq!(rules(&refused), ["MV711"], "{refused:?}");
     // Declared, it is kept by the controller, and that is waited for.
     assert_eq!(asked_for(&refused), api::guarded_upgrade("db", "m", "2.4.17"));
+    let mut unordered = waived.clone();
     waived.put(api::guarded_upgrade("db", "m", "2.4.17"));
     let refused = judged(waived, patched()).await;
     assert!(refused.refused.as_ref().unwrap().contains("kubectl wait -n db --for=condition=Prepared guardedupgrade/m"), "{refused:?}");
+    // One that can never be carried out is not waited for.
+    let mut failed = api::guarded_upgrade("db", "m", "2.4.17");
+    failed["status"] = json!({"phase": "Failed", "message": "No order is known."});
+    unordered.put(failed);
+    let told = judged(unordered, patched()).await.refused.unwrap();
+    assert!(told.contains("cannot be carried out: No order is known.") && !told.contains("kubectl wait"), "{told}");
     // The way back takes the mix coordinator away from what replaces it.
     let to_separate = judged(running(&Recipe::new("4.2.20", 1, json!({}))), Recipe { revision: 2, ..before.clone() }.status("pending-upgrade").secret()).await;
     assert!(rules(&to_separate).contains(&"MV711"), "{to_separate:?}");
@@ -372,7 +379,7 @@ async fn an_operation_that_did_not_end_is_told_and_a_rollback_is_the_way_out() {
     cluster.put(Recipe::new("4.2.20", 2, json!({})).status("pending-upgrade").secret());
     let upgrade = judged(cluster.clone(), Recipe::new("4.2.20", 3, json!({"log": {"level": "debug"}})).status("pending-upgrade").secret()).await;
     assert_eq!(rules(&upgrade), ["MV709"]);
-    assert!(upgrade.refused.unwrap().contains("helm rollback m -n db"));
+    assert!(upgrade.refused.unwrap().contains("helm rollback m REVISION -n db"));
     assert!(judged(cluster, Recipe::new("4.2.20", 3, json!({})).status("pending-rollback").secret()).await.is_admitted());
 }
 

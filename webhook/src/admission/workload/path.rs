@@ -41,7 +41,7 @@ pub(super) fn blocked<C: Cluster>(
         _ => None,
     };
     if let Some((rule, what)) = to_waive {
-        let waive = format!("kubectl annotate namespace {} '{ALLOW_ANNOTATION}={rule} until=DATE reason=\"WHY\"'", request.namespace);
+        let waive = format!("kubectl annotate namespace {} '{ALLOW_ANNOTATION}={rule} until=YYYY-MM-DD reason=\"WHY\"'", request.namespace);
         return Some(format!("{}. Once you know {what}: {waive}, and apply again", why.sentence()));
     }
     let Some(mut after) = declaration(&request.object) else {
