@@ -14,6 +14,21 @@ impl Round<'_> {
             .or_else(|| self.no_way_back())
             .or_else(|| self.order.steps.iter().rev().find_map(|step| self.step_back(step)))
             .or_else(|| self.held_for_nothing())
+            .or_else(|| self.made_anew())
+    }
+
+    /// Whether a workload stores what served before, or the version before with another setting, as the applier wrote it.
+    pub(super) fn is_back(&self, workload: &Workload) -> bool {
+        let pair = &self.plan.pair;
+        workload.before.as_ref() == Some(&workload.stored) || (pair.from != pair.to && workload.stored.is_of(pair.from))
+    }
+
+    /// Components that were deleted and made anew with the version that is taken back: nothing of what served before is left to go back to.
+    fn made_anew(&self) -> Option<Action> {
+        let is_empty = |workload: &Workload| workload.is_held() && !workload.is_gone && workload.wanted > 0 && workload.all_pods() == 0;
+        let is_lost = |workload: &Workload| workload.before.is_some() && !workload.has_sets && !self.is_back(workload);
+        let lost: Vec<Component> = self.in_order().filter(|(_, workload)| is_empty(workload) && is_lost(workload)).map(|(component, _)| component).collect();
+        (!lost.is_empty()).then_some(Action::Stop(Stop::NeedsApplier(lost)))
     }
 
     /// As long as the change is stored, an applier may still delete what it removes.
@@ -59,8 +74,8 @@ impl Round<'_> {
 
     /// A component that served before: its template of then serves again.
     fn take_back(&self, component: Component, workload: &Workload, before: &Template) -> Option<Action> {
-        if workload.stored == *before {
-            return self.release(component, workload).or_else(|| self.serves(component, workload, before));
+        if self.is_back(workload) {
+            return self.release(component, workload).or_else(|| self.serves(component, workload, &workload.stored));
         }
         if workload.is_held() && workload.others(before) == 0 {
             return None;

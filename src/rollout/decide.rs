@@ -68,10 +68,11 @@ impl<'r> Round<'r> {
         }
         let undone: Vec<Duty> = Duty::ALL.into_iter().filter(|duty| !self.observed.is_provided(*duty)).collect();
         let helps = |component: Component| component.duties().iter().any(|duty| undone.contains(duty));
+        // On the way back, what served before and was made anew with the version that is taken back is not let go.
+        let fits = |workload: &Workload| self.plan.course == Course::Forwards || workload.before.is_none() || self.is_back(workload);
+        let is_idle = |workload: &Workload| !workload.has_served() && workload.hold == Hold::Held && workload.wanted > 0 && workload.all_pods() == 0;
         self.in_order()
-            .find(|(component, workload)| {
-                workload.before.is_none() && workload.hold == Hold::Held && workload.wanted > 0 && workload.all_pods() == 0 && helps(*component)
-            })
+            .find(|(component, workload)| is_idle(workload) && fits(workload) && helps(*component))
             .map(|(component, workload)| Action::Do(Deed::Release(component, workload.stamp.clone())))
     }
 

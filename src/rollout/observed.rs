@@ -118,6 +118,8 @@ pub struct Workload {
     pub is_seen: bool,
     /// Earlier and later pods may live side by side.
     pub is_rolling: bool,
+    /// It has a ReplicaSet, which makes its pods anew where they fall; one that was deleted and made anew while it is held has none.
+    pub has_sets: bool,
     /// The Deployment is deleted, and pods of it are left.
     pub is_gone: bool,
     /// It carries the marks that keep appliers from deleting it.
@@ -335,6 +337,12 @@ impl Workload {
         self.pods.iter().map(|pods| pods.running).sum()
     }
 
+    /// Whether it served before this upgrade, and still makes pods of that by itself.
+    #[must_use]
+    pub const fn has_served(&self) -> bool {
+        self.before.is_some() && self.has_sets
+    }
+
     /// Whether the guard holds it.
     #[must_use]
     pub const fn is_held(&self) -> bool {
@@ -352,7 +360,7 @@ impl Observed {
     /// Whether a duty has a workload that does it, or will as soon as its pods are back: one that serves, or may make pods.
     #[must_use]
     pub fn is_provided(&self, duty: Duty) -> bool {
-        let can = |workload: &Workload| workload.wanted > 0 && (workload.before.is_some() || workload.hold == Hold::None);
+        let can = |workload: &Workload| workload.wanted > 0 && (workload.has_served() || workload.hold == Hold::None);
         let does = |workload: &Workload| !workload.is_gone && (workload.running() > 0 || can(workload));
         self.workloads.iter().any(|(component, workload)| component.duties().contains(&duty) && does(workload))
     }

@@ -95,6 +95,7 @@ impl World {
 
     fn workload(&mut self, component: Component, wanted: u32, stored: Template, before: Option<Template>, pods: Vec<Pods>) -> Workload {
         Workload {
+            has_sets: before.is_some(),
             stamp: self.stamp(),
             stored,
             before,

@@ -179,6 +179,49 @@ fn what_service_needs_comes_first_when_it_is_gone() {
     assert_eq!(paused, Stop::Paused(Some(Duty::Root)));
 }
 
+/// A component was deleted and made anew, and is held without a pod.
+fn made_anew(world: &mut World, component: Component) {
+    let workload = world.truth.workloads.get_mut(&component).unwrap();
+    workload.pods.clear();
+    workload.has_sets = false;
+}
+
+#[test]
+fn what_is_deleted_and_made_anew_is_let_go_at_once_on_the_way_forwards() {
+    let (mut world, plan) = mix();
+    made_anew(&mut world, Component::Proxy);
+    assert!(reason(&world, &plan).starts_with("Release(Proxy"), "{}", reason(&world, &plan));
+}
+
+#[test]
+fn what_is_deleted_and_made_anew_is_told_on_the_way_back_and_comes_with_the_rollback() {
+    let (mut world, plan) = mix();
+    made_anew(&mut world, Component::Proxy);
+    let back = Plan { course: Course::Back, ..plan };
+    let said = reason(&world, &back);
+    assert_eq!(said, "NeedsApplier");
+    let (from, proxy) = (back.pair.from, world.truth.workloads.get_mut(&Component::Proxy).unwrap());
+    proxy.stored = super::observed::Template { digest: "before, with another value".into(), version: Some(from) };
+    assert!(reason(&world, &back).starts_with("Release(Proxy"), "{}", reason(&world, &back));
+}
+
+#[test]
+fn a_rollback_with_another_setting_is_let_go_on_the_way_back() {
+    let (mut world, plan) = mix();
+    let back = Plan { course: Course::Back, ..plan };
+    assert_eq!(reason(&world, &back), "WentBack");
+    let from = back.pair.from;
+    world.truth.workloads.values_mut().for_each(|workload| {
+        workload.stored = super::observed::Template { digest: "before, with another value".into(), version: Some(from) };
+    });
+    let said = reason(&world, &back);
+    assert!(said.starts_with("Release(Proxy"), "{said}");
+    let proxy = world.truth.workloads.get_mut(&Component::Proxy).unwrap();
+    (proxy.hold, proxy.is_seen) = (Hold::None, false);
+    let said = reason(&world, &back);
+    assert!(said.starts_with("waits for"), "{said}");
+}
+
 #[test]
 fn dependencies_come_before_any_component_one_by_one() {
     let (mut world, plan) = mix();

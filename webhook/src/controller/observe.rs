@@ -118,7 +118,7 @@ impl Seen {
             let gone = all.entry(pod.component).or_insert_with(|| gone(before.get(&pod.component)));
             if gone.is_gone {
                 let template = self.template_of(pod);
-                gone.moved = gone.moved.max(pod.moved).max(since);
+                gone.moved = gone.moved.max(pod.came).max(pod.ended.unwrap_or_default()).max(since);
                 count(&mut gone.pods, pod, template);
             }
         }
@@ -132,7 +132,12 @@ impl Seen {
         if workload.is_refused && !pods.iter().any(|pods: &Pods| pods.template == workload.template && pods.trouble.is_some()) {
             refuse(&mut pods, &workload.template);
         }
-        let moved = own().map(|pod| pod.moved).chain(workload.progressed).chain(self.went.get(&workload.component).copied());
+        let sets = || self.sets.iter().filter(|set| set.deployment == workload.name);
+        // Only what comes nearer to the end: earlier pods that fall ill and recover are no progress.
+        let came = |pod: &Arc<seen::Pod>| Some(pod.came.max(pod.ready.unwrap_or_default())).filter(|_| self.template_of(pod) == workload.template);
+        let made = sets().filter(|set| set.template == workload.template).map(|set| set.made);
+        let moved = own().flat_map(|pod| came(pod).into_iter().chain(pod.ended)).chain(made);
+        let moved = moved.chain(workload.progressed).chain(self.went.get(&workload.component).copied());
         Workload {
             stamp: workload.stamp.clone(),
             stored: workload.template.clone(),
@@ -143,6 +148,7 @@ impl Seen {
             pods,
             is_seen: workload.is_seen,
             is_rolling: workload.is_rolling,
+            has_sets: sets().next().is_some(),
             is_gone: false,
             is_marked: workload.is_marked,
             epoch: workload.epoch,
@@ -191,6 +197,7 @@ fn gone(before: Option<&Arc<str>>) -> Workload {
         pods: Vec::new(),
         is_seen: true,
         is_rolling: true,
+        has_sets: false,
         is_gone: true,
         is_marked: false,
         epoch: 0,
@@ -242,6 +249,32 @@ mod tests {
         let own = proxy.of(&proxy.stored).unwrap();
         assert_eq!((own.running, own.ready), (1, 1));
         assert_eq!(proxy.moved, super::super::read_moment("2026-11-21T20:01:00Z").unwrap());
+    }
+
+    #[test]
+    fn an_earlier_pod_that_falls_ill_and_recovers_is_no_progress_and_a_new_one_is() {
+        let mut objects = running(&MIX, "v2.5.16");
+        hold(&mut objects, "proxy", "v2.5.22");
+        let moved = |objects: &[serde_json::Value]| seen(objects).observe(&Before::new(), Moment(0))[&Component::Proxy].moved;
+        let before = moved(&objects);
+        let old = objects.iter_mut().find(|object| object["metadata"]["name"] == "m-milvus-proxy-1-x").unwrap();
+        old["status"]["conditions"][0]["lastTransitionTime"] = json!("2026-11-21T23:00:00Z");
+        objects.last_mut().unwrap()["status"]["conditions"] = json!([
+            {"type": "Available", "lastUpdateTime": "2026-11-21T23:00:00Z"},
+            {"type": "Progressing", "reason": "ReplicaSetUpdated", "lastUpdateTime": "2026-11-21T23:00:00Z"}]);
+        assert_eq!(moved(&objects), before);
+        objects.extend([set("proxy", "v2.5.22", 2), pod("proxy", "v2.5.22", 2)]);
+        objects.last_mut().unwrap()["status"]["conditions"][0]["lastTransitionTime"] = json!("2026-11-21T23:30:00Z");
+        assert_eq!(moved(&objects), super::super::read_moment("2026-11-21T23:30:00Z").unwrap());
+    }
+
+    #[test]
+    fn a_deployment_that_was_made_anew_has_nothing_that_makes_its_pods() {
+        let mut objects = running(&MIX, "v2.5.16");
+        let has_sets = |objects: &[serde_json::Value]| seen(objects).observe(&Before::new(), Moment(0))[&Component::Proxy].has_sets;
+        assert!(has_sets(&objects));
+        objects.retain(|object| !object["metadata"]["name"].as_str().unwrap().starts_with("m-milvus-proxy-1"));
+        assert!(!has_sets(&objects));
     }
 
     #[test]

@@ -143,7 +143,9 @@ fn is_taken_back(upgrade: &Value, status: &Status, pair: &Pair, seen: &Seen) -> 
     let serving = seen.serving_templates();
     let runs_other = |workload: &Workload| serving.get(&workload.component) != Some(&workload.template.digest);
     if pair.from != pair.to && !takes_partial(upgrade, status) {
-        return replaced.peek().is_some() && replaced.all(|workload| is_old(workload));
+        // With another setting, it is the version before all the same.
+        let is_before = |workload: &Workload| is_old(workload) || workload.template.version == Some(pair.from);
+        return replaced.peek().is_some() && replaced.all(|workload| is_before(workload));
     }
     replaced.any(|workload| is_old(workload) && is_held(workload) && runs_other(workload))
 }
@@ -324,7 +326,7 @@ fn is_ours(upgrade: &Value) -> bool {
     crate::cluster::annotation(upgrade, super::CREATED_ANNOTATION).is_some()
 }
 
-fn is_aborted(upgrade: &Value) -> bool {
+pub(super) fn is_aborted(upgrade: &Value) -> bool {
     upgrade.pointer("/spec/abort").and_then(Value::as_bool).unwrap_or_default()
 }
 
@@ -397,6 +399,7 @@ mod tests {
     use milvus_guard::rollout::{Action, Course, Wait, Waiting};
     use serde_json::json;
 
+    use super::super::ReleaseKey;
     use super::super::tell::{self, Idle, Kind};
 
     use super::super::fixture::{MIX, deployment, hold, pod, running, seen, set, upgrade};
@@ -429,6 +432,48 @@ mod tests {
         object["status"] = serde_json::to_value(&status).unwrap();
         object["status"]["components"] = carried.before.iter().map(line).collect();
         object
+    }
+
+    fn release() -> ReleaseKey {
+        ReleaseKey { namespace: "db".into(), name: "m".into() }
+    }
+
+    #[test]
+    fn a_lower_version_behind_the_door_is_told_without_an_abort() {
+        let mut objects = running(&["standalone"], "v2.5.16");
+        hold(&mut objects, "standalone", "v2.4.5");
+        let declared = upgrade("2.5.16", json!({}));
+        let (mut status, mut carried) = plan(&declared, &objects);
+        carried.plan.epoch = 0;
+        let observed = Observed { workloads: seen(&objects).observe(&carried.before, Moment(0)), ..Observed::default() };
+        let action = milvus_guard::rollout::next(&observed, &carried.plan, Orders::embedded(), LATER);
+        let order = Orders::embedded().find(&carried.plan.pair).ok();
+        let release = release();
+        let mut told = |is_aborted: bool| {
+            tell::round(
+                &mut status,
+                &tell::Round { release: &release, is_aborted, plan: &carried.plan, order, observed: &observed, action: &action, now: LATER },
+            );
+            status.message.clone().unwrap()
+        };
+        assert_eq!(
+            told(false),
+            "2.4.5 is held, and there is no way back to it, since standalone began: Metadata and indexes of a later minor are not read by an earlier one. Put back what serves: milvus-guard cleanup -n db m --force, or apply 2.5.16 again."
+        );
+        assert!(told(true).ends_with("an earlier one. To go on, set spec.abort to false and raise spec.retry."));
+    }
+
+    #[test]
+    fn a_rollback_with_another_setting_goes_back_too() {
+        let mut objects = running(&MIX, "v2.5.16");
+        MIX.iter().for_each(|component| hold(&mut objects, component, "v2.5.22"));
+        let under_way = begun(&upgrade("2.5.22", json!({})), &objects);
+        for object in objects.iter_mut().filter(|object| object.pointer("/spec/selector").is_some()) {
+            let component = object["spec"]["selector"]["matchLabels"]["component"].as_str().unwrap().to_owned();
+            *object = deployment(&component, "v2.5.16");
+            object["spec"]["template"]["metadata"]["annotations"] = json!({"another": "value"});
+        }
+        assert_eq!(plan(&under_way, &objects).1.plan.course, Course::Back);
     }
 
     fn stuck(upgrade: &Value, objects: &[Value]) -> &'static str {
@@ -565,7 +610,7 @@ mod tests {
         let observed = Observed { workloads: seen(&into_2_6()).observe(&carried.before, Moment(0)), ..Observed::default() };
         let order = Orders::embedded().find(&carried.plan.pair).ok();
         same_again(&mut declared, &into_2_6(), &mut |status, now| {
-            tell::round(status, &tell::Round { plan: &carried.plan, order, observed: &observed, action: &action, now })
+            tell::round(status, &tell::Round { release: &release(), is_aborted: false, plan: &carried.plan, order, observed: &observed, action: &action, now })
         });
         assert_eq!(declared["status"]["awaitsApproval"], "2.6.15/streamingnode");
         let mix = declared["status"]["components"].as_array().unwrap().iter().find(|line| line["name"] == "mixcoord").unwrap();

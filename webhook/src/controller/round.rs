@@ -439,7 +439,8 @@ impl Round<'_> {
         let (observed, proof) = self.observe(&status, upgrade, order, helm::arrival(revision.as_ref(), self.seen.written())).await?;
         self.watch_proxy(&mut status);
         let action = next(&observed, plan, Orders::embedded(), self.now);
-        let told = tell::Round { plan, order, observed: &observed, action: &action, now: self.now };
+        let is_aborted = plan::is_aborted(self.upgrade) || status.turned_back.is_some();
+        let told = tell::Round { release: self.key, is_aborted, plan, order, observed: &observed, action: &action, now: self.now };
         match &action {
             Action::Do(Deed::TurnBack(stalled)) => {
                 status.turned_back = Some(tell::words(&Deed::TurnBack(stalled.clone())));

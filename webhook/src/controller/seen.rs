@@ -83,6 +83,8 @@ pub struct Set {
     pub template: Template,
     /// Which revision of the Deployment it is.
     pub revision: u64,
+    /// When it was made.
+    pub made: Moment,
     /// Pods that it has, by its own count.
     pub pods: u64,
 }
@@ -108,8 +110,12 @@ pub struct Pod {
     pub is_terminating: bool,
     /// What keeps it from becoming ready.
     pub trouble: Option<Trouble>,
-    /// When it came, became ready or unready, or began to end.
-    pub moved: Moment,
+    /// When it came.
+    pub came: Moment,
+    /// Since when it is ready.
+    pub ready: Option<Moment>,
+    /// When it has to have ended.
+    pub ended: Option<Moment>,
 }
 
 /// A workload of a release's etcd, object store or queue.
@@ -171,7 +177,10 @@ pub fn workload(object: &Value) -> Option<Workload> {
         is_rolling: text(object, "/spec/strategy/type") != Some("Recreate"),
         is_helms: annotation(object, "meta.helm.sh/release-name").is_some(),
         written: last_write(object),
-        progressed: conditions(object).filter_map(|condition| read_moment(text(condition, "/lastUpdateTime")?)).max(),
+        progressed: conditions(object)
+            .filter(|condition| is_progress(condition))
+            .filter_map(|condition| read_moment(text(condition, "/lastUpdateTime")?))
+            .max(),
         is_refused: conditions(object).any(|condition| text(condition, "/type") == Some("ReplicaFailure") && text(condition, "/status") == Some("True")),
     })
 }
@@ -188,6 +197,7 @@ pub fn set(object: &Value) -> Option<Set> {
         deployment: owner(object, "Deployment")?.into(),
         template: template(stored, component),
         revision: annotation(object, "deployment.kubernetes.io/revision").and_then(|revision| revision.parse().ok()).unwrap_or_default(),
+        made: text(object, "/metadata/creationTimestamp").and_then(read_moment).unwrap_or_default(),
         pods: number(object, "/status/replicas").unwrap_or_default(),
     })
 }
@@ -200,9 +210,8 @@ pub fn pod(object: &Value) -> Option<Pod> {
     // One that has ended holds nothing; its ReplicaSet makes another.
     let has_ended = matches!(text(object, "/status/phase"), Some("Succeeded" | "Failed"));
     let is = |condition: &&Value, kind: &str| text(condition, "/type") == Some(kind);
-    let is_ready = conditions(object).any(|condition| is(&condition, "Ready") && text(condition, "/status") == Some("True"));
-    let times = conditions(object).filter_map(|condition| text(condition, "/lastTransitionTime"));
-    let times = times.chain(["/metadata/creationTimestamp", "/metadata/deletionTimestamp"].iter().filter_map(|pointer| text(object, pointer)));
+    let ready = conditions(object).find(|condition| is(condition, "Ready") && text(condition, "/status") == Some("True"));
+    let time = |pointer: &str| read_moment(text(object, pointer)?);
     Some(Pod {
         release: key(object, label(object, "app.kubernetes.io/instance")?),
         label: label(object, "app.kubernetes.io/name").unwrap_or("milvus").into(),
@@ -210,10 +219,12 @@ pub fn pod(object: &Value) -> Option<Pod> {
         name: text(object, "/metadata/name")?.into(),
         set: owner(object, "ReplicaSet").map(Into::into),
         version: image(object, component).and_then(version),
-        is_ready: is_ready && !is_terminating,
+        is_ready: ready.is_some() && !is_terminating,
         is_terminating,
         trouble: trouble(object),
-        moved: times.filter_map(read_moment).max().unwrap_or_default(),
+        came: time("/metadata/creationTimestamp").unwrap_or_default(),
+        ready: ready.and_then(|condition| read_moment(text(condition, "/lastTransitionTime")?)),
+        ended: time("/metadata/deletionTimestamp"),
     })
     .filter(|_| !has_ended)
 }
@@ -326,6 +337,11 @@ fn is_seen(object: &Value) -> bool {
 
 fn conditions(object: &Value) -> impl Iterator<Item = &Value> {
     object.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten()
+}
+
+/// Whether a condition of a Deployment tells of its rollout: resumed, begun, or complete. Counts of ready pods move it, too (`ReplicaSetUpdated`), those of earlier ones among them: these are read from the pods.
+fn is_progress(condition: &Value) -> bool {
+    text(condition, "/type") == Some("Progressing") && text(condition, "/reason") != Some("ReplicaSetUpdated")
 }
 
 fn owner<'v>(object: &'v Value, kind: &str) -> Option<&'v str> {

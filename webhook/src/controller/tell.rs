@@ -7,7 +7,7 @@ use milvus_guard::rollout::{Action, Component, Course, Deed, Plan, Stop, Wait, W
 
 use super::plan::step_to_approve;
 use super::status::{Line, Phase, State, Status, cut};
-use super::written;
+use super::{ReleaseKey, written};
 
 /// What is told of a state in which nothing is carried out.
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +61,10 @@ fn conditions(status: &mut Status, kind: Kind, reason: &str, message: &str, now:
 /// An upgrade, and what is due in it.
 #[derive(Debug, Clone, Copy)]
 pub struct Round<'r> {
+    /// The release.
+    pub release: &'r ReleaseKey,
+    /// Whether a person or a failure asked for the way back, and not the version that is held.
+    pub is_aborted: bool,
     /// The plan.
     pub plan: &'r Plan,
     /// The order that is followed.
@@ -82,7 +86,7 @@ pub fn round(status: &mut Status, round: &Round<'_>) {
         status.last_progress_at = Some(written(now));
     }
     status.components = lines;
-    let (reason, message, kind) = sentence(round);
+    let (reason, message, kind) = sentence(status, round);
     let was = status.waiting_for.take();
     status.phase = Some(phase(status, round));
     status.component = component(round.action).map(|component| component.name().to_owned());
@@ -125,7 +129,7 @@ fn phase(status: &Status, round: &Round<'_>) -> Phase {
     }
 }
 
-fn sentence(round: &Round<'_>) -> (String, String, Kind) {
+fn sentence(status: &Status, round: &Round<'_>) -> (String, String, Kind) {
     let (from, to) = (round.plan.pair.from, round.plan.pair.to);
     let way = match round.plan.course {
         Course::Forwards => format!("from {from} to {to}"),
@@ -134,7 +138,7 @@ fn sentence(round: &Round<'_>) -> (String, String, Kind) {
     match round.action {
         Action::Do(deed) => ("Progressing".into(), format!("{way}: {}", words(deed)), Kind::Reconciling),
         Action::Wait(wait) => (reason_of_wait(&wait.what).into(), format!("{way}: waits for {}", wait.what), Kind::Reconciling),
-        Action::Stop(stop) => (stop.reason().into(), explain(stop, round), Kind::Stalled),
+        Action::Stop(stop) => (stop.reason().into(), explain(status, stop, round), Kind::Stalled),
         Action::Done(done) => {
             let more = done.afterwards.as_ref().map(|more| format!(" {more}")).unwrap_or_default();
             ("Completed".into(), format!("{to} serves on all components.{more}"), Kind::Ready)
@@ -235,7 +239,7 @@ fn why(why: &milvus_guard::rollout::action::Why) -> String {
     }
 }
 
-fn explain(stop: &Stop, round: &Round<'_>) -> String {
+fn explain(status: &Status, stop: &Stop, round: &Round<'_>) -> String {
     use milvus_guard::rollout::action::MigrationStop;
     let held = if round.plan.course == Course::Forwards { " The rest stays held." } else { "" };
     match stop {
@@ -253,8 +257,17 @@ fn explain(stop: &Stop, round: &Round<'_>) -> String {
             format!("{who}: {}.{held} To try again, raise spec.retry; to go back, set spec.abort.", why(&stalled.why))
         }
         Stop::NoWayBack(component, reason) => {
-            let reason = reason.trim_end_matches('.');
-            format!("there is no way back any more, since {component} began: {reason}. To go on, set spec.abort to false and raise spec.retry.")
+            let (from, to, reason) = (round.plan.pair.from, round.plan.pair.to, reason.trim_end_matches('.'));
+            let ReleaseKey { namespace, name } = round.release;
+            if round.is_aborted {
+                format!("there is no way back any more, since {component} began: {reason}. To go on, set spec.abort to false and raise spec.retry.")
+            } else if status.is_begun() {
+                format!("{from} is held, and there is no way back to it, since {component} began: {reason}. To go on, apply {to} again.")
+            } else {
+                format!(
+                    "{from} is held, and there is no way back to it, since {component} began: {reason}. Put back what serves: milvus-guard cleanup -n {namespace} {name} --force, or apply {to} again."
+                )
+            }
         }
         Stop::NeedsApplier(components) => {
             format!("{} can only be brought back by whoever applies the release: roll it back (`helm rollback`, or the commit)", names(components))
