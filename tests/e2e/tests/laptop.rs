@@ -78,7 +78,7 @@ async fn a_rolling_update_from_a_laptop_keeps_the_order_with_and_without_a_guard
     for (tag, image, why) in [
         ("v2.6.15", "milvusdb/milvus:v2.6.15", "milvus-lint plan --from 2.5.16 --to 2.6.15"),
         ("v2.5.22", "milvusdb/milvus:v2.2.3", "-t says 2.5.22 and -w says 2.2.3"),
-        ("v2.5.14", "milvusdb/milvus:v2.5.14", "milvus-lint plan"),
+        ("v2.5.14", "milvusdb/milvus:v2.5.14", "Go back with Helm, to the revision that put 2.5.14 in place"),
     ] {
         let refused = guard(&sandbox.deployer, &["rolling-update", "-i", "m", "-n", &sandbox.namespace, "-t", tag, "-w", image]).await;
         assert_eq!(refused.status.code(), Some(1), "{refused:?}");

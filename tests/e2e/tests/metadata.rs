@@ -84,7 +84,7 @@ async fn what_was_backed_up_comes_back_byte_for_byte() {
     let session = place.keys.put_leased(&format!("{}/meta/session/querynode-7", place.root), br#"{"Address":"10.0.0.9:21123"}"#, 300).await;
 
     let layout = place.ok(&["layout"]).await;
-    assert_eq!((&layout["layout"], &layout["sessions"]), (&json!("2.1"), &json!(["querynode of 10.0.0.9:21123"])));
+    assert_eq!((&layout["layout"], &layout["sessions"]), (&json!("2.1"), &json!(["querynode of 10.0.0.9:21123 (key meta-round/meta/session/querynode-7)"])));
     assert_eq!(layout["keys"]["root-coord/segment-index/"], 360);
 
     let (backup, file) = (place.file(), place.file_argument());
@@ -108,7 +108,7 @@ async fn what_was_backed_up_comes_back_byte_for_byte() {
 
     // Nothing is touched while Milvus runs, with half a backup, or with one of elsewhere.
     let broken = place.prefix().await;
-    place.refused(&["restore", &file], "querynode of 10.0.0.9:21123 has a session").await;
+    place.refused(&["restore", &file], "querynode of 10.0.0.9:21123 (key meta-round/meta/session/querynode-7) has a session").await;
     place.keys.end_lease(&session).await;
     let broken: milvus_guard_e2e::etcd::All = broken.into_iter().filter(|(key, _)| !key.ends_with("querynode-7")).collect();
     let whole = std::fs::read(&backup).unwrap();
@@ -197,7 +197,7 @@ async fn what_a_migration_rests_on_is_checked_right_before_it() {
     refuse(prepare("2.1.4", "2.3.0"), "leads from 2.1 to 2.2").await;
     let good = prepare("2.1.4", "2.2.16");
     let lease = place.keys.put_leased(&format!("{}/meta/session/proxy-1", place.root), b"{}", 60).await;
-    refuse(borrowed(&good), "proxy has a session").await;
+    refuse(borrowed(&good), "proxy (key meta-prepare/meta/session/proxy-1) has a session").await;
     place.keys.end_lease(&lease).await;
     place.keys.put(&format!("{}/meta/segment-index/1/2/3/4", place.root), b"x").await;
     refuse(borrowed(&good), "of layout mixed").await;
