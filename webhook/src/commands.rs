@@ -88,14 +88,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Migrate(arguments) => migrate::run(&arguments),
         Command::Cleanup(arguments) => cleanup::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Metadata(arguments) => metadata::run(&arguments),
-        Command::Crd => {
-            print!("{}", crds());
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Completions { shell } => {
-            print!("{}", completions(shell));
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Crd => output::to_stdout(&crds()).map(|_| ExitCode::SUCCESS),
+        Command::Completions { shell } => output::to_stdout(&completions(shell)).map(|_| ExitCode::SUCCESS),
     };
     match result {
         Ok(code) => code,

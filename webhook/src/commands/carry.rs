@@ -276,11 +276,11 @@ impl Carrying {
         for claim in claims.ok().flatten().unwrap_or_default() {
             let name = text(&claim, "/metadata/name").unwrap_or_default();
             if !self.carry.deletes_backup {
-                println!("the backup of the metadata stays on PersistentVolumeClaim {name}");
+                say(&format!("the backup of the metadata stays on PersistentVolumeClaim {name}"));
                 continue;
             }
             match self.cluster.api("v1", "PersistentVolumeClaim", Some(&asked.namespace)).delete(name, &DeleteParams::default()).await {
-                Ok(_) => println!("PersistentVolumeClaim {name} with the backup is deleted"),
+                Ok(_) => say(&format!("PersistentVolumeClaim {name} with the backup is deleted")),
                 Err(error) => eprintln!("PersistentVolumeClaim {name} with the backup is left: {}", why(&error)),
             }
         }

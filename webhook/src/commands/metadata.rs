@@ -19,6 +19,8 @@ use milvus_guard_webhook::metadata::tool::{Files, Pair, Reach, configuration};
 use milvus_guard_webhook::metadata::{compare, counts, layout, sessions};
 use serde_json::{Value, json};
 
+use super::output::to_stdout;
+
 /// Kubernetes keeps so much of what a container tells at its end, in bytes.
 const LONGEST_REPORT_BYTES: usize = 4_096;
 
@@ -115,7 +117,7 @@ pub(crate) fn run(arguments: &Metadata) -> anyhow::Result<ExitCode> {
         fs::write(file, text).with_context(|| format!("writing {}", file.display()))?;
     }
     match result {
-        Ok(told) => println!("{told:#}"),
+        Ok(told) => drop(to_stdout(&format!("{told:#}\n"))?),
         Err(error) if error.is::<Wrong>() => eprintln!("error: {error:#}"),
         Err(error) => return Err(error),
     }

@@ -15,6 +15,7 @@ use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use super::judge;
+use super::output::to_stdout;
 
 /// Exit code of a refused review.
 const REFUSED: u8 = 1;
@@ -83,10 +84,10 @@ pub(crate) fn run(arguments: &Review) -> anyhow::Result<ExitCode> {
     let request = Arc::new(request);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let answer = runtime.block_on(judge::over(objects).judge(gate, Arc::clone(&request)));
-    match arguments.format {
-        Format::Json => println!("{}", serde_json::to_string_pretty(&json!(answer.review(&request.uid)))?),
-        Format::Text => print!("{}", text(gate, &request, &answer)),
-    }
+    to_stdout(&match arguments.format {
+        Format::Json => format!("{}\n", serde_json::to_string_pretty(&json!(answer.review(&request.uid)))?),
+        Format::Text => text(gate, &request, &answer),
+    })?;
     Ok(if answer.is_admitted() { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) })
 }
 
