@@ -9,6 +9,7 @@ use milvus_guard_webhook::admission::gitops;
 use milvus_guard_webhook::admission::hold::{FENCE_LABEL, FENCE_NAMESPACE_LABEL, Identity};
 use milvus_guard_webhook::api;
 use milvus_guard_webhook::cluster::{Snapshot, label, running, text};
+use milvus_guard_webhook::controller::flux::HELM_RELEASES;
 use milvus_guard_webhook::leave::{self, Undo};
 use milvus_guard_webhook::server::registration::FIELD_MANAGER;
 use serde_json::Value;
@@ -45,9 +46,6 @@ pub(crate) struct Cleanup {
 #[derive(Debug, thiserror::Error)]
 #[error("upgrades are open: {0}. Wait for them, or go on with --force")]
 pub(crate) struct Refused(String);
-
-/// API versions of Flux's HelmRelease, the newest first.
-const HELM_RELEASES: [&str; 3] = ["helm.toolkit.fluxcd.io/v2", "helm.toolkit.fluxcd.io/v2beta2", "helm.toolkit.fluxcd.io/v2beta1"];
 
 /// What selects the webhook configurations of a guard, as our chart labels them.
 const OURS: &str = "app.kubernetes.io/name=milvus-guard";

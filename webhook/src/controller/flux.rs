@@ -20,6 +20,9 @@ pub const REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
 /// The annotation that makes Flux forget failures of a HelmRelease, where it says the same as [`REQUESTED_AT`].
 pub const RESET_AT: &str = "reconcile.fluxcd.io/resetAt";
 
+/// API versions of HelmRelease, the newest first.
+pub const HELM_RELEASES: &[&str] = &["helm.toolkit.fluxcd.io/v2", "helm.toolkit.fluxcd.io/v2beta2", "helm.toolkit.fluxcd.io/v2beta1"];
+
 /// What the API server says of a refusal of ours, after the name of one of our gates.
 const DENIED: &str = ".guard.milvus-guard.dev\" denied the request";
 

@@ -15,18 +15,14 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::work::{Key, Work};
-use super::{HelmRelease, REQUESTED_AT, excepts, opens, refusal, token};
+use super::{HELM_RELEASES, HelmRelease, REQUESTED_AT, excepts, opens, refusal, token};
 use crate::admission::request::mentions_milvus;
 use crate::api;
 use crate::cluster::{annotation, text};
 use crate::controller::lease::Leadership;
 
-/// API versions of a kind, the newest first.
-type Versions = &'static [(&'static str, &'static str)];
-
-const HELM_RELEASES: Versions = &[("helm.toolkit.fluxcd.io", "v2"), ("helm.toolkit.fluxcd.io", "v2beta2"), ("helm.toolkit.fluxcd.io", "v2beta1")];
-const KUSTOMIZATIONS: Versions = &[("kustomize.toolkit.fluxcd.io", "v1"), ("kustomize.toolkit.fluxcd.io", "v1beta2")];
-const UPGRADES: Versions = &[(api::GROUP, "v1alpha1")];
+/// API versions of Flux's Kustomization, the newest first.
+const KUSTOMIZATIONS: &[&str] = &["kustomize.toolkit.fluxcd.io/v1", "kustomize.toolkit.fluxcd.io/v1beta2"];
 
 /// Objects of a first listing that are read at a time.
 const PAGE: u32 = 50;
@@ -140,7 +136,7 @@ pub async fn run(work: Work, namespaces: Vec<String>, leadership: Arc<Leadership
         tokio::join!(
             watching.keep(HELM_RELEASES, "HelmRelease"),
             watching.keep(KUSTOMIZATIONS, "Kustomization"),
-            watching.keep(UPGRADES, "GuardedUpgrade"),
+            watching.keep(&[api::API_VERSION], "GuardedUpgrade"),
             watching.keep_namespaces()
         )
     };
@@ -270,10 +266,10 @@ impl Watching {
     }
 
     /// Keeps what is known of one kind up to date, in the newest version that is served. A cluster without Flux has none of its kinds, until it has.
-    async fn keep(&self, versions: Versions, kind: &str) {
+    async fn keep(&self, versions: &[&str], kind: &str) {
         let mut is_filled = false;
         loop {
-            for (group, version) in versions {
+            for (group, version) in versions.iter().filter_map(|version| version.split_once('/')) {
                 let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
                 let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
                 let mut events = std::pin::pin!(watcher(api, watcher::Config::default().page_size(PAGE)));
