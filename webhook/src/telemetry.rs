@@ -79,6 +79,21 @@ pub struct Telemetry {
     registered: Gauge<i64, AtomicI64>,
 }
 
+/// A registry of ours, which tells the program's version.
+pub(crate) fn registry() -> Registry {
+    let mut registry = Registry::with_prefix("milvus_guard");
+    registry.register("build", "Version of this program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+    registry
+}
+
+/// What a registry holds, as OpenMetrics text.
+pub(crate) fn encoded(registry: &Registry) -> String {
+    let mut text = String::new();
+    // Writing to a String does not fail.
+    let _ = encode(&mut text, registry);
+    text
+}
+
 impl fmt::Debug for Telemetry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Telemetry").finish_non_exhaustive()
@@ -91,9 +106,7 @@ fn handler_buckets() -> Histogram {
 
 impl Default for Telemetry {
     fn default() -> Self {
-        let mut registry = Registry::with_prefix("milvus_guard");
-        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("build", "Version of this program", build);
+        let mut registry = registry();
         let this = Self {
             reviews: Family::default(),
             findings: Family::default(),
@@ -195,10 +208,7 @@ impl Telemetry {
     /// All of it as OpenMetrics text.
     #[must_use]
     pub fn text(&self) -> String {
-        let mut text = String::new();
-        // Writing to a String does not fail.
-        let _ = encode(&mut text, &self.registry);
-        text
+        encoded(&self.registry)
     }
 }
 

@@ -7,12 +7,10 @@ use std::time::Duration;
 
 use milvus_guard::rollout::Component;
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::ReleaseKey;
@@ -20,6 +18,7 @@ use super::caches::Upgrade;
 use super::observe::Seen;
 use super::read_moment;
 use super::status::{Line, Phase, Status};
+use crate::telemetry::{encoded, registry};
 use milvus_guard::rollout::observed::Hold;
 
 /// Reasons that are an end, or a person's wish, and no failure.
@@ -88,8 +87,7 @@ fn rollouts() -> Histogram {
 
 impl Default for Metrics {
     fn default() -> Self {
-        let mut registry = Registry::with_prefix("milvus_guard");
-        registry.register("build", "Version of this program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        let mut registry = registry();
         let this = Self {
             reconcile_seconds: Family::new_with_constructor(rounds as fn() -> Histogram),
             component_seconds: Family::new_with_constructor(rollouts as fn() -> Histogram),
@@ -160,10 +158,7 @@ impl Metrics {
         for (key, seen, upgrade) in releases {
             now.of(key, seen, upgrade.as_deref());
         }
-        let mut text = String::new();
-        // Writing to a String does not fail.
-        let _ = encode(&mut text, &self.registry);
-        text
+        encoded(&self.registry)
     }
 }
 
