@@ -11,7 +11,6 @@ pub mod guard;
 pub(crate) mod helm_storage;
 pub mod hold;
 pub mod judge;
-mod memo;
 pub mod milvus;
 pub mod outline;
 mod own;

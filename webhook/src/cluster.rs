@@ -1,9 +1,12 @@
 //! What the gates know of the cluster, behind one trait: verdicts are made from a snapshot, whether a cache, a file or a test gives it.
 
 mod generations;
+mod kept;
+pub(crate) mod listing;
 pub mod measured;
 pub mod memory;
 pub mod running;
+mod stores;
 pub mod watch;
 
 use std::sync::Arc;
@@ -15,6 +18,8 @@ use crate::admission::release::Driver;
 
 pub use measured::Measured;
 pub use memory::Snapshot;
+#[cfg(test)]
+pub(crate) use stores::tests::Cached;
 pub use watch::Watched;
 
 /// The kinds of objects that are cached. Each is narrowed by labels to what Milvus releases have.
@@ -67,6 +72,11 @@ pub struct ReadError(pub String);
 pub trait Cluster: Send + Sync + 'static {
     /// The cached objects of a kind in a namespace (of the cluster, for namespaces themselves: pass ``).
     fn objects(&self, kind: Kind, namespace: &str) -> Vec<Arc<Value>>;
+
+    /// Those among them that have this text somewhere, whole or before a dash; others may come with them. Cheaper than all, where there are many.
+    fn naming(&self, kind: Kind, namespace: &str, _word: &str) -> Vec<Arc<Value>> {
+        self.objects(kind, namespace)
+    }
 
     /// Kubernetes' version, where it is known.
     fn kubernetes(&self) -> Option<(u32, u32)>;

@@ -7,6 +7,7 @@ pub mod controller;
 pub mod direct;
 pub mod doctor;
 pub mod leave;
+mod memo;
 pub mod metadata;
 pub mod migration;
 pub mod progress;

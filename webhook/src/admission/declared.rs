@@ -47,7 +47,7 @@ pub(super) async fn judge<C: Cluster>(
     let changes = Changes::new(befores, after, guard.cluster.kubernetes());
     let own = after.evidence.clone();
     let receipts: Vec<Evidence> =
-        guard.cluster.objects(Kind::UpgradeReceipt, namespace).iter().flat_map(|receipt| api::evidence_of_receipt(receipt, release)).collect();
+        guard.cluster.naming(Kind::UpgradeReceipt, namespace, release).iter().flat_map(|receipt| api::evidence_of_receipt(receipt, release)).collect();
     let evidence = |upgrade: Option<&Value>, after: &Declaration| {
         let mut evidence = own.clone();
         evidence.extend(upgrade.map(|upgrade| evidence_of(upgrade, after)).unwrap_or_default());

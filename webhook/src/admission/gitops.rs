@@ -318,7 +318,7 @@ fn know_lineage<C: Cluster>(after: &mut Declaration, guard: &Guard<C>, namespace
 
 /// The version of the chart that rendered the Deployments of a release.
 fn chart_label<C: Cluster>(guard: &Guard<C>, namespace: &str, release: &str) -> Option<String> {
-    let deployments = guard.cluster.objects(Kind::Deployment, namespace);
+    let deployments = guard.cluster.naming(Kind::Deployment, namespace, release);
     let of_release =
         |object: &&Arc<Value>| label(object, "app.kubernetes.io/instance") == Some(release) && label(object, "component").is_some_and(is_component);
     deployments.iter().find(of_release).and_then(|object| label(object, "helm.sh/chart")?.strip_prefix("milvus-").map(str::to_owned))

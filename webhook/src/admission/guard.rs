@@ -8,11 +8,11 @@ use tokio::sync::Semaphore;
 use super::exceptions::{MODE_LABEL, Mode};
 use super::helm_storage::{self, Decoded};
 use super::judge::{Doubt, DoubtPolicy, Glance, Judge};
-use super::memo::Memo;
-use super::outline::Fingerprints;
+use super::outline::{Fingerprint, Fingerprints};
 use super::release::{self, DecodeError, Driver, Packed, StoredRelease};
 use super::{Answer, Gate, Request, gitops, own, workload};
 use crate::cluster::{Cluster, Kind, label};
+use crate::memo::Memo;
 
 /// Memory that releases which are being read may take together, in KiB. One release of the largest size fits; some of the usual size do.
 const DECODING_KIB: usize = 25 << 10;
@@ -49,9 +49,9 @@ pub struct Guard<C> {
     decoding: Semaphore,
     pub(super) fingerprints: Fingerprints,
     /// What objects of gate 2 said lately.
-    pub(super) readings: Memo<Arc<gitops::Reading>>,
+    pub(super) readings: Memo<Fingerprint, Arc<gitops::Reading>>,
     /// What was to be said of their changes.
-    pub(super) verdicts: Memo<gitops::Known>,
+    pub(super) verdicts: Memo<Fingerprint, gitops::Known>,
 }
 
 impl<C: Cluster> Guard<C> {
@@ -87,7 +87,7 @@ impl<C: Cluster> Guard<C> {
     /// Claims that say they belong to a release, in the words of any chart.
     pub(super) fn claims_of(&self, namespace: &str, release: &str) -> Vec<Arc<Value>> {
         let is_of = |object: &Arc<Value>| releases_of(object).any(|name| name == release);
-        self.cluster.objects(Kind::Claim, namespace).into_iter().filter(is_of).collect()
+        self.cluster.naming(Kind::Claim, namespace, release).into_iter().filter(is_of).collect()
     }
 
     /// Decodes the release in an object, off the thread and within the memory that all of them may take; nothing when it cannot be Milvus. `other`: a revision that may have the same values.

@@ -175,7 +175,7 @@ async fn judge_one<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &
             // Helm lost its history, or took over what others left: what runs speaks, and what was uninstalled a moment ago does not.
             let staying: Vec<&running::Serving> =
                 earlier.serving.iter().filter(|serving| serving.label == one.label && running::stays(&*guard.cluster, namespace, serving)).collect();
-            let receipts = guard.cluster.objects(Kind::UpgradeReceipt, namespace);
+            let receipts = guard.cluster.naming(Kind::UpgradeReceipt, namespace, named.release);
             let all = if staying.is_empty() { state_of_receipts(&after, &receipts, named.release) } else { as_running(one, &running::counted(staying)) };
             States { all, ..States::default() }
         }

@@ -179,7 +179,7 @@ fn is_open<C: Cluster>(guard: &Guard<C>, namespace: &str, release: &str, of: Opt
         })
     };
     guard.cluster.object(Kind::GuardedUpgrade, namespace, release).as_deref().is_some_and(api::is_open)
-        || guard.cluster.objects(Kind::Deployment, namespace).iter().any(|object| is_held(object) && is_sibling(object))
+        || guard.cluster.naming(Kind::Deployment, namespace, HOLD_ANNOTATION).iter().any(|object| is_held(object) && is_sibling(object))
 }
 
 /// Data that was there before this install: claims of StatefulSets, which no install writes before its Deployments. The newest receipt knows what wrote them.
@@ -191,7 +191,7 @@ fn old_data<C: Cluster>(guard: &Guard<C>, namespace: &str, release: &str) -> Old
     if !guard.claims_of(namespace, release).iter().any(is_of_a_set) {
         return OldData::None;
     }
-    let receipts = guard.cluster.objects(Kind::UpgradeReceipt, namespace);
+    let receipts = guard.cluster.naming(Kind::UpgradeReceipt, namespace, release);
     let written = api::newest_receipt(&receipts, release).and_then(|receipt| text(receipt, "/spec/to"));
     written.map_or(OldData::Unknown, |by| OldData::Of(by.trim_start_matches('v').to_owned()))
 }
@@ -203,7 +203,7 @@ fn serving_chart<C: Cluster>(guard: &Guard<C>, request: &Request, identity: &Ide
         return of(old);
     }
     let is_sibling = |other: &Identity<'_>| other.release == identity.release && other.label == identity.label;
-    let all = guard.cluster.objects(Kind::Deployment, &request.namespace);
+    let all = guard.cluster.naming(Kind::Deployment, &request.namespace, identity.release);
     all.iter().filter(|object| Identity::of(object).is_some_and(|other| is_sibling(&other))).find_map(|object| of(object))
 }
 

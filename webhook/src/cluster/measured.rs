@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use serde_json::Value;
 
 use super::{Cluster, Kind, ReadError, text};
-use crate::admission::hold::is_held;
+use crate::admission::hold::{HOLD_ANNOTATION, is_held};
 use crate::admission::release::Driver;
 use crate::remote;
 use crate::telemetry::Telemetry;
@@ -44,7 +44,7 @@ async fn count<C: Cluster>(cluster: Weak<C>, telemetry: Arc<Telemetry>) {
     while let Some(cluster) = cluster.upgrade() {
         for namespace in cluster.objects(Kind::Namespace, "") {
             let Some(name) = text(&namespace, "/metadata/name") else { continue };
-            let held = cluster.objects(Kind::Deployment, name).iter().filter(|object| is_held(object)).count();
+            let held = cluster.naming(Kind::Deployment, name, HOLD_ANNOTATION).iter().filter(|object| is_held(object)).count();
             telemetry.holds_open(name, i64::try_from(held).unwrap_or(i64::MAX));
         }
         drop(cluster);
@@ -55,6 +55,10 @@ async fn count<C: Cluster>(cluster: Weak<C>, telemetry: Arc<Telemetry>) {
 impl<C: Cluster> Cluster for Measured<C> {
     fn objects(&self, kind: Kind, namespace: &str) -> Vec<Arc<Value>> {
         self.inner.objects(kind, namespace)
+    }
+
+    fn naming(&self, kind: Kind, namespace: &str, word: &str) -> Vec<Arc<Value>> {
+        self.inner.naming(kind, namespace, word)
     }
 
     fn kubernetes(&self) -> Option<(u32, u32)> {

@@ -106,7 +106,7 @@ pub(crate) fn list<'v>(value: &'v Value, pointer: &str) -> impl Iterator<Item = 
 #[must_use]
 pub fn serving(cluster: &dyn Cluster, namespace: &str, release: &str) -> Vec<Serving> {
     let of_release = |object: &&Arc<Value>| pod_label(object, "app.kubernetes.io/instance") == Some(release);
-    let all = cluster.objects(Kind::ReplicaSet, namespace);
+    let all = cluster.naming(Kind::ReplicaSet, namespace, release);
     from_sets(all.iter().filter(of_release)).into_iter().filter(|serving| is_component(&serving.component)).collect()
 }
 
@@ -130,10 +130,18 @@ pub fn serving_in(cluster: &dyn Cluster, namespace: &str) -> Vec<Serving> {
     from_sets(cluster.objects(Kind::ReplicaSet, namespace).iter()).into_iter().filter(|serving| is_component(&serving.component)).collect()
 }
 
+/// What serves in a namespace of those Deployments of which any ReplicaSet has a text, such as the name of a ConfigMap.
+#[must_use]
+pub fn serving_with(cluster: &dyn Cluster, namespace: &str, word: &str) -> Vec<Serving> {
+    let with = cluster.naming(Kind::ReplicaSet, namespace, word);
+    let deployments: BTreeSet<&str> = with.iter().filter_map(|object| deployment_of(object)).collect();
+    deployments.into_iter().flat_map(|name| serving_of(cluster, namespace, name)).filter(|serving| is_component(&serving.component)).collect()
+}
+
 /// What serves of one Deployment, of Milvus or of what it needs.
 #[must_use]
 pub fn serving_of(cluster: &dyn Cluster, namespace: &str, deployment: &str) -> Vec<Serving> {
-    let all = cluster.objects(Kind::ReplicaSet, namespace);
+    let all = cluster.naming(Kind::ReplicaSet, namespace, deployment);
     from_sets(all.iter().filter(|object| deployment_of(object) == Some(deployment)))
 }
 

@@ -1,61 +1,38 @@
 //! The cluster as the API server tells it: small caches kept by watches, and few reads by name.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
+use kube::Client;
 use kube::api::{Api, DynamicObject};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Client, ResourceExt as _};
 use milvus_guard::model::release::component_names;
 use serde_json::Value;
 
-use super::generations::{Generations, Touched};
+use super::generations::Touched;
+use super::listing::{PAGE, Turns};
+use super::stores::{Objects, Stores, insert};
 use super::{Cluster, Kind, ReadError};
 use crate::admission::release::Driver;
-
-type ByNamespace = BTreeMap<String, BTreeMap<String, Arc<Value>>>;
-
-/// The objects of one kind.
-#[derive(Debug, Default)]
-struct Store {
-    objects: RwLock<ByNamespace>,
-    filled: AtomicBool,
-    /// Changes of all stores so far.
-    generations: Arc<Generations>,
-}
-
-impl Store {
-    fn write(&self, change: impl FnOnce(&mut ByNamespace) -> Touched) {
-        let touched = change(&mut self.objects.write().unwrap_or_else(PoisonError::into_inner));
-        self.generations.count(&touched);
-    }
-}
 
 /// A cluster behind an API server.
 pub struct Watched {
     client: Client,
-    stores: BTreeMap<Kind, Arc<Store>>,
+    stores: Arc<Stores>,
     version: OnceLock<(u32, u32)>,
-    generations: Arc<Generations>,
 }
 
 impl Watched {
     /// Begins to watch; the caches fill in the background. The watches end when the returned value is dropped.
-    ///
-    /// `namespaces`: only these, or all of them where there are none.
     #[must_use]
     pub fn start(client: &Client) -> Arc<Self> {
-        let generations = Arc::<Generations>::default();
-        let store = || Arc::new(Store { generations: Arc::clone(&generations), ..Store::default() });
-        let stores: BTreeMap<Kind, Arc<Store>> = Kind::ALL.into_iter().map(|kind| (kind, store())).collect();
-        for (kind, store) in &stores {
-            tokio::spawn(keep(client.clone(), *kind, Arc::downgrade(store)));
+        let (stores, turns) = (Arc::<Stores>::default(), Turns::default());
+        for kind in Kind::ALL {
+            tokio::spawn(keep(client.clone(), kind, Arc::downgrade(&stores), turns.clone()));
         }
-        let watched = Arc::new(Self { client: client.clone(), stores, version: OnceLock::new(), generations });
+        let watched = Arc::new(Self { client: client.clone(), stores, version: OnceLock::new() });
         let asking = Arc::downgrade(&watched);
         let client = client.clone();
         tokio::spawn(async move {
@@ -63,7 +40,7 @@ impl Watched {
                 let number = |text: &str| text.trim_end_matches(|c: char| !c.is_ascii_digit()).parse().ok();
                 if let Some(version) = number(&info.major).zip(number(&info.minor)) {
                     let _known = watched.version.set(version);
-                    watched.generations.count(&Touched::All);
+                    watched.stores.generations.count(&Touched::All);
                 }
             }
         });
@@ -95,7 +72,7 @@ fn resource(version: &str, kind: &str) -> ApiResource {
 
 /// What to watch of a kind.
 fn selection(kind: Kind) -> watcher::Config {
-    let config = watcher::Config::default().page_size(200);
+    let config = watcher::Config::default().page_size(PAGE);
     match kind {
         Kind::Deployment | Kind::ReplicaSet => config.labels(&format!("component in ({})", component_names().collect::<Vec<_>>().join(","))),
         Kind::Operated => config.labels("app.kubernetes.io/managed-by=milvus-operator"),
@@ -103,41 +80,43 @@ fn selection(kind: Kind) -> watcher::Config {
     }
 }
 
-/// Keeps one store up to date until nobody holds it any more.
-async fn keep(client: Client, kind: Kind, store: std::sync::Weak<Store>) {
+/// Keeps the objects of one kind up to date until nobody asks for them any more.
+async fn keep(client: Client, kind: Kind, stores: Weak<Stores>, turns: Turns) {
     let (version, name) = kind.api();
     let api: Api<DynamicObject> = Api::all_with(client, &resource(version, name));
     let mut events = std::pin::pin!(watcher(api, selection(kind)));
-    let mut fresh = ByNamespace::new();
+    let mut fresh = Objects::new();
+    let mut turn = None;
     let mut pause_seconds = 1;
     while let Some(event) = events.next().await {
-        let Some(store) = store.upgrade() else { return };
+        let Some(stores) = stores.upgrade() else { return };
         match event {
-            Ok(Event::Init) => fresh = ByNamespace::new(),
+            Ok(Event::Init) => {
+                fresh = Objects::new();
+                // Nothing is asked for before the stream is polled again.
+                drop(turn.take());
+                turn = turns.take().await;
+            }
             Ok(Event::InitApply(object)) => {
                 insert(&mut fresh, kind, object);
             }
             Ok(Event::InitDone) => {
-                let whole = std::mem::take(&mut fresh);
-                store.write(|objects| {
-                    let touched = if *objects == whole { Touched::Nothing } else { Touched::All };
-                    *objects = whole;
-                    touched
-                });
-                store.filled.store(true, Ordering::Release);
+                turn = None;
+                stores.replace(kind, std::mem::take(&mut fresh));
                 pause_seconds = 1;
             }
-            Ok(Event::Apply(object)) => store.write(|objects| insert(objects, kind, object)),
-            Ok(Event::Delete(object)) => store.write(|objects| remove(objects, kind, &object)),
+            Ok(Event::Apply(object)) => stores.put(kind, object),
+            Ok(Event::Delete(object)) => stores.remove(kind, &object),
             Err(error) => {
+                turn = None;
                 // A kind that is not served (its definition is not installed yet) has no objects. Repositories of charts are a help, no need.
                 if is_not_served(&error) || kind == Kind::HelmRepository {
-                    store.filled.store(true, Ordering::Release);
+                    stores.are_filled(kind);
                     tracing::debug!(kind = name, "not to be watched (yet)");
                 } else {
                     tracing::warn!(kind = name, "a watch was interrupted and begins anew");
                 }
-                drop(store);
+                drop(stores);
                 tokio::time::sleep(std::time::Duration::from_secs(pause_seconds)).await;
                 pause_seconds = (pause_seconds * 2).min(30);
             }
@@ -153,75 +132,17 @@ fn is_not_served(error: &watcher::Error) -> bool {
     status.code == 404
 }
 
-/// Keeps an object. What no gate looks at is no change.
-fn insert(objects: &mut ByNamespace, kind: Kind, object: DynamicObject) -> Touched {
-    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-    let touched = Touched::Namespace(if kind == Kind::Namespace { name.clone() } else { namespace.clone() });
-    let (version, kind_name) = kind.api();
-    let Ok(mut value) = serde_json::to_value(object) else { return Touched::Nothing };
-    strip(&mut value, kind);
-    if let Some(table) = value.as_object_mut() {
-        table.insert("apiVersion".into(), version.into());
-        table.insert("kind".into(), kind_name.into());
-    }
-    let of_namespace = objects.entry(namespace).or_default();
-    if of_namespace.get(&name).is_some_and(|known| **known == value) {
-        return Touched::Nothing;
-    }
-    of_namespace.insert(name, Arc::new(value));
-    touched
-}
-
-fn remove(objects: &mut ByNamespace, kind: Kind, object: &DynamicObject) -> Touched {
-    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-    let Some(of_namespace) = objects.get_mut(&namespace) else { return Touched::Nothing };
-    if of_namespace.remove(&name).is_none() {
-        return Touched::Nothing;
-    }
-    if of_namespace.is_empty() {
-        objects.remove(&namespace);
-    }
-    Touched::Namespace(if kind == Kind::Namespace { name } else { namespace })
-}
-
-/// Leaves out what no gate looks at.
-fn strip(object: &mut Value, kind: Kind) {
-    if let Some(metadata) = object.pointer_mut("/metadata").and_then(Value::as_object_mut) {
-        metadata.remove("managedFields");
-        metadata.remove("resourceVersion");
-        if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
-            annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
-        }
-    }
-    let Some(table) = object.as_object_mut() else { return };
-    if matches!(kind, Kind::Claim | Kind::Namespace | Kind::Operated) {
-        table.remove("spec");
-    }
-    // How far a rollout is, and what an upgrade says of itself.
-    let looked_at: &[&str] = match kind {
-        Kind::Deployment => &["observedGeneration", "replicas", "updatedReplicas", "availableReplicas"],
-        Kind::ReplicaSet => &["replicas", "readyReplicas"],
-        Kind::GuardedUpgrade | Kind::UpgradeReceipt => return,
-        Kind::Claim | Kind::Namespace | Kind::Operated | Kind::HelmRepository => &[],
-    };
-    if let Some(status) = table.get_mut("status").and_then(Value::as_object_mut) {
-        status.retain(|key, _| looked_at.contains(&key.as_str()));
-    }
-    if looked_at.is_empty() {
-        table.remove("status");
-    }
-}
-
 impl Cluster for Watched {
     fn objects(&self, kind: Kind, namespace: &str) -> Vec<Arc<Value>> {
-        let Some(store) = self.stores.get(&kind) else { return Vec::new() };
-        let objects = store.objects.read().unwrap_or_else(PoisonError::into_inner);
-        objects.get(namespace).map(|of_namespace| of_namespace.values().cloned().collect()).unwrap_or_default()
+        self.stores.objects(kind, namespace, None)
+    }
+
+    fn naming(&self, kind: Kind, namespace: &str, word: &str) -> Vec<Arc<Value>> {
+        self.stores.objects(kind, namespace, Some(word))
     }
 
     fn object(&self, kind: Kind, namespace: &str, name: &str) -> Option<Arc<Value>> {
-        let objects = self.stores.get(&kind)?.objects.read().unwrap_or_else(PoisonError::into_inner);
-        objects.get(namespace)?.get(name).cloned()
+        self.stores.object(kind, namespace, name)
     }
 
     fn kubernetes(&self) -> Option<(u32, u32)> {
@@ -229,15 +150,15 @@ impl Cluster for Watched {
     }
 
     fn generation(&self) -> Option<u64> {
-        Some(self.generations.all())
+        Some(self.stores.generations.all())
     }
 
     fn generation_in(&self, namespace: &str) -> Option<u64> {
-        Some(self.generations.of(namespace))
+        Some(self.stores.generations.of(namespace))
     }
 
     fn is_ready(&self) -> bool {
-        self.stores.values().all(|store| store.filled.load(Ordering::Acquire))
+        self.stores.is_ready()
     }
 
     fn release<'a>(&'a self, namespace: &'a str, name: &'a str, revision: u32, driver: Driver) -> BoxFuture<'a, Result<Option<Value>, ReadError>> {
@@ -262,51 +183,5 @@ impl Cluster for Watched {
 
     fn has_secret<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<bool, ReadError>> {
         async move { self.get(("v1", "Secret"), namespace, name).await.map(|found| found.is_some()) }.boxed()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn object(value: Value) -> DynamicObject {
-        serde_json::from_value(value).unwrap()
-    }
-
-    fn deployment(available: u64, image: &str) -> DynamicObject {
-        object(
-            json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "m-milvus-proxy", "namespace": "db", "resourceVersion": available.to_string(), "generation": 3},
-            "spec": {"template": {"image": image}}, "status": {"observedGeneration": 3, "availableReplicas": available, "conditions": [{"lastUpdateTime": available}]}}),
-        )
-    }
-
-    #[test]
-    fn only_what_a_gate_looks_at_is_kept_and_is_a_change() {
-        let mut objects = ByNamespace::new();
-        let db = || Touched::Namespace("db".into());
-        let kind = Kind::Deployment;
-        assert_eq!(insert(&mut objects, kind, deployment(1, "a")), db());
-        assert_eq!(objects["db"]["m-milvus-proxy"]["status"], json!({"observedGeneration": 3, "availableReplicas": 1}));
-        let mut same = deployment(1, "a");
-        same.metadata.resource_version = Some("9".into());
-        same.data["status"]["conditions"] = json!([]);
-        assert_eq!(insert(&mut objects, kind, same), Touched::Nothing);
-        assert_eq!(insert(&mut objects, kind, deployment(2, "a")), db());
-        assert_eq!(insert(&mut objects, kind, deployment(2, "b")), db());
-        assert_eq!((remove(&mut objects, kind, &deployment(2, "b")), remove(&mut objects, kind, &deployment(2, "b"))), (db(), Touched::Nothing));
-        assert!(objects.is_empty());
-    }
-
-    #[test]
-    fn a_namespace_is_a_change_of_itself() {
-        let mut objects = ByNamespace::new();
-        let named = |mode: &str| {
-            object(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "db", "labels": {"mode": mode}}, "status": {"phase": mode}}))
-        };
-        assert_eq!(insert(&mut objects, Kind::Namespace, named("warn")), Touched::Namespace("db".into()));
-        assert_eq!(objects[""]["db"].get("status"), None);
-        assert_eq!(remove(&mut objects, Kind::Namespace, &named("warn")), Touched::Namespace("db".into()));
     }
 }

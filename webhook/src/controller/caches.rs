@@ -15,19 +15,13 @@ use milvus_guard::model::release::component_names;
 use milvus_guard::rollout::Component;
 use milvus_guard::rollout::observed::Moment;
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::observe::Seen;
 use super::{ReleaseKey, moment, read_moment, seen};
 use crate::api;
+use crate::cluster::listing::{PAGE, Turns};
 use crate::cluster::text;
-
-/// Objects of a first listing that are read at a time: they are large before they are reduced.
-const PAGE: u32 = 50;
-
-/// Kinds that are listed at a time, for the same reason.
-const LISTED_AT_ONCE: usize = 2;
 
 /// What is watched: kind, labels, and how it is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -176,9 +170,9 @@ impl Caches {
     }
 
     fn keep(self: &Arc<Self>, client: &Client, watches: impl IntoIterator<Item = Watch>, moved: &UnboundedSender<ReleaseKey>) {
-        let listing = Arc::new(Semaphore::new(LISTED_AT_ONCE));
+        let turns = Turns::default();
         for watch in watches {
-            tokio::spawn(keep(client.clone(), watch, Arc::clone(self), Arc::clone(&listing), moved.clone()));
+            tokio::spawn(keep(client.clone(), watch, Arc::clone(self), turns.clone(), moved.clone()));
         }
     }
 
@@ -294,7 +288,7 @@ fn whole(watch: Watch, object: DynamicObject) -> Value {
 }
 
 /// Keeps the caches up to date by one watch.
-async fn keep(client: Client, watch: Watch, caches: Arc<Caches>, listing: Arc<Semaphore>, moved: UnboundedSender<ReleaseKey>) {
+async fn keep(client: Client, watch: Watch, caches: Arc<Caches>, turns: Turns, moved: UnboundedSender<ReleaseKey>) {
     let (group, version, kind) = watch.api();
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
     // Who looks at one namespace may have no right beyond it.
@@ -313,7 +307,7 @@ async fn keep(client: Client, watch: Watch, caches: Arc<Caches>, listing: Arc<Se
                 listed.clear();
                 // Nothing is asked for before the stream is polled again.
                 drop(turn.take());
-                turn = listing.acquire().await.ok();
+                turn = turns.take().await;
                 Vec::new()
             }
             Ok(Event::InitApply(object)) => {

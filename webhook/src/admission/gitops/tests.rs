@@ -13,7 +13,7 @@ use super::super::{Gate, Judge as _};
 use super::*;
 use crate::api;
 use crate::cluster::running::tests::replica_set;
-use crate::cluster::{ReadError, Snapshot};
+use crate::cluster::{Cached, ReadError, Snapshot};
 
 fn running(chart: &'static str) -> Snapshot {
     let recipe = Recipe::new(chart, 1, json!({}));
@@ -39,7 +39,11 @@ fn application(version: &str, server: &str) -> Value {
 }
 
 async fn ask(cluster: Snapshot, object: Value, old: Value, dry_run: bool) -> Answer {
-    Guard::new(Arc::new(cluster), Configuration::default()).judge(Gate::GitOps, request(object, old, dry_run)).await
+    let request = request(object, old, dry_run);
+    let cached = Guard::new(Cached::of(&cluster), Configuration::default()).judge(Gate::GitOps, Arc::clone(&request)).await;
+    let whole = Guard::new(Arc::new(cluster), Configuration::default()).judge(Gate::GitOps, request).await;
+    assert_eq!(cached, whole, "what the caches keep is read as the objects themselves are");
+    whole
 }
 
 fn request(object: Value, old: Value, dry_run: bool) -> Arc<Request> {

@@ -46,7 +46,7 @@ fn old_claims<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &str) 
     if claims == 0 {
         return None;
     }
-    let receipts = guard.cluster.objects(Kind::UpgradeReceipt, namespace);
+    let receipts = guard.cluster.naming(Kind::UpgradeReceipt, namespace, named.release);
     let written = api::newest_receipt(&receipts, named.release).and_then(|receipt| text(receipt, "/spec/to"));
     let message = match written {
         Some(by) => format!(
@@ -112,7 +112,7 @@ fn not_rolled_out<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &s
 /// Deployments of one Milvus of a release that are not rolled out, and that nobody holds back.
 pub(crate) fn rolling(cluster: &dyn Cluster, namespace: &str, release: &str, label: &str) -> Option<Point> {
     let is_its = |object: &Value| Identity::of(object).is_some_and(|identity| identity.release == release && identity.label == label);
-    let all = cluster.objects(Kind::Deployment, namespace);
+    let all = cluster.naming(Kind::Deployment, namespace, release);
     let mut waiting = all.iter().filter(|object| is_its(object) && is_rolling(object)).filter_map(|object| text(object, "/metadata/name"));
     let first = waiting.next()?;
     let others = waiting.count();

@@ -9,7 +9,7 @@ use super::super::request::{Kind as ObjectKind, User};
 use super::super::{Gate, Judge as _};
 use super::*;
 use crate::cluster::running::tests::replica_set;
-use crate::cluster::{Measured, Snapshot};
+use crate::cluster::{Cached, Measured, Snapshot};
 use crate::telemetry::Telemetry;
 
 /// A cluster in which a recipe was installed and runs.
@@ -41,7 +41,11 @@ fn request(object: Value) -> Request {
 }
 
 async fn judged(cluster: Snapshot, object: Value) -> Answer {
-    Guard::new(Arc::new(cluster), Configuration::default()).judge(Gate::HelmStorage, Arc::new(request(object))).await
+    let request = Arc::new(request(object));
+    let cached = Guard::new(Cached::of(&cluster), Configuration::default()).judge(Gate::HelmStorage, Arc::clone(&request)).await;
+    let whole = Guard::new(Arc::new(cluster), Configuration::default()).judge(Gate::HelmStorage, request).await;
+    assert_eq!(cached, whole, "what the caches keep is read as the objects themselves are");
+    whole
 }
 
 async fn upgraded(before: &Recipe, after: Recipe) -> Answer {

@@ -27,7 +27,7 @@ use super::super::patch::Patching;
 use super::super::request::{Operation, Request};
 use super::mounted::{self, Maps, Mounted, hashed, is_plain, path_of};
 use super::{exceptions, may_stop};
-use crate::cluster::running::{Serving, container, counted, mounts_configuration, serving_in, stays};
+use crate::cluster::running::{Serving, container, counted, mounts_configuration, serving_with, stays};
 use crate::cluster::{Cluster, Kind, annotation, text};
 
 /// The longest note that is read, in bytes.
@@ -61,8 +61,10 @@ pub(super) async fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> An
     if mode == Mode::Audit {
         return answer;
     }
-    let all: Vec<(Serving, Mounted)> =
-        serving_in(&*guard.cluster, &request.namespace).into_iter().map(|serving| (serving.clone(), Mounted::of(serving.template()))).collect();
+    let all: Vec<(Serving, Mounted)> = serving_with(&*guard.cluster, &request.namespace, &request.name)
+        .into_iter()
+        .map(|serving| (serving.clone(), Mounted::of(serving.template())))
+        .collect();
     let mounting = all.iter().filter(|(_, mounted)| mounted.maps().contains(request.name.as_str()));
     let counts = counted(mounting.clone().map(|(serving, _)| serving));
     let running: Vec<&(Serving, Mounted)> = mounting.filter(|(serving, _)| counts.contains(&serving)).collect();

@@ -80,7 +80,7 @@ pub(super) fn blocked<C: Cluster>(
     }
     let upgrade = guard.cluster.object(Kind::GuardedUpgrade, &request.namespace, identity.release);
     after.evidence = upgrade.as_deref().map(|upgrade| declared::evidence_of(upgrade, &after)).unwrap_or_default();
-    let receipts = guard.cluster.objects(Kind::UpgradeReceipt, &request.namespace);
+    let receipts = guard.cluster.naming(Kind::UpgradeReceipt, &request.namespace, identity.release);
     after.evidence.extend(receipts.iter().flat_map(|receipt| api::evidence_of_receipt(receipt, identity.release)));
     let mut all = points(&findings(&befores, &after, guard.cluster.kubernetes()), &|_| None);
     all.extend(moving(moved));

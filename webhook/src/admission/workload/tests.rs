@@ -5,8 +5,8 @@ use super::super::guard::Configuration;
 use super::super::hold::{PARTITION_ANNOTATION, SERVING_ANNOTATION, SERVING_CONFIGURATION_ANNOTATION};
 use super::super::request::{Kind as ObjectKind, User};
 use super::*;
-use crate::cluster::Snapshot;
 use crate::cluster::running::tests::replica_set;
+use crate::cluster::{Cached, Snapshot};
 
 const KEEP_PULSAR: &str = r#"{"pulsar":{"enabled":true},"pulsarv3":{"enabled":false}}"#;
 
@@ -53,8 +53,12 @@ fn request(object: Value, old: Value) -> Request {
 }
 
 fn ask(cluster: &Snapshot, object: &Value, old: &Value) -> Answer {
-    let guard = Guard::new(Arc::new(cluster.clone()), Configuration { controller: "guard".into(), ..Configuration::default() });
-    block_on(judge(&guard, &request(object.clone(), old.clone())))
+    let configuration = || Configuration { controller: "guard".into(), ..Configuration::default() };
+    let request = request(object.clone(), old.clone());
+    let whole = block_on(judge(&Guard::new(Arc::new(cluster.clone()), configuration()), &request));
+    let cached = block_on(judge(&Guard::new(Cached::of(cluster), configuration()), &request));
+    assert_eq!(cached, whole, "what the caches keep is read as the objects themselves are");
+    whole
 }
 
 /// The object as it leaves admission.

@@ -1,34 +1,33 @@
-//! What was worked out lately, by a fingerprint of all that it was made from: a dry run and the write after it, and a state that was the new one a moment ago, are worked out once.
+//! What was worked out lately, by what it was made from (mostly a fingerprint of all of that): a dry run and the write after it, and a state that was the new one a moment ago, are worked out once.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::mem;
 use std::sync::{Mutex, PoisonError};
 
-use super::outline::Fingerprint;
-
-/// Things worked out lately; `V` is cheap to clone.
+/// Things worked out lately, by what they were made from; `V` is cheap to clone.
 ///
 /// Half of them are recent ones. Once that half is full, those of the other half that were not asked for since go.
 #[derive(Debug)]
-pub(super) struct Memo<V> {
+pub(crate) struct Memo<K, V> {
     half: usize,
-    kept: Mutex<Halves<V>>,
+    kept: Mutex<Halves<K, V>>,
 }
 
 #[derive(Debug)]
-struct Halves<V> {
-    recent: HashMap<Fingerprint, V>,
-    older: HashMap<Fingerprint, V>,
+struct Halves<K, V> {
+    recent: HashMap<K, V>,
+    older: HashMap<K, V>,
 }
 
-impl<V: Clone> Memo<V> {
+impl<K: Copy + Eq + Hash, V: Clone> Memo<K, V> {
     /// Keeps up to `most` things.
-    pub(super) fn of(most: usize) -> Self {
+    pub(crate) fn of(most: usize) -> Self {
         Self { half: most.div_ceil(2), kept: Mutex::new(Halves { recent: HashMap::new(), older: HashMap::new() }) }
     }
 
     /// What was made from this.
-    pub(super) fn get(&self, of: &Fingerprint) -> Option<V> {
+    pub(crate) fn get(&self, of: &K) -> Option<V> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(value) = kept.recent.get(of) {
             return Some(value.clone());
@@ -39,13 +38,13 @@ impl<V: Clone> Memo<V> {
     }
 
     /// Keeps what was made from this.
-    pub(super) fn put(&self, of: &Fingerprint, value: V) {
+    pub(crate) fn put(&self, of: &K, value: V) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.older.remove(of);
         self.keep(&mut kept, of, value);
     }
 
-    fn keep(&self, kept: &mut Halves<V>, of: &Fingerprint, value: V) {
+    fn keep(&self, kept: &mut Halves<K, V>, of: &K, value: V) {
         if kept.recent.len() >= self.half && !kept.recent.contains_key(of) {
             kept.older = mem::take(&mut kept.recent);
         }
@@ -55,35 +54,30 @@ impl<V: Clone> Memo<V> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::outline::Fingerprints;
     use super::*;
 
     #[test]
     fn what_was_asked_for_last_stays_and_memory_is_bounded() {
-        let prints = Fingerprints::default();
-        let of = |number: usize| prints.of_texts([number.to_string().as_str()]);
         let memo = Memo::of(8);
         for number in 0..1000 {
-            memo.put(&of(number), number);
-            assert_eq!((memo.get(&of(0)), memo.get(&of(number))), (Some(0), Some(number)));
+            memo.put(&number, number);
+            assert_eq!((memo.get(&0), memo.get(&number)), (Some(0), Some(number)));
         }
         let kept = memo.kept.lock().unwrap();
         assert!(kept.recent.len() <= 4 && kept.older.len() <= 4);
         drop(kept);
-        assert!((1..990).all(|number| memo.get(&of(number)).is_none()));
-        memo.put(&of(0), 77);
-        assert_eq!(memo.get(&of(0)), Some(77));
+        assert!((1..990).all(|number| memo.get(&number).is_none()));
+        memo.put(&0, 77);
+        assert_eq!(memo.get(&0), Some(77));
     }
 
     #[test]
     fn what_is_put_again_is_the_new_one_wherever_the_old_one_was() {
-        let prints = Fingerprints::default();
-        let of = |number: usize| prints.of_texts([number.to_string().as_str()]);
         let memo = Memo::of(4);
-        (0..3).for_each(|number| memo.put(&of(number), number));
+        (0..3).for_each(|number| memo.put(&number, number));
         // The first is among the older ones now.
-        memo.put(&of(0), 10);
-        (3..4).for_each(|number| memo.put(&of(number), number));
-        assert_eq!(memo.get(&of(0)), Some(10));
+        memo.put(&0, 10);
+        memo.put(&3, 3);
+        assert_eq!(memo.get(&0), Some(10));
     }
 }
