@@ -11,6 +11,7 @@
     reason = "all of this crate is test code, which may fail loudly and does I/O"
 )]
 
+pub mod argocd;
 pub mod certificates;
 pub mod chart;
 pub mod commands;

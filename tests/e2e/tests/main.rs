@@ -11,6 +11,7 @@
     reason = "tests may fail loudly"
 )]
 
+mod argocd;
 mod carried;
 #[path = "../../integration/changes.rs"]
 mod changes;

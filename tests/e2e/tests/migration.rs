@@ -26,6 +26,9 @@ use crate::upgrades::run_helm;
 pub(crate) const BEFORE: &str = "3.2.18";
 pub(crate) const AFTER: &str = "4.0.34";
 
+/// What else is said on the way from one to the other.
+pub(crate) const INTO_2_2: &str = ",image.all.tag=v2.2.16,minio.image.tag=RELEASE.2022-03-17T06-34-49Z";
+
 /// A release of Milvus 2.1.4 with metadata in an etcd of its own.
 pub(crate) struct Release {
     pub(crate) sandbox: Sandbox,
@@ -35,10 +38,10 @@ pub(crate) struct Release {
 }
 
 /// A guard and a controller for some releases.
-struct Guarded {
-    releases: Vec<Release>,
+pub(crate) struct Guarded {
+    pub(crate) releases: Vec<Release>,
     guard: Installed,
-    controller: Controller,
+    pub(crate) controller: Controller,
 }
 
 impl Guarded {
@@ -51,14 +54,19 @@ impl Guarded {
         for release in releases {
             all.push(Release::new(plane, release).await);
         }
-        let namespaces: Vec<&str> = all.iter().map(|release| release.sandbox.namespace.as_str()).collect();
+        Some(Self::over(plane, name, all, &[]).await)
+    }
+
+    /// For releases that are there; the guard judges more namespaces besides: those of GitOps tools.
+    pub(crate) async fn over(plane: &'static ControlPlane, name: &str, releases: Vec<Release>, beside: &[&str]) -> Self {
+        let namespaces: Vec<&str> = releases.iter().map(|release| release.sandbox.namespace.as_str()).collect();
         let sets = ["gates.helmStorage.failurePolicy=Fail", "gates.helmStorage.doubt=refuse", "limits.budget=8s", "log.level=debug"];
         let timeouts = ["helmStorage", "gitops", "workloads", "dependencies", "own"].map(|gate| format!("gates.{gate}.timeoutSeconds=10"));
         let sets: Vec<&str> = sets.into_iter().chain(timeouts.iter().map(String::as_str)).collect();
-        let guard = Installed::new(plane, name, 1, &namespaces, &sets).await;
+        let guard = Installed::new(plane, name, 1, &[&namespaces, beside].concat(), &sets).await;
         let mut controller = guard.controller(&format!("controller-{name}"), &namespaces);
         controller.wait_until_ready().await;
-        Some(Self { releases: all, guard, controller })
+        Self { releases, guard, controller }
     }
 }
 
@@ -96,7 +104,7 @@ impl Release {
     }
 
     /// Declares the upgrade; `image`: of the tool.
-    async fn declare(&self, more: Value) {
+    pub(crate) async fn declare(&self, more: Value) {
         let mut migration = json!({"etcdEndpoints": [format!("127.0.0.1:{}", self.keys.port)], "storageClass": "backups"});
         migration.as_object_mut().unwrap().extend(more["metadataMigration"].as_object().cloned().unwrap_or_default());
         let mut spec = json!({"to": "2.2.16"});
@@ -109,16 +117,16 @@ impl Release {
     }
 
     async fn upgrade(&self) {
-        let ended = run_helm(&self.sandbox, Program::Helm3, "upgrade", AFTER, ",image.all.tag=v2.2.16,minio.image.tag=RELEASE.2022-03-17T06-34-49Z").await;
+        let ended = run_helm(&self.sandbox, Program::Helm3, "upgrade", AFTER, INTO_2_2).await;
         assert!(ended.status.success(), "{ended}");
     }
 
-    async fn status(&self) -> Value {
+    pub(crate) async fn status(&self) -> Value {
         self.upgrades().get_opt("m").await.unwrap().map_or(Value::Null, |object| object.data["status"].clone())
     }
 
     /// Waits until the upgrade is in a phase and, where it stops, for that reason.
-    async fn reaches(&self, phase: &str, reason: &str, controller: &Process) -> Value {
+    pub(crate) async fn reaches(&self, phase: &str, reason: &str, controller: &Process) -> Value {
         let begin = Instant::now();
         loop {
             let status = self.status().await;

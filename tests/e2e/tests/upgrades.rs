@@ -29,16 +29,21 @@ pub(crate) struct Upgrading {
 
 impl Upgrading {
     pub(crate) async fn new(name: &str) -> Option<Self> {
-        let plane = ControlPlane::shared(name).await?;
+        Some(Self::on(ControlPlane::shared(name).await?, name, &[]).await)
+    }
+
+    /// The same on a control plane of one's own; the guard judges more namespaces besides: those of GitOps tools.
+    pub(crate) async fn on(plane: &'static ControlPlane, name: &str, beside: &[&str]) -> Self {
         let sandbox = Sandbox::on(plane, name).await;
         let sets = ["gates.helmStorage.failurePolicy=Fail", "gates.helmStorage.doubt=refuse", "limits.budget=8s", "log.level=debug"];
         let timeouts = ["helmStorage", "gitops", "workloads", "dependencies", "own"].map(|gate| format!("gates.{gate}.timeoutSeconds=10"));
         let carried = format!("rbac.carriedValuesNamespaces={{{}}}", sandbox.namespace);
         let sets: Vec<&str> = sets.into_iter().chain(timeouts.iter().map(String::as_str)).chain([carried.as_str()]).collect();
-        let guard = Installed::new(plane, name, 1, &[&sandbox.namespace], &sets).await;
+        let judged: Vec<&str> = [sandbox.namespace.as_str()].into_iter().chain(beside.iter().copied()).collect();
+        let guard = Installed::new(plane, name, 1, &judged, &sets).await;
         let mut controller = guard.controller("controller", &[&sandbox.namespace]);
         controller.wait_until_ready().await;
-        Some(Self { sandbox, guard, controller })
+        Self { sandbox, guard, controller }
     }
 
     pub(crate) async fn helm(&self, helm: Program, verb: &str, version: &str, more: &str) -> Ended {
@@ -80,7 +85,7 @@ impl Upgrading {
         milvus.filter_map(|container| container.image.as_deref()?.strip_prefix("milvusdb/milvus:v").map(str::to_owned)).collect()
     }
 
-    async fn runs_only(&self, version: &str) {
+    pub(crate) async fn runs_only(&self, version: &str) {
         wait(&format!("nothing but {version}"), async || (self.running().await == BTreeSet::from([version.to_owned()])).then_some(())).await;
     }
 
@@ -119,16 +124,27 @@ impl Upgrading {
     pub(crate) async fn deployments(&self) -> Vec<String> {
         self.sandbox.api::<Deployment>().list(&ListParams::default()).await.unwrap().items.iter().map(ResourceExt::name_any).collect()
     }
+
+    /// How many of the four separate coordinators are there.
+    pub(crate) async fn separate_coordinators(&self) -> usize {
+        let is_one = |name: &&String| ["rootcoord", "datacoord", "querycoord", "indexcoord"].iter().any(|one| name.ends_with(one));
+        self.deployments().await.iter().filter(is_one).count()
+    }
+}
+
+/// The values of a release with these besides.
+pub(crate) fn values(more: &str) -> String {
+    format!("{CLUSTER},queryNode.replicas=2,proxy.replicas=2{more}")
 }
 
 pub(crate) async fn run_helm(sandbox: &Sandbox, helm: Program, verb: &str, version: &str, more: &str) -> Ended {
     let chart = sandbox.chart(version);
-    let values = format!("{CLUSTER},queryNode.replicas=2,proxy.replicas=2{more}");
+    let values = values(more);
     sandbox.helm(helm, [verb, "m", chart.to_str().unwrap(), "--set", &values, "--timeout=60s"]).run().await
 }
 
 /// Pod starts of an image, by component: positions among all starts of the namespace.
-fn positions(starts: &[PodStart], image: &str) -> BTreeMap<String, Vec<usize>> {
+pub(crate) fn positions(starts: &[PodStart], image: &str) -> BTreeMap<String, Vec<usize>> {
     let mut found: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (at, start) in starts.iter().enumerate().filter(|(_, start)| start.image().ends_with(image)) {
         found.entry(start.component.clone()).or_default().push(at);
@@ -149,7 +165,7 @@ pub(crate) fn violations(starts: &[PodStart], pair: &Pair) -> Vec<String> {
         .collect()
 }
 
-fn into_2_6() -> Pair {
+pub(crate) fn into_2_6() -> Pair {
     Pair { from: "2.5.16".parse().unwrap(), to: "2.6.15".parse().unwrap(), before: Topology::MixCoordinator, after: Topology::Streaming }
 }
 
@@ -204,7 +220,7 @@ fn signal(controller: &mut Controller, name: &str) {
     assert!(status.success(), "no {name} for {id}");
 }
 
-fn pair(from: &str, to: &str, before: Topology, after: Topology) -> Pair {
+pub(crate) fn pair(from: &str, to: &str, before: Topology, after: Topology) -> Pair {
     Pair { from: from.parse().unwrap(), to: to.parse().unwrap(), before, after }
 }
 
@@ -306,13 +322,13 @@ async fn what_was_let_go_is_taken_back_by_an_abort_and_by_a_rollback() {
 }
 
 /// Watches until it is dropped that one of some components is ready at any time.
-struct Served {
+pub(crate) struct Served {
     watch: tokio::task::JoinHandle<usize>,
     done: std::sync::Arc<std::sync::atomic::AtomicBool>,
 }
 
 impl Served {
-    fn by(sandbox: &Sandbox, components: &'static [&'static str]) -> Self {
+    pub(crate) fn by(sandbox: &Sandbox, components: &'static [&'static str]) -> Self {
         let pods = sandbox.api::<k8s_openapi::api::core::v1::Pod>();
         let done = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
         let until = std::sync::Arc::clone(&done);
@@ -336,45 +352,50 @@ impl Served {
     }
 
     /// How often it looked.
-    async fn looks(self) -> usize {
+    pub(crate) async fn looks(self) -> usize {
         self.done.store(true, std::sync::atomic::Ordering::Release);
         self.watch.await.unwrap()
     }
 }
 
-#[tokio::test]
-async fn from_2_2_to_2_6_in_hops_with_the_switch_to_the_mix_coordinator_in_between() {
-    use Topology::{MixCoordinator, SeparateCoordinators};
-    let Some(upgrading) = Upgrading::new("hops").await else { return };
+/// Values of a release with a standby of each coordinator.
+const STANDBY: &str = ",rootCoordinator.activeStandby.enabled=true,queryCoordinator.activeStandby.enabled=true,indexCoordinator.activeStandby.enabled=true,dataCoordinator.activeStandby.enabled=true,mixCoordinator.activeStandby.enabled=true";
+
+/// Values of a release with separate coordinators.
+pub(crate) fn separate() -> String {
     let separate =
         ",mixCoordinator.enabled=false,rootCoordinator.enabled=true,queryCoordinator.enabled=true,indexCoordinator.enabled=true,dataCoordinator.enabled=true";
-    let standby = ",rootCoordinator.activeStandby.enabled=true,queryCoordinator.activeStandby.enabled=true,indexCoordinator.activeStandby.enabled=true,dataCoordinator.activeStandby.enabled=true,mixCoordinator.activeStandby.enabled=true";
-    let separate = format!("{separate}{standby}");
-    upgrading.installed(Program::Helm3, "4.0.31", &separate).await;
-    let hops = [
-        ("4.1.24", separate.as_str(), pair("2.2.13", "2.3.11", SeparateCoordinators, SeparateCoordinators)),
-        ("4.2.20", &separate, pair("2.3.11", "2.4.16", SeparateCoordinators, SeparateCoordinators)),
-        ("4.2.58", standby, pair("2.4.16", "2.5.16", SeparateCoordinators, MixCoordinator)),
-        ("5.0.19", standby, into_2_6()),
-    ];
-    for (chart, values, pair) in hops {
+    format!("{separate}{STANDBY}")
+}
+
+/// The way from chart 4.0.31 (2.2.13, separate coordinators): chart, values, and what that changes.
+pub(crate) fn hops() -> [(&'static str, String, Pair); 4] {
+    use Topology::{MixCoordinator, SeparateCoordinators};
+    [
+        ("4.1.24", separate(), pair("2.2.13", "2.3.11", SeparateCoordinators, SeparateCoordinators)),
+        ("4.2.20", separate(), pair("2.3.11", "2.4.16", SeparateCoordinators, SeparateCoordinators)),
+        ("4.2.58", STANDBY.to_owned(), pair("2.4.16", "2.5.16", SeparateCoordinators, MixCoordinator)),
+        ("5.0.19", STANDBY.to_owned(), into_2_6()),
+    ]
+}
+
+#[tokio::test]
+async fn from_2_2_to_2_6_in_hops_with_the_switch_to_the_mix_coordinator_in_between() {
+    let Some(upgrading) = Upgrading::new("hops").await else { return };
+    upgrading.installed(Program::Helm3, "4.0.31", &separate()).await;
+    for (chart, values, pair) in hops() {
         upgrading.declare(json!({"to": pair.to.to_string()})).await;
         upgrading.reaches("Prepared").await;
         let served = Served::by(&upgrading.sandbox, &["rootcoord", "mixcoord"]);
-        let ended = upgrading.helm(Program::Helm3, "upgrade", chart, values).await;
+        let ended = upgrading.helm(Program::Helm3, "upgrade", chart, &values).await;
         assert!(ended.status.success(), "{chart}: {ended}");
         upgrading.reaches("Completed").await;
         assert!(served.looks().await > 10, "{chart}");
         assert_eq!(violations(&upgrading.sandbox.starts(), &pair), Vec::<String>::new(), "{chart}");
         upgrading.runs_only(&pair.to.to_string()).await;
         upgrading.nothing_is_left().await;
-        let separate = upgrading
-            .deployments()
-            .await
-            .iter()
-            .filter(|name| ["rootcoord", "datacoord", "querycoord", "indexcoord"].iter().any(|one| name.ends_with(one)))
-            .count();
-        assert_eq!(separate, if pair.after == SeparateCoordinators { 4 } else { 0 }, "{chart}");
+        let separate = upgrading.separate_coordinators().await;
+        assert_eq!(separate, if pair.after == Topology::SeparateCoordinators { 4 } else { 0 }, "{chart}");
     }
 }
 
