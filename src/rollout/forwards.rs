@@ -68,7 +68,8 @@ impl Round<'_> {
             Hold::Blocked(why) => Some(Action::Stop(Stop::Blocked(name.clone(), why.clone()))),
             Hold::Held => {
                 let first = self.order.steps.first().map(|step| step.component)?;
-                self.not_now(first).or_else(|| Some(Action::Do(Deed::ReleaseDependency(name.clone(), dependency.stamp.clone()))))
+                let release = || Some(Action::Do(Deed::ReleaseDependency(name.clone(), dependency.stamp.clone())));
+                self.not_now(first).or_else(|| self.unfit_to_migrate()).or_else(release)
             }
             Hold::None | Hold::Foreign => Some(self.overdue(None, dependency.moved, Waiting::Dependency(name.clone()), None)),
         }

@@ -34,6 +34,19 @@ impl Round<'_> {
         })
     }
 
+    /// Why metadata could not be migrated, where that is due: asked before the first store or queue is let go, too.
+    pub(super) fn unfit_to_migrate(&self) -> Option<Action> {
+        if !self.order.migration || self.observed.is_stopped() {
+            return None;
+        }
+        match self.layout() {
+            Err(action) => Some(action),
+            Ok(Layout::V21) => self.fit_to_stop(),
+            Ok(Layout::V22) => self.inconsistent(),
+            Ok(other) => Some(self.broken(other)),
+        }
+    }
+
     /// A fence belongs to a migration.
     fn fence_left(&self) -> Option<Action> {
         let stalled = Stalled { component: None, why: Why::FenceLeft, since: self.now };
@@ -181,12 +194,15 @@ impl Round<'_> {
         if matches!(self.job(JobKind::Migrate).map(|job| &job.state), Some(JobState::Failed(_))) {
             return Some(self.restore());
         }
+        let switch = || self.in_order().find_map(|(component, workload)| self.switch(component, workload));
+        self.inconsistent().or_else(switch).or_else(|| self.unfence())
+    }
+
+    /// The version before runs on metadata of the later layout.
+    fn inconsistent(&self) -> Option<Action> {
         let from = self.plan.pair.from;
         let is_earlier = |workload: &Workload| workload.pods.iter().any(|pods| pods.template.is_of(from) && pods.running > 0);
-        if self.observed.workloads.values().any(is_earlier) {
-            return Some(stop(MigrationStop::Inconsistent));
-        }
-        self.in_order().find_map(|(component, workload)| self.switch(component, workload)).or_else(|| self.unfence())
+        self.observed.workloads.values().any(is_earlier).then(|| stop(MigrationStop::Inconsistent))
     }
 
     /// Lets a stopped workload take on the stored template, while nothing of it is wanted: a ReplicaSet of the version before that wants pods gets them when the fence goes.

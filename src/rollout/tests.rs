@@ -383,6 +383,23 @@ fn a_migration_does_not_begin_where_it_cannot_end() {
 }
 
 #[test]
+fn no_store_is_let_go_before_the_metadata_could_be_migrated() {
+    let (mut world, plan) = migration();
+    let etcd = super::observed::Dependency { stamp: super::observed::Stamp::default(), hold: Hold::Held, is_complete: true, moved: world.now };
+    world.truth.dependencies.insert("etcd".into(), etcd);
+    assert!(reason(&world, &plan).starts_with("ReleaseDependency"), "{}", reason(&world, &plan));
+    let with = |change: &dyn Fn(&mut World)| {
+        let mut world = world.clone();
+        change(&mut world);
+        reason(&world, &plan)
+    };
+    assert_eq!(with(&|world| world.truth.metadata.layout = Known::No("there is no StorageClass".into())), "LayoutUnknown");
+    assert_eq!(with(&|world| world.truth.metadata.layout = Known::Yes(Layout::Mixed)), "LayoutMixed");
+    assert_eq!(with(&|world| world.truth.sessions = Known::No("etcd is down".into())), "SessionsUnknown");
+    assert_eq!(with(&|world| world.truth.metadata.layout = Known::Yes(Layout::V22)), "VersionsAndLayoutDisagree");
+}
+
+#[test]
 fn a_migration_waits_for_pods_sessions_and_jobs_and_says_what_is_left() {
     let (mut world, plan) = migration();
     for _ in 0..2 {
