@@ -32,5 +32,6 @@ mod one_verdict;
 mod operated;
 mod rights;
 mod tutorial;
+mod unguarded;
 mod upgrades;
 mod webhook_runs;
