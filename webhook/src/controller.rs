@@ -15,6 +15,7 @@ pub mod helm;
 mod imagined;
 pub mod kept;
 pub mod lease;
+pub mod left;
 pub mod metrics;
 pub mod migration;
 pub mod observe;

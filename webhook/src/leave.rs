@@ -7,7 +7,7 @@ use crate::admission::change::same_template;
 use crate::admission::gitops::{carried_values, carried_values_secret};
 use crate::admission::hold::{
     HELD_LABEL, HOLD_ANNOTATIONS, KEPT_FILES_ANNOTATION, MARKS_ANNOTATION, PARTITION_ANNOTATION, SERVING_CONFIGURATION_ANNOTATION, STOPPED_ANNOTATION,
-    WAITING_SUFFIX, is_held, loosen, may_join,
+    STOPPED_FOR_ANNOTATION, WAITING_SUFFIX, is_held, loosen, may_join,
 };
 use crate::admission::patch::Patching;
 use crate::cluster::running::Serving;
@@ -55,7 +55,7 @@ pub fn deployment(object: &Value, serving: &[Serving], release: &[Serving]) -> O
         patching.set("/spec/replicas", json!(wanted));
         what = "the replicas from before the stop are back";
     }
-    HOLD_ANNOTATIONS.iter().chain([&STOPPED_ANNOTATION, &EPOCH_ANNOTATION]).for_each(|name| patching.unannotate(name));
+    HOLD_ANNOTATIONS.iter().chain([&STOPPED_ANNOTATION, &STOPPED_FOR_ANNOTATION, &EPOCH_ANNOTATION]).for_each(|name| patching.unannotate(name));
     patching.unlabel(HELD_LABEL);
     marks(object, &mut patching);
     finish(patching, what)

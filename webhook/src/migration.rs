@@ -36,7 +36,7 @@ pub const KINDS: [JobKind; 4] = [JobKind::Backup, JobKind::Verify, JobKind::Migr
 /// Characters of a release's name that stand in names of Jobs, whose labels take 63.
 const LONGEST_RELEASE: usize = 24;
 
-/// The object whose end is the end of a migration's Jobs.
+/// An object with whose end, and that of all others like it, a migration's Jobs end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owner {
     /// Its `apiVersion`.
@@ -45,6 +45,15 @@ pub struct Owner {
     pub kind: &'static str,
     /// Its name.
     pub name: String,
+    /// Its `metadata.uid`.
+    pub uid: String,
+}
+
+/// What tells an upgrade from all others, the same for all of its attempts: of what keeps it (`uid`), and the versions.
+#[must_use]
+pub fn id_of(uid: &str, from: MilvusVersion, to: MilvusVersion) -> String {
+    let digest = Sha256::digest(format!("{uid}/{from}/{to}"));
+    digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// One attempt at one upgrade over the migration.
@@ -54,38 +63,31 @@ pub struct Attempt {
     pub namespace: String,
     /// The release.
     pub release: String,
-    /// What keeps the upgrade.
-    pub owner: Owner,
-    /// Its `metadata.uid`.
-    pub uid: String,
+    /// What tells the upgrade from all others ([`id_of`]): that of the first, where it was declared again.
+    pub id: String,
+    /// What Jobs go with: what keeps the upgrade and, where that may be deleted meanwhile, the workloads. What upstream's tool has begun is read from its Job.
+    pub owners: Vec<Owner>,
     /// The version before.
     pub from: MilvusVersion,
     /// The version after.
     pub to: MilvusVersion,
-    /// Which attempt (`spec.retry`).
+    /// Which attempt: later ones have higher numbers.
     pub number: u32,
     /// How long a Job may take, in seconds.
     pub job_seconds: u64,
 }
 
 impl Attempt {
-    /// What tells this upgrade from all others: the same for all of its attempts.
-    #[must_use]
-    pub fn id(&self) -> String {
-        let digest = Sha256::digest(format!("{}/{}/{}", self.uid, self.from, self.to));
-        digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
-    }
-
     /// The name of a Job.
     #[must_use]
     pub fn job(&self, kind: JobKind) -> String {
-        format!("{}-metadata-{}-{}-{}", self.short(), kind.name(), self.id(), self.number)
+        format!("{}-metadata-{}-{}-{}", self.short(), kind.name(), self.id, self.number)
     }
 
     /// The name of the claim that the backups of all attempts are kept on.
     #[must_use]
     pub fn claim(&self) -> String {
-        format!("{}-metadata-backup-{}", self.short(), self.id())
+        format!("{}-metadata-backup-{}", self.short(), self.id)
     }
 
     /// The backup's file on the claim.
@@ -109,8 +111,8 @@ pub(crate) mod fixture {
         Attempt {
             namespace: "db".into(),
             release: "m".into(),
-            owner: Owner { api_version: crate::api::API_VERSION, kind: "GuardedUpgrade", name: "m".into() },
-            uid: "3b9d".into(),
+            id: id_of("3b9d", MilvusVersion::new(2, 1, 4), MilvusVersion::new(2, 2, 16)),
+            owners: vec![Owner { api_version: crate::api::API_VERSION, kind: "GuardedUpgrade", name: "m".into(), uid: "3b9d".into() }],
             from: MilvusVersion::new(2, 1, 4),
             to: MilvusVersion::new(2, 2, 16),
             number,
@@ -121,13 +123,12 @@ pub(crate) mod fixture {
     #[test]
     fn names_tell_upgrade_kind_and_attempt_and_fit_into_a_label() {
         let (one, two) = (attempt(0), attempt(1));
-        assert_eq!(one.job(JobKind::Backup), format!("m-metadata-backup-{}-0", one.id()));
+        assert_eq!(one.job(JobKind::Backup), format!("m-metadata-backup-{}-0", one.id));
         let names: std::collections::BTreeSet<String> = [&one, &two].iter().flat_map(|attempt| KINDS.map(|kind| attempt.job(kind))).collect();
         assert_eq!(names.len(), 8);
-        assert_eq!((one.claim(), one.id()), (two.claim(), two.id()));
-        let other = Attempt { to: MilvusVersion::new(2, 2, 15), ..attempt(0) };
-        assert_ne!(other.id(), one.id());
-        let long = Attempt { release: "a-release-whose-name.is-as-long-as-helm-lets-it-be-53".into(), number: 999, ..attempt(0) };
+        assert_eq!((one.claim(), &one.id), (two.claim(), &two.id));
+        assert_ne!(id_of("3b9d", one.from, MilvusVersion::new(2, 2, 15)), one.id);
+        let long = Attempt { release: "a-release-whose-name.is-as-long-as-helm-lets-it-be-53".into(), number: u32::MAX, ..attempt(0) };
         assert!(KINDS.iter().all(|kind| long.job(*kind).len() <= 63), "{}", long.job(JobKind::Migrate));
         assert!(long.job(JobKind::Backup).starts_with("a-release-whose-name.is-metadata-"), "{}", long.job(JobKind::Backup));
     }

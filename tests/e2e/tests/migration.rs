@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::apps::v1::Deployment;
@@ -17,10 +18,11 @@ use milvus_guard_e2e::metadata::of_2_1;
 use milvus_guard_e2e::metadata::tool::of_2_2;
 use milvus_guard_e2e::process::Process;
 use milvus_guard_e2e::sandbox::{PATIENCE, Sandbox, wait};
-use milvus_guard_e2e::webhook::{Controller, Installed};
+use milvus_guard_e2e::webhook::{Controller, Installed, binary};
 use serde_json::{Value, json};
 
 use crate::rights::{asked, of_migrations};
+use crate::unguarded::line;
 use crate::upgrades::run_helm;
 
 pub(crate) const BEFORE: &str = "3.2.18";
@@ -178,10 +180,30 @@ impl Release {
         self.sandbox.command_as(&admin, Program::Kubectl, ["get", kinds, "-l", &label, "-o", "name"]).ok().await.stdout
     }
 
-    fn backup(&self, number: u32) -> PathBuf {
+    /// The backups of all attempts.
+    fn backups(&self) -> Vec<PathBuf> {
         let claims = milvus_guard_e2e::kubelet::jobs::claim_folder(&self.sandbox.namespace, "x");
-        let mut folders = std::fs::read_dir(claims.parent().unwrap()).unwrap().flatten().map(|entry| entry.path());
-        folders.find_map(|folder| Some(folder.join(format!("attempt-{number}.bak"))).filter(|file| file.exists())).expect("a backup")
+        let folders = std::fs::read_dir(claims.parent().unwrap()).unwrap().flatten();
+        let files = folders.flat_map(|folder| std::fs::read_dir(folder.path()).unwrap().flatten()).map(|file| file.path());
+        files.filter(|file| file.extension().is_some_and(|extension| extension == "bak")).collect()
+    }
+
+    /// Deletes the GuardedUpgrade, of which Kubernetes then collects no Job, and declares it again.
+    async fn declare_anew(&self) {
+        let owners = ["get", "jobs", "-o", "jsonpath={.items[*].metadata.ownerReferences[*].kind}"];
+        assert!(self.sandbox.kubectl(owners).ok().await.stdout.contains("GuardedUpgrade"));
+        let admin = self.sandbox.plane.admin().await;
+        let delete = ["delete", "gu", "m", "-n", &self.sandbox.namespace];
+        self.sandbox.command_as(&admin, Program::Kubectl, delete).ok().await;
+        wait("the collector of garbage", async || {
+            let left = self.sandbox.kubectl(owners).ok().await.stdout;
+            (!left.contains("GuardedUpgrade") && left.contains("Deployment")).then_some(())
+        })
+        .await;
+        assert_eq!((self.runs().await, self.fences().await.lines().count()), (vec![], 2));
+        let advice = crate::doctor::stdout(&crate::doctor::guard(&admin, &["doctor", "-n", &self.sandbox.namespace]).await);
+        assert!(advice.contains("Declare the upgrade again: a GuardedUpgrade m"), "{advice}");
+        self.declare(json!({})).await;
     }
 }
 
@@ -215,6 +237,11 @@ async fn metadata_is_migrated_before_the_first_pod_of_2_2() {
     for kind in ["backup", "verify", "migrate"] {
         let jobs = ["get", "jobs", "-l", &format!("guard.milvus-guard.dev/job={kind}"), "-o", "name"].map(str::to_owned);
         wait(kind, async || (!release.sandbox.kubectl(&jobs).ok().await.stdout.is_empty()).then_some(())).await;
+        // Deleted, and declared again: the next attempt goes on from there.
+        if kind == "verify" {
+            guarded.controller.process().kill();
+            release.declare_anew().await;
+        }
         guarded.controller.restart();
     }
     wait("2.2", async || release.sandbox.starts().iter().any(|start| start.image().ends_with("v2.2.16")).then_some(())).await;
@@ -228,7 +255,8 @@ async fn metadata_is_migrated_before_the_first_pod_of_2_2() {
     let starts = release.sandbox.starts();
     let first = starts.iter().position(|start| start.image().ends_with("v2.2.16")).unwrap();
     assert!(starts[first..].iter().all(|start| !start.image().ends_with("v2.1.4")));
-    assert!(release.backup(0).metadata().unwrap().len() > 1_000, "the backup stays");
+    let backups = release.backups();
+    assert!(!backups.is_empty() && backups.iter().all(|file| file.metadata().unwrap().len() > 1_000), "those of both attempts stay: {backups:?}");
     let receipt = status["receipt"].as_str().unwrap();
     let receipt =
         release.sandbox.command_as(&admin, Program::Kubectl, ["get", "ur", receipt, "-o", "json", "-n", &release.sandbox.namespace]).ok().await.json();
@@ -267,8 +295,14 @@ async fn whatever_goes_wrong_metadata_is_whole_and_2_1_runs_again_or_nothing() {
         fault("empty", "", Some(("backup", Behaviour::LosingFiles)), json!({}), ("Paused", "MigrationFailed"), true),
         fault("norestore", "dies-half-deleted", Some(("restore", Behaviour::CrashLooping)), json!({}), ("Paused", "RestoreFailed"), false),
     ];
-    let names: Vec<&str> = faults.iter().map(|fault| fault.name).collect();
+    let names: Vec<&str> = faults.iter().map(|fault| fault.name).chain(["commanded"]).collect();
     let Some(mut guarded) = Guarded::new("faults", &names).await else { return };
+    // Meanwhile one is migrated by the command, which declares the upgrade and follows the controller.
+    let commanded = &guarded.releases[faults.len()];
+    let admin = commanded.sandbox.plane.admin().await;
+    let mut command = tokio::process::Command::new(binary());
+    command.args(line(commanded, &["--yes"])).env("KUBECONFIG", &admin.kubeconfig).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let command = command.kill_on_drop(true).spawn().unwrap();
     for (fault, release) in faults.iter().zip(&guarded.releases) {
         if let Some((kind, behaviour)) = fault.job {
             release.sandbox.behave(|pods| pods.label("guard.milvus-guard.dev/job", kind), behaviour);
@@ -277,7 +311,7 @@ async fn whatever_goes_wrong_metadata_is_whole_and_2_1_runs_again_or_nothing() {
         more["metadataMigration"] = json!({"image": format!("milvusdb/meta-migration:v2.2.0-{}", fault.tool)});
         release.declare(more).await;
     }
-    for release in &guarded.releases {
+    for release in guarded.releases.iter().take(faults.len()) {
         release.reaches("Prepared", "", guarded.controller.process()).await;
         release.upgrade().await;
     }
@@ -303,6 +337,11 @@ async fn whatever_goes_wrong_metadata_is_whole_and_2_1_runs_again_or_nothing() {
         assert_eq!(release.fences().await.is_empty(), fault.runs_before, "{table}");
     }
     milvus_guard_e2e::programs::say(&table);
+    let done = command.wait_with_output().await.unwrap();
+    assert!(done.status.success() && String::from_utf8_lossy(&done.stdout).contains("image.all.tag: v2.2.16"), "{done:?}");
+    let status = commanded.status().await;
+    assert_eq!((&status["phase"], &status["from"]), (&json!("Completed"), &json!("2.1.4")), "{status:#}");
+    assert_eq!((commanded.all().await, commanded.runs().await), (commanded.after(), vec!["milvusdb/milvus:v2.2.16".to_owned()]));
 
     // A retry forgets none of it: what was not put back is put back from the backup of the attempt before.
     let (left, whole) = (&guarded.releases[7], &guarded.releases[1]);

@@ -36,6 +36,9 @@ pub const SERVING_CHART_ANNOTATION: &str = "guard.milvus-guard.dev/serving-chart
 /// The annotation of a workload that was stopped for a migration: the replicas that are wanted.
 pub const STOPPED_ANNOTATION: &str = "guard.milvus-guard.dev/stopped";
 
+/// The annotation of a workload that was stopped for a migration: which one ([`crate::controller::left`]).
+pub const STOPPED_FOR_ANNOTATION: &str = "guard.milvus-guard.dev/stopped-for";
+
 /// The annotation of a ConfigMap that moves data: where data lies for the pods that serve, by the hash of the configuration that they started with.
 pub const SERVING_CONFIGURATION_ANNOTATION: &str = "guard.milvus-guard.dev/serving-configuration";
 

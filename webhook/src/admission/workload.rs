@@ -18,7 +18,8 @@ use super::exceptions::{Exceptions, Mode, Waiver};
 use super::guard::{Guard, releases_of};
 use super::hold::{
     BLOCKED_ANNOTATION, CHANGE_ANNOTATION, DECLARED_ANNOTATION, HELD_LABEL, HOLD_ANNOTATION, HOLD_ANNOTATIONS, Identity, MARKS_ANNOTATION, MIXED_COORDINATOR,
-    OldData, Reason, SEPARATE_COORDINATORS, SERVING_CHART_ANNOTATION, STOPPED_ANNOTATION, Surroundings, TEMPLATE_ANNOTATION, is_held, is_let_go, reason,
+    OldData, Reason, SEPARATE_COORDINATORS, SERVING_CHART_ANNOTATION, STOPPED_ANNOTATION, STOPPED_FOR_ANNOTATION, Surroundings, TEMPLATE_ANNOTATION, is_held,
+    is_let_go, reason,
 };
 use super::judge::Doubt;
 use super::patch::Patching;
@@ -298,6 +299,9 @@ fn stay_stopped(request: &Request, patching: &mut Patching<'_>, answer: &mut Ans
         return;
     }
     let remembered = annotation(&request.old_object, STOPPED_ANNOTATION).unwrap_or("1").to_owned();
+    if let Some(migration) = annotation(&request.old_object, STOPPED_FOR_ANNOTATION) {
+        patching.annotate(STOPPED_FOR_ANNOTATION, migration);
+    }
     let wanted = request.object.pointer("/spec/replicas").and_then(Value::as_u64);
     match wanted {
         Some(wanted) if wanted > 0 => {

@@ -17,6 +17,7 @@ use milvus_guard_webhook::cluster::{Cluster as _, Kind, running, text};
 use milvus_guard_webhook::controller::ReleaseKey;
 use milvus_guard_webhook::controller::alone::{Alone, Means};
 use milvus_guard_webhook::controller::kept::{Kept, name_of};
+use milvus_guard_webhook::controller::left::Left;
 use milvus_guard_webhook::direct::{self, Asked, Rolling};
 use milvus_guard_webhook::doctor::{self, Probe, Seen};
 use milvus_guard_webhook::metadata::layout::word;
@@ -105,7 +106,10 @@ impl Carrying {
         {
             return Err(Refused::new(format!("-s says {source}, and {first} runs"), "Nothing was changed.").into());
         }
-        let begun = kept.as_ref().or(upgrade.as_deref().filter(|upgrade| api::is_open(upgrade))).and_then(|known| from_of(known, asked));
+        // Or its declaration was deleted in the middle of its migration, and is made anew.
+        let left = Left::of_release(&seen.cluster, &asked.namespace, &asked.release).filter(|left| left.pair.to == asked.target.version);
+        let known = kept.as_ref().or(upgrade.as_deref().filter(|upgrade| api::is_open(upgrade)));
+        let begun = known.and_then(|known| from_of(known, asked)).or(left.as_ref().map(|left| left.pair.from));
         let rolling = direct::rolling(&seen.cluster, asked, begun).await.map_err(Refused::from)?;
         if rolling.is_done() && kept.is_none() && !upgrade.as_deref().is_some_and(api::is_open) {
             say(&format!("every component of {} runs {} already", asked.release, asked.target.image));
@@ -118,7 +122,7 @@ impl Carrying {
         let is_ours = |upgrade: &Value| api::upgrade_to(upgrade).and_then(|to| to.parse().ok()) == Some(asked.target.version);
         let is_begun = |upgrade: &&Value| api::is_open(upgrade) || (is_ours(upgrade) && text(upgrade, "/status/phase") == Some("Failed"));
         let declared = kept.as_ref().or(upgrade.as_deref().filter(is_begun));
-        let goes_on = check(asked, &seen, &rolling, declared, self.carry.means.within_hook)?;
+        let goes_on = check(asked, &seen, &rolling, declared, (left.is_some(), self.carry.means.within_hook))?;
         to_stdout(&plan(&rolling, asked))?;
         // The controller asks from where it runs; who acts alone asks from here, and nothing has stopped yet.
         let is_alone = kept.is_some() || !self.cluster.has_our_kinds().await.unwrap_or(true);
@@ -246,8 +250,8 @@ impl Carrying {
         let attempt = Attempt {
             namespace: asked.namespace.clone(),
             release: asked.release.clone(),
-            owner: Kept::InConfigMaps.owner(&asked.release),
-            uid: String::new(),
+            id: String::new(),
+            owners: Vec::new(),
             from: rolling.pair.from,
             to: rolling.pair.to,
             number: 0,
@@ -451,9 +455,9 @@ fn must_see_workloads(seen: &Seen) -> anyhow::Result<()> {
 }
 
 /// Whether it goes on with the upgrade to the same version that was begun and has not ended.
-fn check(asked: &Asked, seen: &Seen, rolling: &Rolling, begun: Option<&Value>, within_hook: bool) -> Result<bool, Refused> {
-    let to = begun.and_then(api::upgrade_to).and_then(|to| to.parse().ok());
-    let goes_on = to == Some(asked.target.version);
+fn check(asked: &Asked, seen: &Seen, rolling: &Rolling, begun: Option<&Value>, (is_left, within_hook): (bool, bool)) -> Result<bool, Refused> {
+    let to: Option<MilvusVersion> = begun.and_then(api::upgrade_to).and_then(|to| to.parse().ok());
+    let goes_on = to.map_or(is_left, |to| to == asked.target.version);
     if let (Some(to), false) = (to, goes_on) {
         let next = format!("Wait for it, or take it back first: milvus-guard abort {} -n {}", asked.release, asked.namespace);
         return Err(Refused::new(format!("MV712: an upgrade of {} to {to} is open", asked.release), next));

@@ -13,8 +13,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::left::Left;
 use super::{EPOCH_ANNOTATION, FIELD_MANAGER, KEEP, refused, seen};
-use crate::admission::hold::{HELD_LABEL, HOLD_ANNOTATIONS, MARKS_ANNOTATION, PARTITION_ANNOTATION, STOPPED_ANNOTATION, WAITING_SUFFIX, loosen};
+use crate::admission::hold::{
+    HELD_LABEL, HOLD_ANNOTATIONS, MARKS_ANNOTATION, PARTITION_ANNOTATION, STOPPED_ANNOTATION, STOPPED_FOR_ANNOTATION, WAITING_SUFFIX, loosen,
+};
 use crate::admission::patch::Patching;
 use crate::cluster::{annotation, text};
 use crate::leave::{self, disowning};
@@ -196,14 +199,17 @@ impl Writer {
         }
     }
 
-    /// Remembers the replicas of a workload, then scales it to none.
+    /// Remembers the replicas of a workload and what it is stopped for, then scales it to none.
     ///
     /// # Errors
     /// When it was not done.
-    pub async fn stop(&self, name: &str, stamp: &Stamp, remembered: u32) -> Result<(), Undone> {
+    pub async fn stop(&self, name: &str, stamp: &Stamp, remembered: u32, stopped_for: Option<&Left>) -> Result<(), Undone> {
         let object = self.read::<Deployment>(name, stamp).await?;
         let mut patching = Patching::new(&object);
         patching.annotate(STOPPED_ANNOTATION, &remembered.to_string());
+        if let Some(migration) = stopped_for {
+            patching.annotate(STOPPED_FOR_ANNOTATION, &migration.text());
+        }
         let noted = self.change::<Deployment>(&object, patching.finish()).await?;
         self.scale(name, &noted, 0).await.map(drop)
     }
@@ -217,6 +223,7 @@ impl Writer {
         let scaled = self.scale(name, &object, replicas).await?;
         let mut patching = Patching::new(&scaled);
         patching.unannotate(STOPPED_ANNOTATION);
+        patching.unannotate(STOPPED_FOR_ANNOTATION);
         self.change::<Deployment>(&scaled, patching.finish()).await.map(drop)
     }
 

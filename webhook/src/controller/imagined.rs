@@ -179,8 +179,33 @@ impl World {
         self.put("guardedupgrades", upgrade);
     }
 
+    /// Nothing, where it was deleted.
     fn upgrade(&self) -> &Value {
-        self.object("guardedupgrades", "m").unwrap()
+        self.object("guardedupgrades", "m").unwrap_or(&Value::Null)
+    }
+
+    /// A person deletes the `GuardedUpgrade`, and Kubernetes collects what only that owned; what was declared.
+    fn undeclare(&mut self) -> Value {
+        let declared = self.objects.remove(&("guardedupgrades".to_owned(), "m".to_owned())).unwrap();
+        self.version += 1;
+        for owned in ["jobs", "pods"] {
+            let uids: Vec<Value> = self.objects.values().map(|object| object["metadata"]["uid"].clone()).collect();
+            let is_owned = |object: &Value| {
+                let owners = object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
+                // Those of ReplicaSets are left to them.
+                owners.is_none_or(|owners| owners.iter().any(|owner| owner["kind"] == "ReplicaSet" || uids.contains(&owner["uid"])))
+            };
+            self.objects.retain(|(plural, _), object| plural != owned || is_owned(object));
+        }
+        declared
+    }
+
+    /// A person declares it anew.
+    fn declare(&mut self, mut declared: Value) {
+        declared.as_object_mut().unwrap().remove("status");
+        let metadata = declared["metadata"].as_object_mut().unwrap();
+        ["uid", "resourceVersion", "generation", "creationTimestamp", "managedFields"].iter().for_each(|field| drop(metadata.remove(*field)));
+        self.put("guardedupgrades", declared);
     }
 
     fn object(&self, plural: &str, name: &str) -> Option<&Value> {

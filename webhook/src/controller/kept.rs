@@ -43,10 +43,11 @@ impl Kept {
 
     /// The object that keeps the upgrade of a release: what is made for the upgrade goes with it.
     #[must_use]
-    pub fn owner(self, release: &str) -> Owner {
+    pub fn owner(self, release: &str, uid: &str) -> Owner {
+        let uid = uid.to_owned();
         match self {
-            Self::AsObjects => Owner { api_version: api::API_VERSION, kind: "GuardedUpgrade", name: release.to_owned() },
-            Self::InConfigMaps => Owner { api_version: "v1", kind: "ConfigMap", name: name_of(release) },
+            Self::AsObjects => Owner { api_version: api::API_VERSION, kind: "GuardedUpgrade", name: release.to_owned(), uid },
+            Self::InConfigMaps => Owner { api_version: "v1", kind: "ConfigMap", name: name_of(release), uid },
         }
     }
 
@@ -129,6 +130,7 @@ fn packed(key: &ReleaseKey, upgrade: &Value) -> serde_json::Result<ConfigMap> {
     if let Some(metadata) = inner.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("resourceVersion");
         metadata.remove("uid");
+        metadata.remove("creationTimestamp");
     }
     serde_json::from_value(json!({"metadata": metadata, "data": {FILE: inner.to_string()}}))
 }
@@ -140,6 +142,7 @@ pub fn unpacked(map: &ConfigMap) -> Option<Value> {
     let metadata = upgrade.get_mut("metadata")?.as_object_mut()?;
     metadata.insert("resourceVersion".into(), json!(map.resource_version()));
     metadata.insert("uid".into(), json!(map.uid()));
+    metadata.insert("creationTimestamp".into(), serde_json::to_value(map.creation_timestamp()).ok()?);
     Some(upgrade)
 }
 

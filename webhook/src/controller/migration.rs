@@ -10,13 +10,16 @@ use milvus_guard::rollout::observed::{Known, Moment};
 use serde_json::Value;
 
 use super::kept::Kept;
-use super::observe::Seen;
-use super::{FIELD_MANAGER, ReleaseKey};
+use super::left::Left;
+use super::observe::{Before, Seen};
+use super::seen::Workload;
+use super::{FIELD_MANAGER, ReleaseKey, read_moment};
 use crate::cluster::text;
-use crate::migration::Attempt;
+
 use crate::migration::act::{Means, act as carry_out};
 pub use crate::migration::observe::Observation;
 use crate::migration::observe::{Asked, observe as look};
+use crate::migration::{Attempt, Owner, id_of};
 
 /// The migration of a release, as a round looks at it.
 #[derive(Clone, Copy)]
@@ -34,6 +37,8 @@ pub struct Migration<'m> {
     pub seen: &'m Seen,
     /// What is to be done with it.
     pub plan: &'m Plan,
+    /// The migration that another `GuardedUpgrade` had begun, and this one goes on with.
+    pub began: Option<&'m str>,
     /// Our own image, for Jobs.
     pub image: Option<&'m str>,
 }
@@ -73,15 +78,50 @@ impl Migration<'_> {
         }
     }
 
+    /// What stopped workloads remember of it.
+    pub fn left(&self, before: &Before) -> Left {
+        Left { id: self.id(), pair: self.plan.pair, before: before.clone() }
+    }
+
+    fn uid(&self) -> &str {
+        text(self.upgrade, "/metadata/uid").unwrap_or_default()
+    }
+
+    fn id(&self) -> String {
+        self.began.map_or_else(|| id_of(self.uid(), self.plan.pair.from, self.plan.pair.to), str::to_owned)
+    }
+
+    /// Each raised `spec.retry` is one more; those of a `GuardedUpgrade` that goes on with another's come after all of that one.
+    fn number(&self) -> u32 {
+        let retry = self.upgrade.pointer("/spec/retry").and_then(Value::as_u64).and_then(|retry| u32::try_from(retry).ok()).unwrap_or_default();
+        let made = || text(self.upgrade, "/metadata/creationTimestamp").and_then(read_moment).and_then(|made| u32::try_from(made.0).ok()).unwrap_or(1);
+        self.began.map_or(retry, |_| made().saturating_add(retry))
+    }
+
+    /// Whoever deletes the `GuardedUpgrade` must not delete what its Jobs tell. Who acts alone takes what keeps the upgrade away when all is done.
+    fn owners(&self) -> Vec<Owner> {
+        let mut owners = vec![self.kept.owner(&self.release.name, self.uid())];
+        if self.kept == Kept::AsObjects || self.began.is_some() {
+            let workload = |workload: &Arc<Workload>| Owner {
+                api_version: "apps/v1",
+                kind: "Deployment",
+                name: workload.name.to_string(),
+                uid: workload.stamp.uid.to_string(),
+            };
+            owners.extend(self.seen.workloads.iter().map(workload));
+        }
+        owners
+    }
+
     fn attempt(&self) -> Attempt {
         Attempt {
             namespace: self.release.namespace.to_string(),
             release: self.release.name.to_string(),
-            owner: self.kept.owner(&self.release.name),
-            uid: text(self.upgrade, "/metadata/uid").unwrap_or_default().to_owned(),
+            id: self.id(),
+            owners: self.owners(),
             from: self.plan.pair.from,
             to: self.plan.pair.to,
-            number: self.upgrade.pointer("/spec/retry").and_then(Value::as_u64).and_then(|retry| u32::try_from(retry).ok()).unwrap_or_default(),
+            number: self.number(),
             job_seconds: self.plan.limits.job_seconds,
         }
     }

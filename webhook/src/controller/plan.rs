@@ -9,6 +9,7 @@ use milvus_guard::rollout::plan::{Approval, Limits, OnFailure, Window};
 use milvus_guard::rollout::{Component, Orders, Pair, Plan, Refusal, Topology};
 use serde_json::Value;
 
+use super::left::Left;
 use super::observe::{Before, Seen};
 use super::seen::Workload;
 use super::status::{Phase, Status, Way};
@@ -57,6 +58,8 @@ pub struct Upgrade {
     pub before: Before,
     /// The change that is held.
     pub change: Option<String>,
+    /// The migration that another `GuardedUpgrade` had begun, and this one goes on with.
+    pub migration: Option<String>,
 }
 
 /// What is to be done, and the memory that this asks for: where it differs from the status in course, epoch or attempt, it is to be written first.
@@ -70,8 +73,25 @@ pub fn situation(upgrade: &Value, seen: &Seen, now: Moment) -> (Status, Situatio
     if status.is_begun() && is_another(&status, seen) {
         forget(&mut status);
     }
+    if !status.is_begun()
+        && !is_ours(upgrade)
+        && let Some(left) = Left::of(seen)
+    {
+        if left.pair.to != to {
+            return (status, Situation::Stuck("TargetDiffers", leads_elsewhere(&left, to)));
+        }
+        left.take_up(&mut status, now);
+    }
     let situation = if status.is_begun() { resume(upgrade, &mut status, seen) } else { begin(upgrade, to, &mut status, seen, now) };
     (status, situation)
+}
+
+/// What to say where the migration that a `GuardedUpgrade` which is gone had begun leads elsewhere.
+fn leads_elsewhere(left: &Left, to: MilvusVersion) -> String {
+    let Pair { from, to: begun, .. } = left.pair;
+    format!(
+        "the migration of metadata from {from} to {begun} was begun and has not ended, and this GuardedUpgrade leads to {to}: set spec.to to {begun}, and it goes on; with spec.abort: true it goes back"
+    )
 }
 
 /// A raised `spec.retry` is a new attempt.
@@ -111,6 +131,10 @@ pub(super) fn forget(status: &mut Status) {
 
 /// Whether another change took the place of the one that was begun, before anything of it ran or after all of it went back.
 fn is_another(status: &Status, seen: &Seen) -> bool {
+    // What is stopped for a migration has begun, although nothing runs.
+    if seen.workloads.iter().any(|workload| workload.stopped.is_some()) {
+        return false;
+    }
     let (from, to) = (status.version_from(), status.version_to());
     let held: Vec<Option<MilvusVersion>> = seen.held().map(|workload| workload.template.version).collect();
     let runs_before = seen.versions().iter().all(|version| *version == from);
@@ -314,12 +338,12 @@ fn ready(upgrade: &Value, status: &mut Status, pair: Pair, before: Before, seen:
         epoch: status.epoch.unwrap_or_default(),
         is_paused: upgrade.pointer("/spec/paused").and_then(Value::as_bool).unwrap_or_default(),
         takes_partial: takes_partial(upgrade, status),
-        approval: approval(upgrade, pair.to),
+        approval: approval(upgrade, pair.to, status),
         windows: windows(upgrade),
         on_failure: if text(upgrade, "/spec/onFailure") == Some("Rollback") { OnFailure::Rollback } else { OnFailure::Pause },
         limits: limits(upgrade),
     };
-    Situation::Upgrade(Box::new(Upgrade { plan, before, change }))
+    Situation::Upgrade(Box::new(Upgrade { plan, before, change, migration: status.migration.clone() }))
 }
 
 fn is_ours(upgrade: &Value) -> bool {
@@ -339,18 +363,21 @@ fn takes_partial(upgrade: &Value, status: &Status) -> bool {
     accepted.is_some() && accepted == status.change.as_deref()
 }
 
-/// What `spec.approvedStep` has to say for a step.
+/// What `spec.approvedStep` has to say for a step. What was approved in an attempt, or on a course, counts in that one only.
 #[must_use]
-pub fn step_to_approve(to: MilvusVersion, component: Component) -> String {
-    format!("{to}/{component}")
+pub fn step_to_approve(to: MilvusVersion, component: Component, status: &Status) -> String {
+    match u64::from(status.attempt.unwrap_or_default()).saturating_add(status.epoch.unwrap_or_default()) {
+        0 => format!("{to}/{component}"),
+        later => format!("{to}/{component}#{later}"),
+    }
 }
 
-fn approval(upgrade: &Value, to: MilvusVersion) -> Approval {
+fn approval(upgrade: &Value, to: MilvusVersion, status: &Status) -> Approval {
     if text(upgrade, "/spec/approval") != Some("Manual") {
         return Approval::Automatic;
     }
     let approved = text(upgrade, "/spec/approvedStep");
-    Approval::Manual(Component::ALL.into_iter().find(|component| approved == Some(step_to_approve(to, *component).as_str())))
+    Approval::Manual(Component::ALL.into_iter().find(|component| approved == Some(step_to_approve(to, *component, status).as_str())))
 }
 
 fn windows(upgrade: &Value) -> Vec<Window> {
@@ -644,6 +671,17 @@ mod tests {
         assert!(plan.windows[1].from >= plan.windows[1].until);
         // Approved for another upgrade.
         declared["spec"]["approvedStep"] = json!("2.5.22/mixcoord");
-        assert_eq!(approval(&declared, "2.6.15".parse().unwrap()), Approval::Manual(None));
+        let approved = |declared: &Value, status: &Status| approval(declared, "2.6.15".parse().unwrap(), status);
+        assert_eq!(approved(&declared, &status), Approval::Manual(None));
+        // Approved in an attempt before this one.
+        declared["spec"]["approvedStep"] = json!("2.6.15/mixcoord");
+        assert_eq!(approved(&declared, &status), Approval::Manual(Some(Component::MixCoord)));
+        let again = [Status { attempt: Some(1), ..status.clone() }, Status { epoch: Some(1), ..status }];
+        for status in again {
+            assert_eq!(approved(&declared, &status), Approval::Manual(None));
+            let mut anew = declared.clone();
+            anew["spec"]["approvedStep"] = json!(step_to_approve("2.6.15".parse().unwrap(), Component::MixCoord, &status));
+            assert_eq!(approved(&anew, &status), Approval::Manual(Some(Component::MixCoord)));
+        }
     }
 }

@@ -183,7 +183,7 @@ impl Work {
 
     /// Takes everything of ours off what runs what it says.
     async fn tidy(&self, key: &ReleaseKey, seen: &Seen) -> anyhow::Result<Again> {
-        let is_left = seen.workloads.iter().any(|workload| workload.is_traced) || seen.stores.iter().any(|store| store.is_traced);
+        let is_left = seen.workloads.iter().any(|workload| workload.is_traced && workload.stopped.is_none()) || seen.stores.iter().any(|store| store.is_traced);
         if !is_left || !(self.may_write)() {
             return Ok(Again::Never);
         }
@@ -518,7 +518,8 @@ impl Round<'_> {
 
     fn migration<'m>(&'m self, upgrade: &'m Upgrade) -> Migration<'m> {
         let Work { client, image, kept, .. } = self.work;
-        Migration { client, kept: *kept, release: self.key, upgrade: self.upgrade, seen: self.seen, plan: &upgrade.plan, image: image.as_deref() }
+        let began = upgrade.migration.as_deref();
+        Migration { client, kept: *kept, release: self.key, upgrade: self.upgrade, seen: self.seen, plan: &upgrade.plan, began, image: image.as_deref() }
     }
 
     async fn active_standby(&self) -> anyhow::Result<Known<bool>> {
@@ -592,7 +593,11 @@ impl Round<'_> {
                 self.writer.revert(&name(component)?, stamp, &set.name).await?;
             }
             Deed::Remove(component, stamp) => self.writer.remove(&name(component)?, stamp).await?,
-            Deed::Stop(component, stamp, remembered) => self.writer.stop(&name(component)?, stamp, *remembered).await?,
+            Deed::Stop(component, stamp, remembered) => {
+                // The Jobs of an upgrade that is kept in a ConfigMap go with that: nobody could go on with them.
+                let left = (self.work.kept == Kept::AsObjects).then(|| self.migration(upgrade).left(&upgrade.before));
+                self.writer.stop(&name(component)?, stamp, *remembered, left.as_ref()).await?;
+            }
             Deed::Start(component, stamp, replicas) => self.writer.start(&name(component)?, stamp, *replicas).await?,
             Deed::ReleaseDependency(name, stamp) => {
                 let store =
@@ -615,7 +620,8 @@ const fn lets_go(deed: &Deed) -> bool {
 fn is_new_memory(before: &Status, after: &Status) -> bool {
     let memory = |status: &Status| {
         let told = (status.from.clone(), status.to.clone(), status.topology_before, status.topology_after, status.before());
-        (told, status.course, status.epoch, status.attempt, status.attempt_at.clone(), status.started_at.clone(), status.helm_revision)
+        let begun = (status.started_at.clone(), status.migration.clone());
+        (told, status.course, status.epoch, status.attempt, status.attempt_at.clone(), begun, status.helm_revision)
     };
     memory(before) != memory(after)
 }

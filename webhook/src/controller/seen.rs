@@ -9,7 +9,9 @@ use serde_json::Value;
 
 use super::{EPOCH_ANNOTATION, FIELD_MANAGER, KEEP, ReleaseKey, read_moment};
 use crate::admission::change::digest;
-use crate::admission::hold::{BLOCKED_ANNOTATION, CHANGE_ANNOTATION, DECLARED_ANNOTATION, Identity, MARKS_ANNOTATION, STOPPED_ANNOTATION, is_held};
+use crate::admission::hold::{
+    BLOCKED_ANNOTATION, CHANGE_ANNOTATION, DECLARED_ANNOTATION, Identity, MARKS_ANNOTATION, STOPPED_ANNOTATION, STOPPED_FOR_ANNOTATION, is_held,
+};
 use crate::admission::milvus::tag_of;
 use crate::admission::workload::is_operated;
 use crate::cluster::running::{configuration_names, image};
@@ -48,6 +50,8 @@ pub struct Workload {
     pub is_declared: bool,
     /// Replicas that are remembered.
     pub stopped: Option<u32>,
+    /// The migration that it is stopped for, as it is noted there.
+    pub stopped_for: Option<Arc<str>>,
     /// Whether the marks that keep it are on.
     pub is_marked: bool,
     /// Whether it was us who told Helm to keep it.
@@ -169,6 +173,7 @@ pub fn workload(object: &Value) -> Option<Workload> {
         change: annotation(object, CHANGE_ANNOTATION).map(Into::into),
         is_declared: annotation(object, DECLARED_ANNOTATION).is_some(),
         stopped,
+        stopped_for: annotation(object, STOPPED_FOR_ANNOTATION).filter(|_| stopped.is_some()).map(Into::into),
         is_marked: marks(object),
         is_kept: listed(object).any(|mark| mark == KEEP.0) && annotation(object, KEEP.0) == Some(KEEP.1),
         is_traced: has_marks || stopped.is_some() || sealed.is_some() || is_owned(object),

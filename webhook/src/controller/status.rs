@@ -41,6 +41,8 @@ pub struct Status {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub turned_back: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub migration: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub helm_revision: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub awaits_approval: Option<String>,

@@ -98,7 +98,7 @@ pub fn round(status: &mut Status, round: &Round<'_>) {
         Action::Wait(wait) => {
             status.waiting_for = Some(cut(&wait.what.to_string(), 512));
             if let Waiting::Approval(component) = wait.what {
-                status.awaits_approval = Some(step_to_approve(round.plan.pair.to, component));
+                status.awaits_approval = Some(step_to_approve(round.plan.pair.to, component, status));
             }
         }
         Action::Stop(_) | Action::Done(_) => {}

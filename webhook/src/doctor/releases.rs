@@ -18,8 +18,9 @@ use crate::admission::milvus::{self, Part, StoredMilvus, tag_of};
 use crate::admission::verdict::Point;
 use crate::admission::workload::is_operated;
 use crate::cluster::running::{self, Serving};
-use crate::cluster::{Cluster as _, Kind, annotation, label, text};
+use crate::cluster::{Cluster as _, Kind, Snapshot, annotation, label, text};
 use crate::controller::kept::{KEPT_LABEL, name_of, unpacked};
+use crate::controller::left::Left;
 use crate::{api, leave};
 
 /// Helm's own limit for an operation, in seconds: a pending release that is older was interrupted.
@@ -286,7 +287,9 @@ impl Release<'_> {
         let mut all = Vec::new();
         let stopped = with(STOPPED_ANNOTATION);
         if !stopped.is_empty() {
-            all.push(Entry::new(State::Problem, "stopped", format!("stopped for a migration that is not open: {}", few(&stopped))).remedy(clean.clone()));
+            let words = format!("stopped for a migration that is not open: {}", few(&stopped));
+            let remedy = to_go_on(&self.seen.cluster, self.namespace, self.name).unwrap_or_else(|| clean.clone());
+            all.push(Entry::new(State::Problem, "stopped", words).remedy(remedy));
         }
         let marked = with(MARKS_ANNOTATION);
         if !marked.is_empty() {
@@ -339,6 +342,15 @@ impl Release<'_> {
     }
 }
 
+/// How to go on with a migration whose `GuardedUpgrade` is gone. Whether the version before reads the metadata as it is now, nobody has looked.
+fn to_go_on(cluster: &Snapshot, namespace: &str, release: &str) -> Option<String> {
+    let left = Left::of_release(cluster, namespace, release)?;
+    let to = left.pair.to;
+    Some(format!(
+        "Declare the upgrade again: a GuardedUpgrade {release} in namespace {namespace} with spec.to: {to} goes on with it, and with spec.abort: true goes back."
+    ))
+}
+
 /// Admission policies that keep pods of a release away, although no migration of it is open.
 fn fences(seen: &Seen) -> Vec<Entry> {
     let all = seen.cluster.of_kind("ValidatingAdmissionPolicy").chain(seen.cluster.of_kind("ValidatingAdmissionPolicyBinding"));
@@ -348,7 +360,7 @@ fn fences(seen: &Seen) -> Vec<Entry> {
         let is_orphan = seen.namespaces.iter().any(|looked_at| looked_at == namespace) && !upgrade.as_deref().is_some_and(api::is_open);
         let kind = text(object, "/kind").unwrap_or_default();
         let message = format!("{kind} {} keeps all pods of the release from starting, and no migration is open", name(object));
-        let remedy = format!("kubectl delete {} {}", kind.to_lowercase(), name(object));
+        let remedy = to_go_on(&seen.cluster, namespace, release).unwrap_or_else(|| format!("kubectl delete {} {}", kind.to_lowercase(), name(object)));
         is_orphan.then(|| Entry::new(State::Problem, "fence", message).remedy(remedy).of(namespace, release))
     };
     all.filter_map(of).collect()

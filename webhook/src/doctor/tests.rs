@@ -148,6 +148,21 @@ fn each_thing_that_is_wrong_is_told_by_its_own_check_and_nothing_else_is() {
 }
 
 #[test]
+fn a_migration_whose_declaration_is_gone_is_to_be_declared_again_and_not_swept_away() {
+    let mut world = World::new();
+    let left =
+        json!({"id": "0a1b2c3d", "from": "2.1.4", "to": "2.2.16", "topologyBefore": "standalone", "topologyAfter": "standalone", "before": {}}).to_string();
+    let noted = json!({"guard.milvus-guard.dev/stopped": "1", "guard.milvus-guard.dev/stopped-for": left});
+    world.milvus()["metadata"]["annotations"].as_object_mut().unwrap().extend(noted.as_object().unwrap().clone());
+    let labels = json!({FENCE_LABEL: "m", FENCE_NAMESPACE_LABEL: "db"});
+    world.objects.push(json!({"kind": "ValidatingAdmissionPolicy", "metadata": {"name": "f", "labels": labels}}));
+    for check in ["stopped", "fence"] {
+        let remedy = world.examine().into_iter().find(|entry| entry.check == check).unwrap().remedy.unwrap();
+        assert!(remedy.starts_with("Declare the upgrade again: a GuardedUpgrade m in namespace db with spec.to: 2.2.16"), "{remedy}");
+    }
+}
+
+#[test]
 fn what_waits_in_an_open_upgrade_is_no_problem() {
     let mut world = World::new();
     world.milvus()["metadata"]["annotations"][HOLD_ANNOTATION] = json!("waits");

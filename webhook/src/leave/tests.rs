@@ -92,7 +92,7 @@ fn an_object_without_a_trace_of_ours_is_not_touched() {
 fn a_stopped_deployment_gets_its_replicas_back() {
     let mut stopped = held();
     stopped["spec"]["replicas"] = json!(0);
-    stopped["metadata"]["annotations"] = json!({STOPPED_ANNOTATION: "3"});
+    stopped["metadata"]["annotations"] = json!({STOPPED_ANNOTATION: "3", STOPPED_FOR_ANNOTATION: "which"});
     let after = applied(&stopped, &deployment(&stopped, &[], &[]).unwrap());
     assert_eq!((&after["spec"]["replicas"], after["metadata"]["annotations"].as_object().unwrap().len()), (&json!(3), 0));
 }

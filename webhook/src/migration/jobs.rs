@@ -4,7 +4,7 @@ use milvus_guard::rollout::observed::JobKind;
 use serde_json::{Map, Value, json};
 
 use super::settings::Settings;
-use super::{ATTEMPT_LABEL, Attempt, ID_LABEL, KIND_LABEL, NAME, RELEASE_LABEL};
+use super::{ATTEMPT_LABEL, Attempt, ID_LABEL, KIND_LABEL, NAME, Owner, RELEASE_LABEL};
 
 /// Where the claim is mounted.
 const BACKUP: &str = "/backup";
@@ -41,7 +41,7 @@ pub fn claim(attempt: &Attempt, settings: &Settings) -> Value {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
         "metadata": {"name": attempt.claim(), "namespace": attempt.namespace, "labels": {
-            "app.kubernetes.io/name": NAME, "app.kubernetes.io/managed-by": "milvus-guard", RELEASE_LABEL: attempt.release, ID_LABEL: attempt.id(),
+            "app.kubernetes.io/name": NAME, "app.kubernetes.io/managed-by": "milvus-guard", RELEASE_LABEL: attempt.release, ID_LABEL: attempt.id,
         }},
         "spec": spec,
     })
@@ -121,8 +121,13 @@ fn metadata(attempt: &Attempt, kind: JobKind) -> Value {
         "name": attempt.job(kind),
         "namespace": attempt.namespace,
         "labels": labels(attempt, kind),
-        "ownerReferences": [{"apiVersion": attempt.owner.api_version, "kind": attempt.owner.kind, "name": attempt.owner.name, "uid": attempt.uid}],
+        "ownerReferences": attempt.owners.iter().map(owner).collect::<Vec<_>>(),
     })
+}
+
+fn owner(owner: &Owner) -> Value {
+    let Owner { api_version, kind, name, uid } = owner;
+    json!({"apiVersion": api_version, "kind": kind, "name": name, "uid": uid})
 }
 
 fn labels(attempt: &Attempt, kind: JobKind) -> Value {
@@ -130,7 +135,7 @@ fn labels(attempt: &Attempt, kind: JobKind) -> Value {
         "app.kubernetes.io/name": NAME,
         "app.kubernetes.io/managed-by": "milvus-guard",
         RELEASE_LABEL: attempt.release,
-        ID_LABEL: attempt.id(),
+        ID_LABEL: attempt.id,
         ATTEMPT_LABEL: attempt.number.to_string(),
         KIND_LABEL: kind.name(),
     })

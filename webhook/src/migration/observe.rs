@@ -139,7 +139,7 @@ async fn fit_to_begin(client: &Client, asked: Asked<'_>) -> anyhow::Result<Resul
 /// # Errors
 /// When the API server gave no answer.
 pub async fn jobs(client: &Client, attempt: &Attempt) -> anyhow::Result<Jobs> {
-    let selector = ListParams::default().labels(&format!("{ID_LABEL}={}", attempt.id()));
+    let selector = ListParams::default().labels(&format!("{ID_LABEL}={}", attempt.id));
     // First the Jobs: pods that are seen after a Job was seen to fail are those that are left of it.
     let jobs = values(Api::<Job>::namespaced(client.clone(), &attempt.namespace), &selector).await.context("listing Jobs")?.unwrap_or_default();
     let pods = values(Api::<Pod>::namespaced(client.clone(), &attempt.namespace), &selector).await.context("listing pods of Jobs")?.unwrap_or_default();
@@ -257,8 +257,8 @@ mod tests {
         let attempt = Attempt {
             namespace: "db".into(),
             release: "m".into(),
-            owner: super::super::Owner { api_version: crate::api::API_VERSION, kind: "GuardedUpgrade", name: "m".into() },
-            uid: "u".into(),
+            id: "0a1b2c3d".into(),
+            owners: Vec::new(),
             from: "2.1.4".parse().unwrap(),
             to: "2.2.16".parse().unwrap(),
             number: 0,

@@ -586,10 +586,12 @@ fn a_stopped_workload_stays_at_zero_and_marks_come_back() {
     let mut old = before.deployment("proxy");
     old["spec"]["replicas"] = json!(0);
     old["metadata"]["annotations"][STOPPED_ANNOTATION] = json!("1");
+    old["metadata"]["annotations"][STOPPED_FOR_ANNOTATION] = json!("which");
     let mut new = before.deployment("proxy");
     new["spec"]["replicas"] = json!(3);
     let stored = admitted(&cluster, &new, &old);
     assert_eq!((&stored["spec"]["replicas"], annotation(&stored, STOPPED_ANNOTATION)), (&json!(0), Some("3")));
+    assert_eq!(annotation(&stored, STOPPED_FOR_ANNOTATION), Some("which"));
     cluster.put(old);
     let scale = json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "m-milvus-proxy", "namespace": "db"}, "spec": {"replicas": 4}});
     assert_eq!(admitted(&cluster, &scale, &scale)["spec"]["replicas"], json!(0));

@@ -353,6 +353,50 @@ async fn an_abort_at_any_write_goes_back_or_tells_why_there_is_no_way_back() {
     assert!(rows[turn / 2].what.starts_with("Deployment standalone: replicas 0 to 1"), "{}", rows[turn / 2].what);
 }
 
+/// Deletes the `GuardedUpgrade` after each write of a scenario, and once nothing moves any more declares it anew; the ends.
+async fn deleted_everywhere(stage: &Stage, ills: &Ills, declares: impl Fn(&mut Value)) -> Vec<(String, End)> {
+    let (_, points) = stage.run(start(&["standalone"], &json!({}), ills.clone())).await;
+    let mut ends = Vec::new();
+    for point in points {
+        let mut world = point.after;
+        let mut declared = world.undeclare();
+        let (mut world, done) = stage.run(world).await;
+        let done: Vec<&str> = done.iter().map(|point| point.what.as_str()).filter(|what| !what.ends_with("owns no field any more")).collect();
+        assert!(done.is_empty(), "deleted after `{}`, and yet: {done:?}", point.what);
+        assert!(world.violations.is_empty(), "deleted after `{}`: {:?}", point.what, world.violations);
+        // All of it has started: only the receipt is lost.
+        let is_over = world.metadata == of_2_2() && world.all("deployments").all(|object| annotation(object, STOPPED_ANNOTATION).is_none());
+        if is_over && world.all("upgradereceipts").count() == 0 {
+            continue;
+        }
+        declares(&mut declared);
+        world.declare(declared);
+        ends.push((point.what.clone(), stage.end(world, &format!("deleted after `{}`", point.what)).await));
+    }
+    ends
+}
+
+#[tokio::test]
+async fn what_is_deleted_at_any_write_goes_on_once_it_is_declared_anew_and_not_before() {
+    let stage = Stage::new();
+    for (what, end) in deleted_everywhere(&stage, &Ills::default(), |_| ()).await {
+        assert_eq!(end, End::Upgraded, "{what}");
+    }
+    // A new attempt, in which the tool dies again.
+    for (what, end) in deleted_everywhere(&stage, &Ills { tool: Tool::DiesHalfDeleted, ..Ills::default() }, |_| ()).await {
+        assert_eq!(end.to_string(), "2.1.4 runs again (MigrationFailed)", "{what}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_deleted_at_any_write_goes_back_where_it_is_declared_anew_with_an_abort() {
+    let stage = Stage::new();
+    let ends = deleted_everywhere(&stage, &Ills::default(), |declared| declared["spec"]["abort"] = json!(true)).await;
+    let back = ends.iter().take_while(|(_, end)| matches!(end, End::AsBefore(_))).count();
+    assert!(ends[back].0.starts_with("Deployment standalone: replicas 0 to 1"), "{ends:?}");
+    assert!(ends[back..].iter().all(|(_, end)| matches!(end, End::After(_) | End::Upgraded)), "{ends:?}");
+}
+
 #[tokio::test]
 async fn a_retry_at_any_write_ends_well() {
     let stage = Stage::new();
