@@ -151,15 +151,16 @@ fn measures(arguments: &Arguments, stored: &Stored, namespace: &str) -> Vec<Meas
         let load = Load { path, bodies: Arc::clone(bodies), protocol, pace, connections, streams, time };
         all.push(Measure { name, limit, load });
     };
-    let (releases, unseen) = (bodies::helm_releases(namespace), bodies::unseen_helm_releases(namespace));
-    for (name, bodies) in [("HelmRelease", &releases), ("HelmRelease never seen", &unseen)] {
-        for protocol in [Protocol::H2, Protocol::Http1] {
-            add(name.into(), Some(1.0), "/gates/gitops", bodies, protocol, Pace::PerSecond(arguments.rate));
-        }
-    }
-    for (name, bodies) in [("HelmRelease, the most", &releases), ("HelmRelease never seen, the most", &unseen)] {
-        for protocol in [Protocol::H2, Protocol::Http1] {
-            add(name.into(), None, "/gates/gitops", bodies, protocol, Pace::AsAnswered);
+    let releases = [
+        ("HelmRelease", bodies::helm_releases(namespace)),
+        ("HelmRelease never seen", bodies::unseen_helm_releases(namespace)),
+        ("HelmRelease again and again", bodies::helm_releases_again(namespace)),
+    ];
+    for (pace, limit, word) in [(Pace::PerSecond(arguments.rate), Some(1.0), ""), (Pace::AsAnswered, None, ", the most")] {
+        for (name, bodies) in &releases {
+            for protocol in [Protocol::H2, Protocol::Http1] {
+                add(format!("{name}{word}"), limit, "/gates/gitops", bodies, protocol, pace);
+            }
         }
     }
     for (kib, limit, rate) in [(100, 2.0, 50), (1024, 15.0, 10)] {
