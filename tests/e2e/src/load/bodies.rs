@@ -173,7 +173,7 @@ fn merged(below: &Value, over: &Value) -> Value {
     }
 }
 
-/// Objects without Milvus, by gate: a HelmRelease, an Argo CD Application, a Deployment with a label that a component would have, a ConfigMap.
+/// Objects without Milvus that the registration lets through, by gate: a HelmRelease, an Argo CD Application, a store of another chart, a ConfigMap.
 pub fn strangers(namespace: &str) -> [(&'static str, &'static str, Bodies); 4] {
     let before = helm_release("podinfo", "podinfo", "6.7.0", namespace);
     let mut after = before.clone();
@@ -184,11 +184,11 @@ pub fn strangers(namespace: &str) -> [(&'static str, &'static str, Bodies); 4] {
             "spec": {"project": "default", "source": {"repoURL": "https://charts.example", "chart": "guestbook", "targetRevision": revision,
                 "helm": {"values": "replicas: 3\nimage:\n  tag: v5\n"}}, "destination": {"server": "https://kubernetes.default.svc", "namespace": "guestbook"}}})
     };
-    let deployment = |tag: &str| {
-        let labels = json!({"app.kubernetes.io/name": "shop", "app.kubernetes.io/instance": "shop", "component": "proxy"});
-        json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "shop-proxy", "namespace": namespace, "labels": labels, "generation": 4},
-            "spec": {"replicas": 2, "selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": {"containers": [
-                {"name": "proxy", "image": format!("nginx:{tag}"), "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}}, "ports": [{"containerPort": 8080}]}]}}}})
+    let store = |tag: &str| {
+        let labels = json!({"app.kubernetes.io/name": "etcd", "app.kubernetes.io/instance": "shop"});
+        json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "shop-etcd", "namespace": namespace, "labels": labels, "generation": 4},
+            "spec": {"replicas": 3, "serviceName": "shop-etcd", "selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": {"containers": [
+                {"name": "etcd", "image": format!("bitnami/etcd:{tag}"), "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}}, "ports": [{"containerPort": 2379}]}]}}}})
     };
     let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings", "namespace": namespace, "labels": {"owner": "helm"}},
         "data": {"settings.yaml": "a: b\n".repeat(200)}});
@@ -196,7 +196,7 @@ pub fn strangers(namespace: &str) -> [(&'static str, &'static str, Bodies); 4] {
     [
         ("HelmRelease of another chart", "/gates/gitops", one(&after, Some(&before))),
         ("Application of another chart", "/gates/gitops", one(&application("2.0.0"), Some(&application("1.0.0")))),
-        ("Deployment of another chart", "/gates/workload", one(&deployment("1.29"), Some(&deployment("1.28")))),
+        ("StatefulSet of another chart", "/gates/workload", one(&store("3.5.18"), Some(&store("3.5.16")))),
         ("ConfigMap that is no release", "/gates/helm-storage", one(&map, None)),
     ]
 }
