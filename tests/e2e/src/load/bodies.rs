@@ -24,16 +24,19 @@ fn bytes(review: &Value) -> Bytes {
 /// How many states a HelmRelease goes through: far more than the webhook remembers.
 const STATES: u64 = 1024;
 
+/// How many changes are under way at a time: a write follows when its dry run was answered, not at once.
+const UNDER_WAY: u64 = 32;
+
 /// A HelmRelease of Milvus that is changed again and again, as Flux does it: each state from the one before, a dry run and then the write.
 pub fn helm_releases(namespace: &str) -> Bodies {
-    let reviews = (0..STATES).flat_map(|number| {
-        let of = |number| milvus_release(number, "v2.5.16", namespace);
-        let write = review(&of(number + 1), Some(&of(number)), namespace);
-        let mut dry_run = write.clone();
-        dry_run["request"]["dryRun"] = true.into();
-        [dry_run, write]
-    });
-    Arc::new(reviews.map(|review| bytes(&review)).collect())
+    let of = |number| milvus_release(number, "v2.5.16", namespace);
+    let one = |number: u64, dry_run: bool| {
+        let mut review = review(&of(number + 1), Some(&of(number)), namespace);
+        review["request"]["dryRun"] = dry_run.into();
+        bytes(&review)
+    };
+    let turn = |first: u64| [true, false].into_iter().flat_map(move |dry_run| (first..first + UNDER_WAY).map(move |number| one(number, dry_run)));
+    Arc::new((0..STATES).step_by(UNDER_WAY as usize).flat_map(turn).collect())
 }
 
 /// Changes of HelmReleases of Milvus whose states never were in a review before; every second one is another Milvus too.
@@ -45,7 +48,7 @@ pub fn unseen_helm_releases(namespace: &str) -> Bodies {
 
 /// The first few changes of a HelmRelease of Milvus, which come again and again, as from tools that try until they are let.
 pub fn helm_releases_again(namespace: &str) -> Bodies {
-    Arc::new(helm_releases(namespace).iter().take(64).cloned().collect())
+    Arc::new(helm_releases(namespace).iter().take(2 * UNDER_WAY as usize).cloned().collect())
 }
 
 /// A release of Helm, unpacked.
