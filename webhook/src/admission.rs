@@ -12,6 +12,7 @@ pub(crate) mod helm_storage;
 pub mod hold;
 pub mod judge;
 pub mod milvus;
+pub mod opening;
 pub mod outline;
 mod own;
 pub mod patch;

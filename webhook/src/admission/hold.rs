@@ -21,6 +21,9 @@ pub const TEMPLATE_ANNOTATION: &str = "guard.milvus-guard.dev/template";
 /// The annotation of a held object that the controller must not release: the rule and why.
 pub const BLOCKED_ANNOTATION: &str = "guard.milvus-guard.dev/blocked";
 
+/// The annotation of a blocked object: what was declared and waived when it was judged (see [`super::opening`]). Where the controller writes another one, it is judged again.
+pub const JUDGED_FOR_ANNOTATION: &str = "guard.milvus-guard.dev/judged-for";
+
 /// The annotation of a held object: the uid of the `GuardedUpgrade` by which a person declared its change. Where that is deleted, it has to be declared again.
 pub const DECLARED_ANNOTATION: &str = "guard.milvus-guard.dev/declared";
 
@@ -58,11 +61,12 @@ pub const FENCE_NAMESPACE_LABEL: &str = "guard.milvus-guard.dev/fence-namespace"
 pub const HELD_LABEL: &str = "guard.milvus-guard.dev/held";
 
 /// What a hold puts on an object: taken off with it.
-pub const HOLD_ANNOTATIONS: [&str; 8] = [
+pub const HOLD_ANNOTATIONS: [&str; 9] = [
     HOLD_ANNOTATION,
     CHANGE_ANNOTATION,
     TEMPLATE_ANNOTATION,
     BLOCKED_ANNOTATION,
+    JUDGED_FOR_ANNOTATION,
     DECLARED_ANNOTATION,
     SERVING_ANNOTATION,
     SERVING_CHART_ANNOTATION,

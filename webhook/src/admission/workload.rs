@@ -17,11 +17,12 @@ use super::change::{self, digest, same_template};
 use super::exceptions::{Exceptions, Mode, Waiver};
 use super::guard::{Guard, releases_of};
 use super::hold::{
-    BLOCKED_ANNOTATION, CHANGE_ANNOTATION, DECLARED_ANNOTATION, HELD_LABEL, HOLD_ANNOTATION, HOLD_ANNOTATIONS, Identity, MARKS_ANNOTATION, MIXED_COORDINATOR,
-    OldData, Reason, SEPARATE_COORDINATORS, SERVING_CHART_ANNOTATION, STOPPED_ANNOTATION, STOPPED_FOR_ANNOTATION, Surroundings, TEMPLATE_ANNOTATION, is_held,
-    is_let_go, reason,
+    BLOCKED_ANNOTATION, CHANGE_ANNOTATION, DECLARED_ANNOTATION, HELD_LABEL, HOLD_ANNOTATION, HOLD_ANNOTATIONS, Identity, JUDGED_FOR_ANNOTATION,
+    MARKS_ANNOTATION, MIXED_COORDINATOR, OldData, Reason, SEPARATE_COORDINATORS, SERVING_CHART_ANNOTATION, STOPPED_ANNOTATION, STOPPED_FOR_ANNOTATION,
+    Surroundings, TEMPLATE_ANNOTATION, is_held, is_let_go, reason,
 };
 use super::judge::Doubt;
+use super::opening;
 use super::patch::Patching;
 use super::request::{Operation, Request};
 use super::{Answer, BREAK_GLASS};
@@ -43,7 +44,7 @@ pub fn is_operated(object: &Value) -> bool {
 
 /// Judges a request of gate 3.
 pub(super) async fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
-    if !matches!(request.operation, Operation::Create | Operation::Update) || request.user_info.username == guard.configuration.controller {
+    if !matches!(request.operation, Operation::Create | Operation::Update) || is_controllers(guard, request) && !is_to_be_judged(request) {
         return Answer::admitted();
     }
     if is_operated(&request.object) || is_operated(&request.old_object) {
@@ -60,6 +61,19 @@ pub(super) async fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> An
         ("ConfigMap", None) => configuration::judge(guard, request).await,
         _ => Answer::admitted(),
     }
+}
+
+fn is_controllers<C: Cluster>(guard: &Guard<C>, request: &Request) -> bool {
+    request.user_info.username == guard.configuration.controller
+}
+
+/// Whether the controller asks for a verdict on what is blocked, as the conditions of this gate tell, too: all else that it writes is decided.
+fn is_to_be_judged(request: &Request) -> bool {
+    let judged_for = |object| annotation(object, JUDGED_FOR_ANNOTATION);
+    request.kind.kind == "Deployment"
+        && request.sub_resource.is_none()
+        && annotation(&request.old_object, BLOCKED_ANNOTATION).is_some()
+        && judged_for(&request.object) != judged_for(&request.old_object)
 }
 
 /// What the operator runs is its own; Helm or a person that touches it is told so.
@@ -103,6 +117,10 @@ async fn deployment<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
     let mut patching = Patching::new(&request.object);
     let mut answer = Answer::admitted();
     let exceptions = exceptions(guard, request, upgrade.as_deref());
+    if is_controllers(guard, request) && (exceptions.break_glass.is_some() || guard.mode(namespace) != Mode::Enforce) {
+        // What is held already stays so: all of it at once would be no order.
+        return answer;
+    }
     match &why {
         Some(why) if let Some(waiver) = waiver_of(why, &identity, &exceptions) => {
             answer.audit.insert("waived".into(), waiver.rule.to_string());
@@ -113,6 +131,11 @@ async fn deployment<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
             let chart = serving_chart(guard, request, &identity);
             let blocked = path::blocked(guard, request, &identity, &around, (why, &moved, chart.as_deref()), &exceptions);
             hold(request, &identity, &why.sentence(), blocked.as_deref(), &mut patching, &mut answer);
+            let excepted = guard.namespace(namespace).as_deref().and_then(opening::excepts);
+            match opening::of_release(upgrade.as_deref(), excepted.as_deref()).filter(|_| blocked.is_some()) {
+                Some(judged_for) => patching.annotate(JUDGED_FOR_ANNOTATION, &judged_for),
+                None => patching.unannotate(JUDGED_FOR_ANNOTATION),
+            }
             match upgrade.as_deref().and_then(|upgrade| declared_by(upgrade, image(template, identity.component))) {
                 Some(uid) => patching.annotate(DECLARED_ANNOTATION, uid),
                 None => patching.unannotate(DECLARED_ANNOTATION),
@@ -369,15 +392,20 @@ fn claim<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
 pub(super) fn in_doubt<C: Cluster>(guard: &Guard<C>, request: &Request, doubt: Doubt) -> Answer {
     let mut answer = Answer::admitted();
     answer.audit.insert("doubt".into(), doubt.name().into());
+    if is_controllers(guard, request) {
+        // Not judged yet, so the controller asks again.
+        let mut patching = Patching::new(&request.object);
+        match annotation(&request.old_object, JUDGED_FOR_ANNOTATION) {
+            Some(judged_for) => patching.annotate(JUDGED_FOR_ANNOTATION, judged_for),
+            None => patching.unannotate(JUDGED_FOR_ANNOTATION),
+        }
+        answer.patch = patching.finish();
+        return answer;
+    }
     let template = |object: &Value| object.pointer("/spec/template").cloned().unwrap_or(Value::Null);
     let moves = old(request).is_some_and(|old| is_held(old) || !same_template(&template(old), &template(&request.object)));
     let Some(identity) = Identity::of(&request.object) else { return answer };
-    if request.kind.kind == "Deployment"
-        && request.sub_resource.is_none()
-        && moves
-        && guard.mode(&request.namespace) == Mode::Enforce
-        && request.user_info.username != guard.configuration.controller
-    {
+    if request.kind.kind == "Deployment" && request.sub_resource.is_none() && moves && guard.mode(&request.namespace) == Mode::Enforce {
         let mut patching = Patching::new(&request.object);
         hold(request, &identity, "it could not be judged in time", None, &mut patching, &mut answer);
         answer.patch = patching.finish();

@@ -10,6 +10,7 @@ use axum::routing::get;
 use clap::Args;
 use kube::Client;
 use milvus_guard_webhook::controller::caches::Caches;
+use milvus_guard_webhook::controller::excepted::Excepted;
 use milvus_guard_webhook::controller::flux;
 use milvus_guard_webhook::controller::lease::Leadership;
 use milvus_guard_webhook::controller::metrics::Metrics;
@@ -77,9 +78,10 @@ async fn start(arguments: Controller) -> anyhow::Result<()> {
         }
     });
     let flux = flux::work::Work { client: client.clone(), carries_in: arguments.carry_values_in.into(), configuration: arguments.configuration.into() };
-    let flux = flux::watch::run(flux, arguments.watch_namespace.clone(), Arc::clone(&leadership));
+    let excepted: Arc<Excepted> = Arc::default();
+    let flux = flux::watch::run(flux, arguments.watch_namespace.clone(), Arc::clone(&leadership), Arc::clone(&excepted));
     let started = move |started| drop(caches.set(started));
-    let upgrades = carry_out(client, arguments.watch_namespace, arguments.image, leadership, metrics, started, super::told_to_end()?);
+    let upgrades = carry_out(client, arguments.watch_namespace, arguments.image, (leadership, excepted), metrics, started, super::told_to_end()?);
     tokio::select! {
         () = upgrades => {}
         () = flux => tracing::error!("Flux is not looked after any more"),

@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 use super::left::Left;
 use super::{EPOCH_ANNOTATION, FIELD_MANAGER, KEEP, refused, seen};
 use crate::admission::hold::{
-    HELD_LABEL, HOLD_ANNOTATIONS, MARKS_ANNOTATION, PARTITION_ANNOTATION, STOPPED_ANNOTATION, STOPPED_FOR_ANNOTATION, WAITING_SUFFIX, loosen,
+    BLOCKED_ANNOTATION, HELD_LABEL, HOLD_ANNOTATIONS, JUDGED_FOR_ANNOTATION, MARKS_ANNOTATION, PARTITION_ANNOTATION, STOPPED_ANNOTATION,
+    STOPPED_FOR_ANNOTATION, WAITING_SUFFIX, loosen,
 };
 use crate::admission::patch::Patching;
 use crate::cluster::{annotation, text};
@@ -161,6 +162,21 @@ impl Writer {
         let Some(map) = self.api::<ConfigMap>().get_opt(name).await.map_err(|error| refused(name, &error))? else { return Ok(()) };
         let map = serde_json::to_value(map).unwrap_or_default();
         self.change::<ConfigMap>(&map, switching(&map)).await.map(drop)
+    }
+
+    /// Has a blocked workload judged again by gate 3, for what is declared and waived now; whether it was, or the gate does not know of that yet.
+    ///
+    /// # Errors
+    /// When it was not done.
+    pub async fn have_judged(&self, name: &str, stamp: &Stamp, judged_for: Option<&str>) -> Result<bool, Undone> {
+        let object = self.read::<Deployment>(name, stamp).await?;
+        let mut patching = Patching::new(&object);
+        match judged_for {
+            Some(judged_for) => patching.annotate(JUDGED_FOR_ANNOTATION, judged_for),
+            None => patching.unannotate(JUDGED_FOR_ANNOTATION),
+        }
+        let after = self.change::<Deployment>(&object, patching.finish()).await?;
+        Ok(annotation(&after, BLOCKED_ANNOTATION).is_none() || annotation(&after, JUDGED_FOR_ANNOTATION) == judged_for)
     }
 
     /// Takes a hold off that has nothing to hold.

@@ -68,6 +68,7 @@ impl Alone {
             recorder,
             revisions: Arc::default(),
             others: Arc::default(),
+            excepted: None,
             metrics: Arc::default(),
             kept: Kept::InConfigMaps,
             image: means.image.map(Arc::from),

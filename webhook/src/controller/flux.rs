@@ -7,12 +7,11 @@ pub mod watch;
 pub mod work;
 
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
-use crate::admission::exceptions::{ALLOW_ANNOTATION, BREAK_GLASS_ANNOTATION, MODE_LABEL};
 use crate::admission::gitops::{carried_values, carried_values_secret, release_name};
+use crate::admission::opening;
 use crate::api;
-use crate::cluster::{annotation, label, text};
+use crate::cluster::{annotation, text};
 
 /// The annotation that makes Flux look at an object at once: whatever it says, once it says something else.
 pub const REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
@@ -113,36 +112,22 @@ pub fn refusal(object: &Value) -> Option<&str> {
 #[must_use]
 pub fn opens(upgrade: &Value) -> String {
     let metadata = |key: &str| upgrade.pointer("/metadata").and_then(|metadata| metadata.get(key));
-    let said = upgrade.pointer("/metadata/annotations").and_then(Value::as_object).into_iter().flatten();
-    let said: Vec<_> = said.filter(|(name, _)| name.starts_with(api::GROUP)).collect();
-    json!([metadata("uid"), metadata("generation"), said, api::is_prepared(upgrade), api::target_under_way(upgrade), text(upgrade, "/status/receipt")])
-        .to_string()
-}
-
-/// Of a namespace what may open a way; nothing where it says nothing of the kind.
-#[must_use]
-pub fn excepts(namespace: &Value) -> Option<String> {
-    let said = [annotation(namespace, ALLOW_ANNOTATION), annotation(namespace, BREAK_GLASS_ANNOTATION), label(namespace, MODE_LABEL)];
-    said.iter().any(Option::is_some).then(|| json!(said).to_string())
-}
-
-/// What stands for all that may open a way now; nothing where there is nothing. The same for the same, so that Flux is asked once for each change, whoever asks.
-#[must_use]
-pub fn token<'t>(opening: impl IntoIterator<Item = &'t str>) -> Option<String> {
-    let mut opening = opening.into_iter().peekable();
-    opening.peek()?;
-    let mut digest = Sha256::new();
-    for one in opening {
-        digest.update(one);
-        digest.update([0]);
-    }
-    let short: String = digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    Some(format!("milvus-guard-{short}"))
+    json!([
+        metadata("uid"),
+        metadata("generation"),
+        opening::said(upgrade),
+        api::is_prepared(upgrade),
+        api::target_under_way(upgrade),
+        text(upgrade, "/status/receipt")
+    ])
+    .to_string()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admission::exceptions::ALLOW_ANNOTATION;
+    use crate::admission::opening::token;
 
     fn object(spec: Value, status: Value) -> Value {
         json!({"apiVersion": "helm.toolkit.fluxcd.io/v2", "kind": "HelmRelease", "metadata": {"name": "m", "namespace": "db", "uid": "u"}, "spec": spec, "status": status})
@@ -196,12 +181,5 @@ mod tests {
         let mut proven = upgrade(1, "True", "Completed");
         proven["status"]["receipt"] = json!("m-1");
         assert_ne!(of(&proven), of(&upgrade(1, "True", "Completed")));
-    }
-
-    #[test]
-    fn a_namespace_counts_where_it_waives_something() {
-        assert_eq!(excepts(&json!({"metadata": {"name": "db", "annotations": {"a": "b"}, "labels": {"c": "d"}}})), None);
-        let waived = |text: &str| excepts(&json!({"metadata": {"annotations": {ALLOW_ANNOTATION: text}}})).unwrap();
-        assert_ne!(waived("MV402 reason=x"), waived("MV508 reason=x"));
     }
 }

@@ -1,6 +1,7 @@
 //! A cluster that is only imagined, around the real controller: objects in memory behind its API, an etcd that answers over a socket, and what controllers, nodes and Jobs would do.
 
 mod etcd;
+mod judged;
 mod points;
 mod server;
 mod steered;
@@ -64,6 +65,8 @@ struct Ills {
     applier_scales: bool,
     /// etcd gives no answer in these rounds: the first, and how many.
     outage: (usize, usize),
+    /// Until then the gate does not know what was declared.
+    gate_is_behind_until: u64,
 }
 
 /// The cluster, as it truly is.

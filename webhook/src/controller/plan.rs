@@ -189,7 +189,7 @@ fn begin(upgrade: &Value, declared: MilvusVersion, status: &mut Status, seen: &S
         return Situation::Stuck(
             "Blocked",
             format!(
-                "{} is not to be released: {why} Once that is resolved, have it judged again by any write: kubectl -n {} annotate deployments -l {HELD_LABEL} --overwrite kubernetes.io/change-cause=judged-again",
+                "{} is not to be released: {why} What is declared or waived for it is taken up by itself; after anything else have it judged again: kubectl -n {} annotate deployments -l {HELD_LABEL} --overwrite kubernetes.io/change-cause=judged-again",
                 workload.component, workload.release.namespace
             ),
         );

@@ -15,15 +15,18 @@ use serde_json::Value;
 
 use super::act::{Undone, Writer};
 use super::caches::{self, Caches};
+use super::excepted::Excepted;
 use super::kept::{Kept, name_of};
 use super::lease::{self, Others};
 use super::metrics::Metrics;
 use super::migration::Migration;
 use super::observe::Seen;
 use super::plan::{self, Situation, Upgrade, situation};
+use super::seen::Workload;
 use super::status::{Phase, Status, Way};
 use super::tell::{self, Idle, Kind};
 use super::{ReleaseKey, adopt, helm, migration, moment, receipt, refused, standby, turn, uninstalled, written};
+use crate::admission::opening;
 use crate::api;
 use crate::cluster::{annotation, text};
 use crate::migration::state::Proof;
@@ -36,6 +39,9 @@ const ETCD_EVERY: Duration = Duration::from_secs(2);
 
 /// How often they are looked at where a migration waits for a person, or for an etcd that does not answer.
 const ETCD_AFTER_STOP: Duration = Duration::from_secs(15);
+
+/// When to look again after something was judged again: the gates may not know yet what was declared.
+const AFTER_ASKING: Duration = Duration::from_secs(2);
 
 /// When to look again after a write whose effect the caches have not seen.
 const AFTER_WRITE: Duration = Duration::from_secs(1);
@@ -59,6 +65,17 @@ impl Again {
     }
 }
 
+/// What came of having blocked workloads judged again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// There was nothing to judge.
+    Nothing,
+    /// All of it was judged.
+    Judged,
+    /// A gate does not know yet what was declared: it is asked again.
+    Behind,
+}
+
 /// What rounds work with.
 #[derive(Clone)]
 pub struct Work {
@@ -72,6 +89,8 @@ pub struct Work {
     pub revisions: Arc<helm::Revisions>,
     /// Who acts on releases from elsewhere.
     pub others: Arc<Others>,
+    /// What namespaces waive; nothing where no gate judges what waits.
+    pub excepted: Option<Arc<Excepted>>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Where upgrades are kept.
@@ -125,7 +144,17 @@ impl Work {
         {
             return self.leave_to(key, upgrade.as_ref(), &other).await;
         }
-        let milvus = turn::turn(&all, upgrade.as_ref());
+        let asked = self.have_judged(key, &all, upgrade.as_ref()).await?;
+        if asked == Asked::Judged {
+            return Ok(Again::After(AFTER_WRITE));
+        }
+        let again = self.look(key, &all, upgrade).await?;
+        Ok(if asked == Asked::Behind { again.at_most(AFTER_ASKING) } else { again })
+    }
+
+    /// Looks at a release, decides and does.
+    async fn look(&self, key: &ReleaseKey, all: &Seen, upgrade: Option<Value>) -> anyhow::Result<Again> {
+        let milvus = turn::turn(all, upgrade.as_ref());
         let seen = milvus.as_deref().map_or_else(|| all.clone(), |label| all.of(label));
         let Some(upgrade) = upgrade else { return self.without_upgrade(key, &seen).await };
         if upgrade.pointer("/metadata/deletionTimestamp").is_some() {
@@ -133,7 +162,7 @@ impl Work {
         }
         let milvus = milvus.as_deref();
         let now = (self.clock)();
-        let ended = Round { work: self, key, all: &all, milvus, seen: &seen, upgrade: &upgrade, writer: self.writer(key), now }.run().await;
+        let ended = Round { work: self, key, all, milvus, seen: &seen, upgrade: &upgrade, writer: self.writer(key), now }.run().await;
         if let Some(refusal) = ended.as_ref().err().and_then(refused::refusal) {
             let told = self.write_status(key, &upgrade, refused::told(&upgrade, &refusal, now)).await;
             if let Err(error) = told {
@@ -141,6 +170,26 @@ impl Work {
             }
         }
         ended
+    }
+
+    /// Has what is blocked judged again where something else is declared or waived by now.
+    async fn have_judged(&self, key: &ReleaseKey, all: &Seen, upgrade: Option<&Value>) -> anyhow::Result<Asked> {
+        let Some(excepted) = &self.excepted else { return Ok(Asked::Nothing) };
+        let judged_for = opening::of_release(upgrade, excepted.of(&key.namespace).as_deref());
+        let is_due = |workload: &&Arc<Workload>| matches!(workload.hold, Hold::Blocked(_)) && workload.judged_for.as_deref() != judged_for.as_deref();
+        let mut asked = Asked::Nothing;
+        for workload in all.workloads.iter().filter(is_due) {
+            if !(self.may_write)() {
+                return Ok(Asked::Nothing);
+            }
+            let is_judged = match self.writer(key).have_judged(&workload.name, &workload.stamp, judged_for.as_deref()).await {
+                Err(Undone::Stale(_)) => false,
+                done => done?,
+            };
+            tracing::info!(release = %key, workload = &*workload.name, is_judged, "blocked, and something else is declared or waived by now: judged again");
+            asked = if is_judged && asked != Asked::Behind { Asked::Judged } else { Asked::Behind };
+        }
+        Ok(asked)
     }
 
     fn writer(&self, key: &ReleaseKey) -> Writer {
@@ -288,7 +337,7 @@ impl Round<'_> {
     }
 
     /// The release was uninstalled: what was kept for its upgrade goes, too, and the upgrade is no more.
-    async fn clear(&self, mut status: Status, left: &[Arc<super::seen::Workload>]) -> anyhow::Result<Again> {
+    async fn clear(&self, mut status: Status, left: &[Arc<Workload>]) -> anyhow::Result<Again> {
         for workload in left {
             if (self.work.may_write)() {
                 settled(self.writer.remove(&workload.name, &workload.stamp).await)?;

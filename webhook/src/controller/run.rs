@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use super::ReleaseKey;
 use super::caches::Caches;
+use super::excepted::Excepted;
 use super::kept::Kept;
 use super::lease::Leadership;
 use super::metrics::Metrics;
@@ -28,12 +29,12 @@ const FINISH: Duration = Duration::from_secs(5);
 /// The shortest and the longest wait after an error.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(60));
 
-/// Runs until `end` resolves, in these namespaces, or in all where there are none. `image`: our own, for the Jobs of a migration.
+/// Runs until `end` resolves, in these namespaces, or in all where there are none. `image`: our own, for the Jobs of a migration; `excepted`: what somebody else keeps up to date.
 pub async fn run(
     client: Client,
     namespaces: Vec<String>,
     image: Option<String>,
-    leadership: Arc<Leadership>,
+    (leadership, excepted): (Arc<Leadership>, Arc<Excepted>),
     metrics: Arc<Metrics>,
     on_start: impl FnOnce(Arc<Caches>),
     end: impl Future<Output = ()>,
@@ -49,6 +50,7 @@ pub async fn run(
         recorder,
         revisions: Arc::default(),
         others: Arc::default(),
+        excepted: Some(Arc::clone(&excepted)),
         metrics,
         kept: Kept::AsObjects,
         image: image.map(Arc::from),
@@ -56,7 +58,8 @@ pub async fn run(
         heeds_helm: true,
         clock: Arc::new(wall_clock),
     };
-    let queue = Queue { work, leadership: Arc::clone(&leadership), caches, due: BTreeMap::new(), running: BTreeSet::new(), failures: BTreeMap::new() };
+    let queue =
+        Queue { work, leadership: Arc::clone(&leadership), excepted, caches, due: BTreeMap::new(), running: BTreeSet::new(), failures: BTreeMap::new() };
     queue.serve(events, end).await;
     leadership.give_up().await;
 }
@@ -64,6 +67,7 @@ pub async fn run(
 struct Queue {
     work: Work,
     leadership: Arc<Leadership>,
+    excepted: Arc<Excepted>,
     caches: Arc<Caches>,
     due: BTreeMap<ReleaseKey, Instant>,
     running: BTreeSet<ReleaseKey>,
@@ -98,6 +102,8 @@ impl Queue {
                 Some(ended) = rounds.join_next(), if !rounds.is_empty() => self.ended(ended),
                 () = tokio::time::sleep_until(next.into()) => {}
                 () = self.leadership.taken() => self.all(),
+                // What is blocked may pass now.
+                () = self.excepted.moved() => self.all(),
                 () = &mut end => break,
             }
         }

@@ -10,7 +10,8 @@ use serde_json::Value;
 use super::{EPOCH_ANNOTATION, FIELD_MANAGER, KEEP, ReleaseKey, read_moment};
 use crate::admission::change::digest;
 use crate::admission::hold::{
-    BLOCKED_ANNOTATION, CHANGE_ANNOTATION, DECLARED_ANNOTATION, Identity, MARKS_ANNOTATION, STOPPED_ANNOTATION, STOPPED_FOR_ANNOTATION, is_held,
+    BLOCKED_ANNOTATION, CHANGE_ANNOTATION, DECLARED_ANNOTATION, Identity, JUDGED_FOR_ANNOTATION, MARKS_ANNOTATION, STOPPED_ANNOTATION, STOPPED_FOR_ANNOTATION,
+    is_held,
 };
 use crate::admission::milvus::tag_of;
 use crate::admission::workload::is_operated;
@@ -44,6 +45,8 @@ pub struct Workload {
     pub replicas: u32,
     /// Whether its template may run.
     pub hold: Hold,
+    /// What was declared and waived when it was blocked.
+    pub judged_for: Option<Arc<str>>,
     /// The change that it is held for.
     pub change: Option<Arc<str>>,
     /// It is held, and a person declared its change.
@@ -170,6 +173,7 @@ pub fn workload(object: &Value) -> Option<Workload> {
         configurations: configuration_names(stored).into_iter().map(Into::into).collect(),
         replicas: number(object, "/spec/replicas").map_or(1, |replicas| u32::try_from(replicas).unwrap_or(u32::MAX)),
         hold,
+        judged_for: annotation(object, JUDGED_FOR_ANNOTATION).map(Into::into),
         change: annotation(object, CHANGE_ANNOTATION).map(Into::into),
         is_declared: annotation(object, DECLARED_ANNOTATION).is_some(),
         stopped,

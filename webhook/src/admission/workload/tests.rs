@@ -513,6 +513,63 @@ fn a_missing_declaration_is_a_hold_with_that_reason() {
     assert!(is_waiting(&declared) && annotation(&declared, BLOCKED_ANNOTATION).is_none(), "{declared}");
 }
 
+/// What the controller writes where it asks for a verdict, and what comes of it.
+fn judged_again(cluster: &Snapshot, held: &Value, judged_for: &str) -> Value {
+    let mut asked = held.clone();
+    asked["metadata"]["annotations"][JUDGED_FOR_ANNOTATION] = json!(judged_for);
+    let mut request = request(asked.clone(), held.clone());
+    request.user_info.username = "guard".into();
+    let guard = Guard::new(Arc::new(cluster.clone()), Configuration { controller: "guard".into(), ..Configuration::default() });
+    let answer = block_on(judge(&guard, &request));
+    json_patch::patch(&mut asked, &answer.patch).unwrap();
+    asked
+}
+
+#[test]
+fn what_is_blocked_is_judged_again_where_the_controller_asks_and_notes_what_it_was_judged_for() {
+    let (before, mut after) = (Recipe::new("3.2.18", 1, json!({})), Recipe::new("4.0.34", 1, json!({"image": {"all": {"tag": "v2.2.16"}}})));
+    after.revision = 2;
+    let mut cluster = whole(&before);
+    let held = admitted(&cluster, &after.deployment("proxy"), &before.deployment("proxy"));
+    assert!(annotation(&held, BLOCKED_ANNOTATION).is_some() && annotation(&held, JUDGED_FOR_ANNOTATION).is_none(), "nothing was declared: {held}");
+    // A gate that has not seen yet what was declared leaves it as it is, so that it is asked again.
+    assert_eq!(judged_again(&cluster, &held, "t1"), held);
+    let upgrade = |to: &str| api::guarded_upgrade("db", "m", to);
+    cluster.put(upgrade("2.3.12"));
+    let still = judged_again(&cluster, &held, "t1");
+    assert!(is_waiting(&still) && annotation(&still, BLOCKED_ANNOTATION).is_some());
+    assert_eq!(annotation(&still, JUDGED_FOR_ANNOTATION).map(str::to_owned), opening::of_release(Some(&upgrade("2.3.12")), None));
+    cluster.put(upgrade("2.2.16"));
+    let open = judged_again(&cluster, &still, "t2");
+    assert!(is_waiting(&open) && annotation(&open, BLOCKED_ANNOTATION).is_none() && annotation(&open, JUDGED_FOR_ANNOTATION).is_none(), "{open}");
+    // Where nothing is held any more, what is held stays so: all of it at once would be no order.
+    let until = Timestamp::now().checked_add(jiff::SignedDuration::from_hours(1)).unwrap();
+    let glass = json!({"annotations": {"guard.milvus-guard.dev/break-glass": format!("until={until} reason=x")}});
+    for said in [json!({"labels": {"guard.milvus-guard.dev/mode": "warn"}}), glass] {
+        let mut namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "db"}});
+        namespace["metadata"].as_object_mut().unwrap().extend(said.as_object().unwrap().clone());
+        let mut cluster = cluster.clone();
+        cluster.put(namespace);
+        let left = judged_again(&cluster, &still, "t3");
+        assert!(is_waiting(&left) && annotation(&left, BLOCKED_ANNOTATION).is_some() && annotation(&left, JUDGED_FOR_ANNOTATION) == Some("t3"), "{left}");
+    }
+}
+
+#[test]
+fn what_could_not_be_judged_in_time_is_asked_again() {
+    let (before, after) = (Recipe::new("3.2.18", 1, json!({})), Recipe::new("4.0.34", 1, json!({"image": {"all": {"tag": "v2.2.16"}}})));
+    let cluster = whole(&before);
+    let held = admitted(&cluster, &after.deployment("proxy"), &before.deployment("proxy"));
+    let mut asked = held.clone();
+    asked["metadata"]["annotations"][JUDGED_FOR_ANNOTATION] = json!("t1");
+    let mut request = request(asked.clone(), held.clone());
+    request.user_info.username = "guard".into();
+    let guard = Guard::new(Arc::new(cluster), Configuration { controller: "guard".into(), ..Configuration::default() });
+    let answer = in_doubt(&guard, &request, Doubt::Budget);
+    json_patch::patch(&mut asked, &answer.patch).unwrap();
+    assert_eq!(asked, held);
+}
+
 #[test]
 fn what_a_person_declared_says_so_and_what_the_controller_took_up_does_not() {
     let (before, mut after) = (Recipe::new("3.2.18", 1, json!({})), Recipe::new("4.0.34", 1, json!({"image": {"all": {"tag": "v2.2.16"}}})));

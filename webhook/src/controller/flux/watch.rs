@@ -15,10 +15,12 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::work::{Key, Work};
-use super::{HELM_RELEASES, HelmRelease, REQUESTED_AT, excepts, opens, refusal, token};
+use super::{HELM_RELEASES, HelmRelease, REQUESTED_AT, opens, refusal};
+use crate::admission::opening::{excepts, token};
 use crate::admission::request::mentions_milvus;
 use crate::api;
 use crate::cluster::{annotation, text};
+use crate::controller::excepted::Excepted;
 use crate::controller::lease::Leadership;
 
 /// API versions of Flux's Kustomization, the newest first.
@@ -57,7 +59,7 @@ struct Known {
     helm_releases: RwLock<BTreeMap<Key, HelmRelease>>,
     kustomizations: RwLock<BTreeMap<Key, Kustomization>>,
     upgrades: RwLock<BTreeMap<Key, String>>,
-    namespaces: RwLock<BTreeMap<Key, String>>,
+    namespaces: Arc<Excepted>,
     /// What people say is known whole once both watches of it were filled.
     filled: AtomicUsize,
 }
@@ -89,7 +91,7 @@ impl Known {
     fn token_of(&self, key: &Key, release: &HelmRelease) -> Option<String> {
         let target: Arc<str> = release.target.as_str().into();
         let upgrade = read(&self.upgrades, &(Arc::clone(&target), release.release.as_str().into()));
-        let excepted = [target, Arc::clone(&key.0)].map(|namespace| read(&self.namespaces, &of_cluster(&namespace)));
+        let excepted = [target, Arc::clone(&key.0)].map(|namespace| self.namespaces.of(&namespace));
         let all: Vec<String> = upgrade.into_iter().chain(excepted.into_iter().flatten()).collect();
         token(all.iter().map(String::as_str))
     }
@@ -98,9 +100,9 @@ impl Known {
     fn token_for(&self, message: &str) -> Option<String> {
         let is_meant = |namespace: &str| message.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')).any(|word| word == namespace);
         let upgrades = self.upgrades.read().unwrap_or_else(PoisonError::into_inner);
-        let namespaces = self.namespaces.read().unwrap_or_else(PoisonError::into_inner);
+        let namespaces = self.namespaces.all();
         let upgrades = upgrades.iter().filter(|(key, _)| is_meant(&key.0)).map(|(_, said)| said.as_str());
-        token(upgrades.chain(namespaces.iter().filter(|(key, _)| is_meant(&key.1)).map(|(_, said)| said.as_str())))
+        token(upgrades.chain(namespaces.iter().filter(|(namespace, _)| is_meant(namespace)).map(|(_, said)| said.as_str())))
     }
 
     /// What may be let through now by something that was declared or waived.
@@ -118,19 +120,14 @@ impl Known {
     }
 }
 
-/// An object that is in no namespace.
-fn of_cluster(name: &Arc<str>) -> Key {
-    ("".into(), Arc::clone(name))
-}
-
 fn key_of(object: &impl kube::ResourceExt) -> Key {
     (object.namespace().unwrap_or_default().into(), object.name_any().into())
 }
 
-/// Runs for as long as it is polled, in these namespaces, or in all where there are none.
-pub async fn run(work: Work, namespaces: Vec<String>, leadership: Arc<Leadership>) {
+/// Runs for as long as it is polled, in these namespaces, or in all where there are none. Keeps `excepted` up to date meanwhile.
+pub async fn run(work: Work, namespaces: Vec<String>, leadership: Arc<Leadership>, excepted: Arc<Excepted>) {
     let (moved, events) = unbounded_channel();
-    let known = Arc::new(Known::default());
+    let known = Arc::new(Known { namespaces: excepted, ..Known::default() });
     let watching = Watching { client: work.client.clone(), known: Arc::clone(&known), namespaces: namespaces.into(), work: work.clone(), moved };
     let served = async {
         tokio::join!(
@@ -334,7 +331,7 @@ impl Watching {
                 }
             };
             let said = Some(json!({"metadata": object.metadata})).filter(|_| !is_gone).as_ref().and_then(excepts);
-            if put(&self.known.namespaces, key_of(&object), said) {
+            if self.known.namespaces.put(key_of(&object).1, said) {
                 self.tell(self.known.refused());
             }
         }
@@ -386,7 +383,7 @@ mod tests {
         assert_eq!(known.token_for(message), None, "declared elsewhere");
         put(&known.upgrades, key("db", "m"), Some("1".into()));
         let declared = known.token_for(message).unwrap();
-        put(&known.namespaces, key("", "db"), Some("waived".into()));
+        known.namespaces.put("db".into(), Some("waived".into()));
         assert_ne!(known.token_for(message).unwrap(), declared);
     }
 
@@ -399,9 +396,9 @@ mod tests {
         assert_eq!(token(), None);
         put(&known.upgrades, key("db", "vec"), Some("1".into()));
         let declared = token().unwrap();
-        put(&known.namespaces, key("", "flux"), Some("waived".into()));
+        known.namespaces.put("flux".into(), Some("waived".into()));
         assert_ne!(token().unwrap(), declared);
-        assert!(put(&known.namespaces, key("", "flux"), None));
+        assert!(known.namespaces.put("flux".into(), None));
         assert_eq!(token().unwrap(), declared);
     }
 

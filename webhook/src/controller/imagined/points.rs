@@ -90,6 +90,7 @@ impl Stage {
             recorder: Recorder::new(client, Reporter { controller: "test".into(), instance: None }),
             revisions: Arc::default(),
             others: Arc::default(),
+            excepted: Some(Arc::default()),
             metrics: Arc::default(),
             kept: Kept::AsObjects,
             image: Some("guard:1".into()),

@@ -9,7 +9,7 @@ use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
 
-use super::World;
+use super::{World, judged};
 use crate::cluster::text;
 
 /// What the API server and etcd work on.
@@ -128,6 +128,7 @@ fn answer(world: &mut World, head: &Parts, body: &[u8]) -> Answer {
             let patch: json_patch::Patch = serde_json::from_value(sent()).unwrap();
             let mut after = before.clone();
             json_patch::patch(&mut after, &patch).map_err(|_| TEST_FAILED)?;
+            judged::admit(world, &before, &mut after);
             let strip = |object: &Value| {
                 let mut object = object.clone();
                 object["metadata"].as_object_mut().unwrap().remove("managedFields");

@@ -24,7 +24,7 @@ fn of(component: &str, make: fn(&str, &str) -> Value, tag: &str) -> Value {
 }
 
 /// A release of 2.5.16 that runs, and a declared upgrade to 2.5.22.
-fn release(components: &[&'static str]) -> World {
+pub(super) fn release(components: &[&'static str]) -> World {
     let now = read_moment("2026-11-21T20:00:00Z").unwrap().0;
     let (metadata, sessions, backups) = (of_2_2(), Keys::new(), std::collections::BTreeMap::new());
     let components = components.to_vec();
@@ -54,7 +54,7 @@ fn release(components: &[&'static str]) -> World {
 }
 
 /// A change of these components arrives, and the webhook holds it.
-fn bring(world: &mut World, components: &[&str], tag: &str) {
+pub(super) fn bring(world: &mut World, components: &[&str], tag: &str) {
     for component in components {
         let mut object = world.object("deployments", &format!("m-milvus-{component}")).cloned().unwrap();
         let wanted = of(component, held, tag);
@@ -66,7 +66,7 @@ fn bring(world: &mut World, components: &[&str], tag: &str) {
 }
 
 /// Components in the sequence in which they were let go, and when.
-fn let_go(points: &[Point]) -> Vec<(String, u64)> {
+pub(super) fn let_go(points: &[Point]) -> Vec<(String, u64)> {
     let paused = |world: &World, name: &str| world.object("deployments", name).is_some_and(|object| object.pointer("/spec/paused") == Some(&json!(true)));
     let of = |point: &Point| {
         let one = point.after.components.iter().find(|component| {
@@ -78,7 +78,7 @@ fn let_go(points: &[Point]) -> Vec<(String, u64)> {
     points.iter().filter_map(of).collect()
 }
 
-fn names(let_go: &[(String, u64)]) -> Vec<&str> {
+pub(super) fn names(let_go: &[(String, u64)]) -> Vec<&str> {
     let_go.iter().map(|(component, _)| component.as_str()).collect()
 }
 
@@ -88,11 +88,11 @@ fn tags(world: &World, component: &str) -> Vec<String> {
     world.all("pods").filter(of).map(|pod| text(pod, "/spec/containers/0/image").unwrap().rsplit(':').next().unwrap().to_owned()).collect()
 }
 
-fn runs(world: &World, tag: &str) -> bool {
+pub(super) fn runs(world: &World, tag: &str) -> bool {
     MIX.iter().all(|component| tags(world, component) == [tag])
 }
 
-fn nothing_is_left(world: &World) {
+pub(super) fn nothing_is_left(world: &World) {
     for object in world.all("deployments") {
         let ours = object["metadata"]["annotations"].as_object().unwrap().keys().any(|key| key.contains("milvus-guard"));
         let owned = object.pointer("/metadata/managedFields").and_then(Value::as_array).is_some_and(|entries| !entries.is_empty());
@@ -104,7 +104,7 @@ fn says(world: &World, reason: &str) -> bool {
     Status::of(world.upgrade()).conditions.iter().any(|condition| condition.reason == reason)
 }
 
-const ORDER: [&str; 5] = ["indexnode", "mixcoord", "querynode", "datanode", "proxy"];
+pub(super) const ORDER: [&str; 5] = ["indexnode", "mixcoord", "querynode", "datanode", "proxy"];
 
 #[tokio::test]
 async fn steps_begin_within_windows_and_wait_for_the_next_one() {

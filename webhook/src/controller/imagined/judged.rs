@@ -1,0 +1,86 @@
+//! What is blocked for want of a declaration, and goes on once that is there, without another write of whoever applied it.
+
+use serde_json::{Value, json};
+
+use super::super::fixture::{MIX, upgrade};
+use super::super::status::{Phase, Status};
+use super::World;
+use super::points::Stage;
+use super::server::Point;
+use super::steered::{ORDER, bring, let_go, names, nothing_is_left, release, runs};
+use crate::admission::hold::{BLOCKED_ANNOTATION, JUDGED_FOR_ANNOTATION};
+use crate::admission::opening;
+use crate::cluster::annotation;
+
+/// The part of gate 3 that is asked for by the controller: what is blocked is blocked until the upgrade is declared. Which rules block, its own tests tell.
+pub(super) fn admit(world: &World, before: &Value, after: &mut Value) {
+    let is_asked = annotation(before, JUDGED_FOR_ANNOTATION) != annotation(after, JUDGED_FOR_ANNOTATION);
+    if annotation(before, BLOCKED_ANNOTATION).is_none() || !is_asked {
+        return;
+    }
+    let is_behind = world.now < world.ills.gate_is_behind_until;
+    let declared = world.object("guardedupgrades", "m").filter(|_| !is_behind);
+    let annotations = after["metadata"]["annotations"].as_object_mut().unwrap();
+    annotations.remove(JUDGED_FOR_ANNOTATION);
+    let leads_there = declared.is_some_and(|upgrade| upgrade["spec"]["to"] == "2.5.22");
+    if leads_there {
+        annotations.remove(BLOCKED_ANNOTATION);
+    } else if let Some(judged_for) = opening::of_release(declared, None) {
+        annotations.insert(JUDGED_FOR_ANNOTATION.into(), json!(judged_for));
+    }
+}
+
+/// A change that is held and blocked, and that nobody declared.
+fn blocked() -> World {
+    let mut world = release(&MIX);
+    world.delete("guardedupgrades", "m");
+    bring(&mut world, &MIX, "v2.5.22");
+    for component in MIX {
+        let mut object = world.object("deployments", &format!("m-milvus-{component}")).cloned().unwrap();
+        object["metadata"]["annotations"][BLOCKED_ANNOTATION] = json!("MV210: declare it");
+        world.put("deployments", object);
+    }
+    world
+}
+
+fn declare(world: &mut World, to: &str) {
+    let mut declared = upgrade(to, json!({}));
+    declared.as_object_mut().unwrap().remove("status");
+    world.put("guardedupgrades", declared);
+}
+
+/// Writes that asked for a verdict.
+fn asked(points: &[Point]) -> usize {
+    points.iter().filter(|point| point.what.contains("judged-for") || point.what.contains("blocked")).count()
+}
+
+#[tokio::test]
+async fn what_lacked_its_declaration_goes_on_once_it_is_declared() {
+    for seconds_behind in [0, 3] {
+        let stage = Stage::new();
+        let (mut world, points) = stage.run(blocked()).await;
+        assert!(let_go(&points).is_empty() && runs(&world, "v2.5.16"));
+        declare(&mut world, "2.5.22");
+        world.ills.gate_is_behind_until = world.now + seconds_behind;
+        let (world, points) = stage.run(world).await;
+        assert_eq!(names(&let_go(&points)), ORDER, "{:#}", world.upgrade()["status"]);
+        assert!(Status::of(world.upgrade()).phase == Some(Phase::Completed) && runs(&world, "v2.5.22"));
+        nothing_is_left(&world);
+    }
+}
+
+#[tokio::test]
+async fn what_is_declared_and_opens_nothing_is_judged_once_for_each_change() {
+    let stage = Stage::new();
+    let mut world = blocked();
+    declare(&mut world, "2.5.21");
+    let (mut world, points) = stage.run(world).await;
+    assert!(let_go(&points).is_empty() && asked(&points) == MIX.len(), "{:?}", points.iter().map(|point| &point.what).collect::<Vec<_>>());
+    assert_eq!(Status::of(world.upgrade()).condition("Stalled").unwrap().reason, "Blocked");
+    let (again, points) = stage.run(world.clone()).await;
+    assert_eq!(asked(&points), 0);
+    world = again;
+    world.ask("to", json!("2.5.22"));
+    let (world, points) = stage.run(world).await;
+    assert_eq!(names(&let_go(&points)), ORDER, "{:#}", world.upgrade()["status"]);
+}
