@@ -87,6 +87,9 @@ fn page(rule: &Rule, markup: Markup, width: usize) -> String {
     if let Some(door) = &rule.door {
         out.push_str(&block("The finding is information only with one of:"));
         out.push_str(&block(&door.evidence.iter().map(|word| format!("- {}\n", evidence(*word, &rule.id))).collect::<String>()));
+        if door.waits {
+            out.push_str(&block("In a guarded cluster the change waits until a GuardedUpgrade declares it, also where the finding is a warning."));
+        }
     }
     if !rule.tests.is_empty() {
         out.push_str(&heading("Cases"));

@@ -135,9 +135,9 @@ pub struct Door {
     /// Kinds of evidence that it takes.
     #[serde(deserialize_with = "one_or_many")]
     pub evidence: Vec<EvidenceWord>,
-    /// A step of its own has to come before: evidence is taken from whoever made it, and no gate asks for a declaration in its place.
+    /// In a cluster its change is held until it is declared, although the finding is only a warning: it is told before anything of it runs.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub after_another_step: bool,
+    pub waits: bool,
 }
 
 /// A place. In YAML a word, or a table with one key.

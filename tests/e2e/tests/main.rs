@@ -24,6 +24,7 @@ mod gates;
 mod gitops;
 mod harness;
 mod held;
+mod judged_again;
 mod laptop;
 mod leaving;
 mod metadata;

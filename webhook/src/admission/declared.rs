@@ -118,8 +118,7 @@ fn to_declare(found: &[Finding], namespace: &str, release: &str, closes_none: &d
 }
 
 fn is_door(rule: &str) -> bool {
-    let is_step = Policies::embedded().rule(rule).and_then(|rule| rule.door.as_ref()).is_some_and(|door| door.after_another_step);
-    !is_step && [EvidenceWord::GuardedUpgrade, EvidenceWord::Acknowledged].into_iter().any(|word| takes(rule, word))
+    [EvidenceWord::GuardedUpgrade, EvidenceWord::Acknowledged].into_iter().any(|word| takes(rule, word))
 }
 
 fn takes(rule: &str, word: EvidenceWord) -> bool {

@@ -93,6 +93,13 @@ const DIFFERENCES: &[Difference] = &[
         &[],
         "a hold names what keeps it from being released, which no warning does",
     ),
+    differs(
+        APPLIED,
+        &["2.5.22 to 2.6.16", "a better target is known"],
+        &[],
+        &["MV210 E"],
+        "what has no way back waits until a person declares it, which files cannot",
+    ),
     differs(APPLIED, &["another prefix of channels"], &[], &["MV413 E"], MOUNTED),
     differs(APPLIED, &["another root of metadata", "another etcd"], &[], &["MV501 E"], MOUNTED),
     differs(APPLIED, &["another bucket"], &[], &["MV502 E"], MOUNTED),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use milvus_guard::model::declaration::Declaration;
+use milvus_guard::model::finding::Severity;
 use milvus_guard::model::place::{Fact, Origin};
 use milvus_guard::policy::Policies;
 use milvus_guard::policy::format::Rule;
@@ -87,11 +88,22 @@ pub(super) fn blocked<C: Cluster>(
     let mut refusing: Vec<_> = all.iter().filter(|point| point.refuses() && !exceptions.waivers.contains_key(&point.rule)).collect();
     // The path of versions first: it is what no other file mends.
     refusing.sort_by_key(|point| !point.rule.starts_with("MV2"));
-    let (point, others) = refusing.split_first()?;
+    let Some((point, others)) = refusing.split_first() else { return undeclared(&all, request, identity, &after, exceptions) };
     let others: Vec<&str> = others.iter().map(|point| &*point.rule).collect();
     let also = if others.is_empty() { String::new() } else { format!(" Also: {}.", others.join(", ")) };
     let text = cut(format!("{}: {} {}", point.rule, point.message, point.next).trim_end(), MAX_BYTES.saturating_sub(also.len()));
     Some(format!("{text}{also}"))
+}
+
+/// A door that works and has no way back, so that a person has to declare that it is meant, where nothing else keeps the change.
+fn undeclared(all: &[Point], request: &Request, identity: &Identity<'_>, after: &Declaration, exceptions: &Exceptions) -> Option<String> {
+    let waits = |point: &&Point| {
+        let door = Policies::embedded().rule(&point.rule).and_then(|rule| rule.door.as_ref());
+        point.severity == Severity::Warning && door.is_some_and(|door| door.waits) && !exceptions.waivers.contains_key(&point.rule)
+    };
+    let point = all.iter().find(waits)?;
+    let declared = api::guarded_upgrade(&request.namespace, identity.release, &declared::milvus_of(after)?.to_string());
+    Some(format!("{}: {} If that is meant, and there is a backup, declare it: {declared}", point.rule, cut(&point.message, MAX_BYTES)))
 }
 
 /// What rules say of settings in the rendered configuration that lead elsewhere, since no values are in sight.

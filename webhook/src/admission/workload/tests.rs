@@ -475,8 +475,13 @@ fn one_workload_of_a_cluster_is_not_taken_for_all_of_it() {
     let mut with_separate = separate.clone();
     with_separate["mixCoordinator"] = json!({"enabled": false});
     let (before, after) = (tagged("4.2.58", "v2.5.22", json!({})), tagged("5.0.19", "v2.6.16", json!({})));
-    let cluster = whole(&before);
+    let mut cluster = whole(&before);
     let blocked = |cluster: &Snapshot, object: &Value, old: &Value| annotation(&admitted(cluster, object, old), BLOCKED_ANNOTATION).map(str::to_owned);
+    // There is no way back from 2.6, so a person has to know.
+    let undeclared = blocked(&cluster, &after.deployment("proxy"), &before.deployment("proxy")).unwrap();
+    let declared = api::guarded_upgrade("db", "m", "2.6.16");
+    assert!(undeclared.starts_with("MV210: Milvus 2.6.16 cannot be walked back to 2.5.22") && undeclared.ends_with(&declared.to_string()), "{undeclared}");
+    cluster.put(declared);
     // Streaming nodes arrive last, and index nodes go last: a legal change waits, and nothing keeps it from being released.
     for component in after.components() {
         let old = if before.components().contains(&component) { before.deployment(component) } else { Value::Null };
