@@ -1,8 +1,10 @@
 //! The objects of our own API, `guard.milvus-guard.dev/v1alpha1`: their definitions, and views of them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use milvus_guard::model::declaration::{Evidence, EvidenceKind};
+use milvus_guard::model::version::MilvusVersion;
 use milvus_guard::policy::Policies;
 use milvus_guard::source::{SourceFile, acknowledgement};
 use serde_json::{Value, json};
@@ -41,6 +43,13 @@ pub fn guarded_upgrade_acknowledging(namespace: &str, release: &str, to: &str, a
 #[must_use]
 pub fn upgrade_to(upgrade: &Value) -> Option<&str> {
     text(upgrade, "/spec/to")
+}
+
+/// The versions of images whose tag does not tell theirs, as a `GuardedUpgrade` says them: by that tag, or by a digest.
+#[must_use]
+pub fn image_versions(upgrade: &Value) -> BTreeMap<String, MilvusVersion> {
+    let said = upgrade.pointer("/spec/imageVersions").and_then(Value::as_object).into_iter().flatten();
+    said.filter_map(|(name, version)| Some((name.clone(), version.as_str()?.trim().parse().ok()?))).collect()
 }
 
 /// Whether a `GuardedUpgrade` is being carried out: it began and did not end.

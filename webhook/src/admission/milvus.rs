@@ -3,13 +3,14 @@
 mod rendered;
 mod values;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use milvus_guard::model::catalogue::Catalogue;
 use milvus_guard::model::declaration::{Applier, Declaration, Flag, FlagKind, Form, Layer, Lineage, Operation, SetKind};
 use milvus_guard::model::place::{Fact, Origin, Place};
 use milvus_guard::model::value::Node;
-use milvus_guard::model::version::{ChartVersion, VersionSpec};
+use milvus_guard::model::version::{ChartVersion, ImageTag, MilvusVersion, VersionSpec};
 
 pub use self::rendered::{Part, Rendering, message_queue, renderings};
 use super::release::StoredRelease;
@@ -110,6 +111,18 @@ pub fn image_layers(image: &str, place: &Place) -> Vec<Layer> {
 pub fn tag_of(image: &str) -> Option<&str> {
     let name = image.split('@').next().unwrap_or(image);
     name.rsplit_once(':').map(|(_, tag)| tag).filter(|tag| !tag.contains('/'))
+}
+
+/// What an image is called by, whatever it tells: its tag, else its digest.
+#[must_use]
+pub fn called(image: &str) -> &str {
+    tag_of(image).or_else(|| image.split_once('@').map(|(_, digest)| digest)).unwrap_or("latest")
+}
+
+/// The Milvus version of an image: what its tag tells, else what is said of it.
+#[must_use]
+pub fn version_of(image: &str, said: &BTreeMap<String, MilvusVersion>) -> Option<MilvusVersion> {
+    tag_of(image).and_then(|tag| ImageTag::parse(tag).version()).or_else(|| said.get(called(image)).copied())
 }
 
 /// The repository of an image.

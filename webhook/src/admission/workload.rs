@@ -10,7 +10,7 @@ mod path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use milvus_guard::model::version::{ImageTag, MilvusVersion};
+use milvus_guard::model::version::MilvusVersion;
 use serde_json::{Value, json};
 
 use super::change::{self, digest, same_template};
@@ -164,7 +164,7 @@ fn declared_by<'u>(upgrade: &'u Value, wanted: Option<&str>) -> Option<&'u str> 
     let says_more = upgrade.pointer("/spec").and_then(Value::as_object).is_some_and(|spec| spec.len() > 1) || !api::acknowledged(upgrade).is_empty();
     let is_by_person = annotation(upgrade, CREATED_ANNOTATION).is_none() || says_more;
     let to = api::upgrade_to(upgrade)?.trim().parse::<MilvusVersion>().ok()?;
-    let is_led_to = wanted.and_then(|image| ImageTag::parse(super::milvus::tag_of(image)?).version()) == Some(to);
+    let is_led_to = wanted.and_then(|image| super::milvus::version_of(image, &api::image_versions(upgrade))) == Some(to);
     text(upgrade, "/metadata/uid").filter(|_| is_by_person && is_led_to)
 }
 

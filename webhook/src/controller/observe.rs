@@ -45,6 +45,31 @@ impl Seen {
         }
     }
 
+    /// The same with the versions that are said of images whose tags do not tell theirs.
+    #[must_use]
+    pub fn told(self, said: &BTreeMap<String, MilvusVersion>) -> Self {
+        let of = |untold: &Option<Arc<str>>| untold.as_ref().and_then(|name| said.get(&**name)).copied();
+        let as_said = |template: &Template, version| Template { digest: Arc::clone(&template.digest), version: Some(version) };
+        let workload = |workload: Arc<seen::Workload>| match of(&workload.untold) {
+            Some(version) => Arc::new(seen::Workload { template: as_said(&workload.template, version), ..(*workload).clone() }),
+            None => workload,
+        };
+        let set = |set: Arc<seen::Set>| match of(&set.untold) {
+            Some(version) => Arc::new(seen::Set { template: as_said(&set.template, version), ..(*set).clone() }),
+            None => set,
+        };
+        let pod = |pod: Arc<seen::Pod>| match of(&pod.untold) {
+            Some(version) => Arc::new(seen::Pod { version: Some(version), ..(*pod).clone() }),
+            None => pod,
+        };
+        Self {
+            workloads: self.workloads.into_iter().map(workload).collect(),
+            sets: self.sets.into_iter().map(set).collect(),
+            pods: self.pods.into_iter().map(pod).collect(),
+            ..self
+        }
+    }
+
     /// The Deployment of a component.
     #[must_use]
     pub fn workload(&self, component: Component) -> Option<&seen::Workload> {

@@ -1,6 +1,6 @@
 //! What is to be done with a release: from its `GuardedUpgrade`, from what the status remembers, and from what runs and is held. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use milvus_guard::model::version::MilvusVersion;
 use milvus_guard::rollout::observed::{Hold, Moment};
@@ -181,7 +181,8 @@ fn begin(upgrade: &Value, declared: MilvusVersion, status: &mut Status, seen: &S
         return Situation::NothingRuns;
     }
     let Some(running) = versions.into_iter().collect::<Option<BTreeSet<MilvusVersion>>>() else {
-        return Situation::Stuck("VersionUnknown", "the image tag of a pod that runs does not tell its Milvus version".into());
+        let names = seen.pods.iter().filter(|pod| pod.version.is_none()).filter_map(|pod| pod.untold.as_deref());
+        return Situation::Stuck("VersionUnknown", untold(upgrade, "what runs", names));
     };
     let held: Vec<&Workload> = seen.held().collect();
     // Before anything of it is let go, its stores included.
@@ -195,7 +196,8 @@ fn begin(upgrade: &Value, declared: MilvusVersion, status: &mut Status, seen: &S
         );
     }
     let Some(wanted) = held.iter().map(|workload| workload.template.version).collect::<Option<BTreeSet<MilvusVersion>>>() else {
-        return Situation::Stuck("VersionUnknown", "the image tag of a held workload does not tell its Milvus version".into());
+        let names = held.iter().filter(|workload| workload.template.version.is_none()).filter_map(|workload| workload.untold.as_deref());
+        return Situation::Stuck("VersionUnknown", untold(upgrade, "what is held", names));
     };
     let mut wanted: Vec<MilvusVersion> = wanted.into_iter().collect();
     // What a change brings beside its own version is of the version that runs: held because an upgrade is open.
@@ -225,6 +227,19 @@ fn begin(upgrade: &Value, declared: MilvusVersion, status: &mut Status, seen: &S
             format!("workloads of several versions are held: {}", wanted.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
         ),
     }
+}
+
+/// That images do not tell their version, and how it is said.
+fn untold<'n>(upgrade: &Value, what: &str, names: impl Iterator<Item = &'n str>) -> String {
+    let said: BTreeMap<&str, &str> = names.map(|name| (name, "X.Y.Z")).collect();
+    let of = |pointer: &str| text(upgrade, pointer).unwrap_or_default();
+    let patch = serde_json::json!({"spec": {"imageVersions": said}});
+    format!(
+        "the image tag of {what} does not tell its Milvus version ({}). Say which it is: kubectl -n {} patch guardedupgrade {} --type merge -p '{patch}'",
+        said.keys().copied().collect::<Vec<_>>().join(", "),
+        of("/metadata/namespace"),
+        of("/metadata/name")
+    )
 }
 
 /// A change that was declared and has not come.
@@ -441,6 +456,28 @@ mod tests {
             hold(&mut objects, component, "v2.6.15");
         }
         objects
+    }
+
+    #[test]
+    fn an_image_that_tells_no_version_goes_on_once_that_is_said_as_the_message_asks() {
+        let mut objects = running(&MIX, "nightly");
+        MIX.iter().for_each(|component| hold(&mut objects, component, "build-77"));
+        let stuck = |upgrade: &Value, objects: &[Value]| match situation(upgrade, &seen(objects).told(&api::image_versions(upgrade)), LATER).1 {
+            Situation::Stuck("VersionUnknown", words) => words,
+            other => panic!("{other:?}"),
+        };
+        // Each message is followed by the letter, with the version in the place that it names.
+        let mut declared = upgrade("2.5.22", json!({}));
+        for (what, version) in [("what runs", "2.5.16"), ("what is held", "2.5.22")] {
+            let words = stuck(&declared, &objects);
+            assert!(words.contains(what) && words.contains("kubectl -n db patch guardedupgrade m --type merge -p '"), "{words}");
+            let patch = words.rsplit_once(" -p '").unwrap().1.trim_end_matches('\'').replace("X.Y.Z", version);
+            json_patch::merge(&mut declared, &serde_json::from_str(&patch).unwrap());
+        }
+        assert_eq!(declared["spec"]["imageVersions"], json!({"nightly": "2.5.16", "build-77": "2.5.22"}));
+        let (_, now) = situation(&declared, &seen(&objects).told(&api::image_versions(&declared)), LATER);
+        let Situation::Upgrade(upgrade) = now else { panic!("{now:?}") };
+        assert_eq!((upgrade.plan.pair.from, upgrade.plan.pair.to), ("2.5.16".parse().unwrap(), "2.5.22".parse().unwrap()));
     }
 
     fn plan(upgrade: &Value, objects: &[Value]) -> (Status, Upgrade) {

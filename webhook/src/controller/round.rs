@@ -144,6 +144,7 @@ impl Work {
         {
             return self.leave_to(key, upgrade.as_ref(), &other).await;
         }
+        let all = upgrade.as_ref().map(api::image_versions).into_iter().fold(all, |all, said| all.told(&said));
         let asked = self.have_judged(key, &all, upgrade.as_ref()).await?;
         if asked == Asked::Judged {
             return Ok(Again::After(AFTER_WRITE));

@@ -13,7 +13,7 @@ use crate::admission::hold::{
     BLOCKED_ANNOTATION, CHANGE_ANNOTATION, DECLARED_ANNOTATION, Identity, JUDGED_FOR_ANNOTATION, MARKS_ANNOTATION, STOPPED_ANNOTATION, STOPPED_FOR_ANNOTATION,
     is_held,
 };
-use crate::admission::milvus::tag_of;
+use crate::admission::milvus::{called, tag_of};
 use crate::admission::workload::is_operated;
 use crate::cluster::running::{configuration_names, image};
 use crate::cluster::{annotation, label, text};
@@ -39,6 +39,8 @@ pub struct Workload {
     pub stamp: Stamp,
     /// The template that it says.
     pub template: Template,
+    /// What its image is called by, where that tells no version.
+    pub untold: Option<Arc<str>>,
     /// The ConfigMaps that files of Milvus's configuration are mounted from.
     pub configurations: Vec<Arc<str>>,
     /// `spec.replicas`.
@@ -88,6 +90,8 @@ pub struct Set {
     pub deployment: Arc<str>,
     /// Its template.
     pub template: Template,
+    /// What its image is called by, where that tells no version.
+    pub untold: Option<Arc<str>>,
     /// Which revision of the Deployment it is.
     pub revision: u64,
     /// When it was made.
@@ -111,6 +115,8 @@ pub struct Pod {
     pub set: Option<Arc<str>>,
     /// The version of its image.
     pub version: Option<MilvusVersion>,
+    /// What its image is called by, where that tells no version.
+    pub untold: Option<Arc<str>>,
     /// It runs and is ready.
     pub is_ready: bool,
     /// It is being deleted.
@@ -170,6 +176,7 @@ pub fn workload(object: &Value) -> Option<Workload> {
         name: text(object, "/metadata/name")?.into(),
         stamp: stamp(object),
         template: template(stored, identity.component),
+        untold: untold(stored, identity.component),
         configurations: configuration_names(stored).into_iter().map(Into::into).collect(),
         replicas: number(object, "/spec/replicas").map_or(1, |replicas| u32::try_from(replicas).unwrap_or(u32::MAX)),
         hold,
@@ -205,6 +212,7 @@ pub fn set(object: &Value) -> Option<Set> {
         name: text(object, "/metadata/name")?.into(),
         deployment: owner(object, "Deployment")?.into(),
         template: template(stored, component),
+        untold: untold(stored, component),
         revision: annotation(object, "deployment.kubernetes.io/revision").and_then(|revision| revision.parse().ok()).unwrap_or_default(),
         made: text(object, "/metadata/creationTimestamp").and_then(read_moment).unwrap_or_default(),
         pods: number(object, "/status/replicas").unwrap_or_default(),
@@ -228,6 +236,7 @@ pub fn pod(object: &Value) -> Option<Pod> {
         name: text(object, "/metadata/name")?.into(),
         set: owner(object, "ReplicaSet").map(Into::into),
         version: image(object, component).and_then(version),
+        untold: untold(object, component),
         is_ready: ready.is_some() && !is_terminating,
         is_terminating,
         trouble: trouble(object),
@@ -283,6 +292,10 @@ fn deployment_is_complete(object: &Value) -> bool {
 #[must_use]
 pub fn template(template: &Value, component: &str) -> Template {
     Template { digest: digest(template).into(), version: image(template, component).and_then(version) }
+}
+
+fn untold(pod: &Value, component: &str) -> Option<Arc<str>> {
+    image(pod, component).filter(|image| version(image).is_none()).map(|image| called(image).into())
 }
 
 fn version(image: &str) -> Option<MilvusVersion> {

@@ -207,6 +207,9 @@ impl Release<'_> {
                 let message = format!("{}. {} will not be released: {why}", entry.message, few(&those));
                 Entry { message, ..entry }.remedy(format!("Do what that asks for, or {back}"))
             }
+            None if self.has_controller && phase.is_none() => {
+                entry.remedy(format!("Where the controller makes no upgrade of it within a minute, say where it goes: {}; or {back}", self.declaring(&held)))
+            }
             None if self.has_controller => {
                 entry.remedy(format!("See what the controller waits for: milvus-guard status {} -n {}; or {back}", self.name, self.namespace))
             }
@@ -215,6 +218,22 @@ impl Release<'_> {
                 self.name, self.namespace
             )),
         }]
+    }
+
+    /// How what is held is declared, with the versions that its images do not tell.
+    fn declaring(&self, held: &[&&Arc<Value>]) -> String {
+        let image = |workload: &Value| running::image(workload.pointer("/spec/template")?, Identity::of(workload)?.component).map(str::to_owned);
+        let images: BTreeSet<String> = held.iter().filter_map(|workload| image(workload)).collect();
+        let serving = self.serving.iter().filter(|serving| serving.pods > 0).filter_map(Serving::image);
+        let version = |image: &str| milvus::version_of(image, &BTreeMap::new());
+        let to = images.iter().filter_map(|image| version(image)).max().map_or_else(|| "X.Y.Z".to_owned(), |version| version.to_string());
+        let mut declared = api::guarded_upgrade(self.namespace, self.name, &to);
+        let untold = images.iter().map(String::as_str).chain(serving).filter(|image| version(image).is_none());
+        let untold: serde_json::Map<String, Value> = untold.map(|image| (milvus::called(image).to_owned(), "X.Y.Z".into())).collect();
+        if let Some(spec) = declared.get_mut("spec").and_then(Value::as_object_mut).filter(|_| !untold.is_empty()) {
+            spec.insert("imageVersions".into(), untold.into());
+        }
+        format!("echo '{declared}' | kubectl apply -f -")
     }
 
     /// How a change is taken back that is held: by Helm where its newest revision brought it, else by putting back what serves.

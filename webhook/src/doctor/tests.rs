@@ -189,8 +189,18 @@ fn a_hold_says_why_it_is_not_released_and_who_would() {
         format!("{} {}", entry.message, entry.remedy.unwrap())
     };
     assert!(remedy(true, true).contains("MV205: stop at 2.5.16"));
-    assert!(remedy(false, true).contains("milvus-guard status m -n db"));
+    assert!(remedy(false, true).contains(r#""spec":{"to":"2.5.16"}}' | kubectl apply -f -"#), "{}", remedy(false, true));
     assert!(remedy(false, false).contains("milvus-guard rolling-update -i m -n db"));
+}
+
+#[test]
+fn an_image_that_tells_no_version_is_declared_with_its_version() {
+    let mut world = World::new();
+    let held = world.milvus();
+    held["metadata"]["annotations"][HOLD_ANNOTATION] = json!("waits");
+    held["spec"]["template"]["spec"]["containers"][0]["image"] = json!("milvusdb/milvus@sha256:0a1b");
+    let remedy = world.examine().into_iter().find(|entry| entry.check == "hold").and_then(|entry| entry.remedy).unwrap();
+    assert!(remedy.contains(r#""imageVersions":{"sha256:0a1b":"X.Y.Z"}"#), "{remedy}");
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! Whether a held change may ever be released: its path from what serves, judged by the same rules as everywhere.
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use milvus_guard::model::declaration::Declaration;
 use milvus_guard::model::finding::Severity;
 use milvus_guard::model::place::{Fact, Origin};
+use milvus_guard::model::version::MilvusVersion;
 use milvus_guard::policy::Policies;
 use milvus_guard::policy::format::Rule;
 use milvus_guard::source::memory::MemoryTree;
@@ -17,6 +19,7 @@ use super::super::declared;
 use super::super::exceptions::{ALLOW_ANNOTATION, Exceptions};
 use super::super::guard::Guard;
 use super::super::hold::{Identity, Reason, Surroundings};
+use super::super::milvus::{repository_of, version_of};
 use super::super::request::Request;
 use super::super::verdict::{Point, findings, points};
 use super::configuration::Moved;
@@ -45,7 +48,9 @@ pub(super) fn blocked<C: Cluster>(
         let waive = format!("kubectl annotate namespace {} '{ALLOW_ANNOTATION}={rule} until=YYYY-MM-DD reason=\"WHY\"'", request.namespace);
         return Some(format!("{}. Once you know {what}: {waive}, and apply again", why.sentence()));
     }
-    let Some(mut after) = declaration(&request.object) else {
+    let upgrade = guard.cluster.object(Kind::GuardedUpgrade, &request.namespace, identity.release);
+    let said = upgrade.as_deref().map(api::image_versions).unwrap_or_default();
+    let Some(mut after) = declaration(&as_said(&request.object, &said)) else {
         let waived = exceptions.waivers.contains_key("MV902");
         return (!waived).then(|| "MV902: It cannot be read which Milvus this is, so its path was not judged. Wait for a person: waive MV902 on it once the step is known to be right.".to_owned());
     };
@@ -53,7 +58,7 @@ pub(super) fn blocked<C: Cluster>(
     let serving = counted(around.own.iter().chain(around.release));
     // Another component's image stands for this one where it has none of its own yet.
     let images = serving.iter().filter_map(|serving| serving.image()).chain(written.as_deref());
-    let befores: Vec<Declaration> = images.filter_map(|image| declaration_before(&request.object, image, chart)).collect();
+    let befores: Vec<Declaration> = images.filter_map(|image| declaration_before(&request.object, &image_as_said(image, &said), chart)).collect();
     let mut befores: Vec<Declaration> = befores.into_iter().fold(Vec::new(), |mut distinct, before| {
         if !distinct.iter().any(|known: &Declaration| known.image.known() == before.image.known()) {
             distinct.push(before);
@@ -79,7 +84,6 @@ pub(super) fn blocked<C: Cluster>(
     if befores.is_empty() {
         return None;
     }
-    let upgrade = guard.cluster.object(Kind::GuardedUpgrade, &request.namespace, identity.release);
     after.evidence = upgrade.as_deref().map(|upgrade| declared::evidence_of(upgrade, &after)).unwrap_or_default();
     let receipts = guard.cluster.naming(Kind::UpgradeReceipt, &request.namespace, identity.release);
     after.evidence.extend(receipts.iter().flat_map(|receipt| api::evidence_of_receipt(receipt, identity.release)));
@@ -134,6 +138,29 @@ fn declaration(object: &Value) -> Option<Declaration> {
     let files = [SourceFile::new("deployment.yaml".into(), text.as_str().into())];
     let context = Context::new(&tree, &files);
     files.first().and_then(|file| manifest::read(file, &context).declarations.into_iter().next())
+}
+
+/// An image by a tag that tells its version, where that is said of one whose tag does not.
+fn image_as_said<'i>(image: &'i str, said: &BTreeMap<String, MilvusVersion>) -> Cow<'i, str> {
+    match version_of(image, said) {
+        Some(version) if version_of(image, &BTreeMap::new()).is_none() => format!("{}:v{version}", repository_of(image)).into(),
+        _ => image.into(),
+    }
+}
+
+/// The object with images whose tags tell their versions.
+fn as_said<'o>(object: &'o Value, said: &BTreeMap<String, MilvusVersion>) -> Cow<'o, Value> {
+    if said.is_empty() {
+        return Cow::Borrowed(object);
+    }
+    let mut object = object.clone();
+    let containers = object.pointer_mut("/spec/template/spec/containers").and_then(Value::as_array_mut);
+    for image in containers.into_iter().flatten().filter_map(|container| container.get_mut("image")) {
+        if let Some(told) = image.as_str().map(|image| image_as_said(image, said).into_owned()) {
+            *image = told.into();
+        }
+    }
+    Cow::Owned(object)
 }
 
 /// The object as it would be with the image and the chart that serve.

@@ -498,6 +498,23 @@ fn one_workload_of_a_cluster_is_not_taken_for_all_of_it() {
 }
 
 #[test]
+fn images_are_judged_by_the_versions_that_are_said_of_them() {
+    let tagged = |chart, tag: &str| Recipe::new(chart, 1, json!({"image": {"all": {"tag": tag}}, "pulsar": {"enabled": true}, "pulsarv3": {"enabled": false}}));
+    let (before, after) = (tagged("4.2.58", "nightly"), tagged("4.2.58", "build-77"));
+    let mut cluster = whole(&before);
+    let mut blocked = |versions: Value| {
+        let mut upgrade = api::guarded_upgrade("db", "m", "2.6.15");
+        upgrade["spec"]["imageVersions"] = versions;
+        cluster.put(upgrade);
+        annotation(&admitted(&cluster, &after.deployment("proxy"), &before.deployment("proxy")), BLOCKED_ANNOTATION).map(str::to_owned)
+    };
+    assert_eq!(blocked(json!({})), None, "nothing is known of it");
+    assert!(blocked(json!({"nightly": "2.5.8", "build-77": "2.6.15"})).unwrap().starts_with("MV205"));
+    assert!(blocked(json!({"nightly": "2.6.15", "build-77": "2.5.22"})).unwrap().starts_with("MV211"));
+    assert_eq!(blocked(json!({"nightly": "2.5.16", "build-77": "2.5.22"})), None);
+}
+
+#[test]
 fn all_rules_that_block_are_named_however_long_the_first_is() {
     let (before, after) = (recipe("4.2.20"), recipe("5.0.19"));
     let (cluster, _) = configured(&whole(&before), &Recipe::new("5.0.19", 1, json!({"kafka": {"enabled": true}})).config_map());
