@@ -65,6 +65,8 @@ struct Ills {
     applier_scales: bool,
     /// etcd gives no answer in these rounds: the first, and how many.
     outage: (usize, usize),
+    /// Until then pods of 2.5.22 are evicted in every step, and none becomes ready.
+    evicts_until: u64,
     /// Until then the gate does not know what was declared.
     gate_is_behind_until: u64,
 }
@@ -256,12 +258,26 @@ impl World {
     fn step(&mut self, wait: Option<u64>) -> bool {
         let before = (self.version, self.objects.len(), self.sessions.clone());
         self.now += wait.unwrap_or(STEP_SECONDS).max(STEP_SECONDS);
+        self.evict();
         self.end_pods();
         for component in self.components.clone() {
             self.reconcile(component);
         }
         self.run_jobs();
         before != (self.version, self.objects.len(), self.sessions.clone())
+    }
+
+    fn evicts(&self) -> bool {
+        self.now < self.ills.evicts_until
+    }
+
+    fn evict(&mut self) {
+        let is_new = |pod: &&Value| is_evicted(text(pod, "/spec/containers/0/image").unwrap());
+        let pods: Vec<Value> = if self.evicts() { self.all("pods").filter(is_new).cloned().collect() } else { Vec::new() };
+        for mut pod in pods {
+            pod["metadata"]["deletionTimestamp"] = json!(written(super::Moment(self.now)));
+            self.put("pods", pod);
+        }
     }
 
     /// Pods that are being deleted go, and later their sessions.
@@ -351,12 +367,13 @@ impl World {
             self.violations.push(format!("a pod of {image} starts beside a Job"));
         }
         let now = written(super::Moment(self.now));
+        let is_ready = if self.evicts() && is_evicted(image) { "False" } else { "True" };
         let pod = json!({
             "apiVersion": "v1", "kind": "Pod",
             "metadata": {"name": name, "namespace": "db", "labels": template["metadata"]["labels"], "creationTimestamp": now,
                 "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": set["metadata"]["name"], "uid": "x"}]},
             "spec": template["spec"],
-            "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": now}]},
+            "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": is_ready, "lastTransitionTime": now}]},
         });
         let role = if component == "standalone" { "rootcoord" } else { component.as_str() };
         self.sessions.insert(format!("{META}session/{role}-{}", self.version), json!({"Address": format!("{name}:21123")}).to_string().into_bytes());
@@ -517,6 +534,10 @@ fn with_status(mut pod: Value, status: Value) -> Value {
 fn ended(name: &str, code: i32, words: &str) -> Value {
     let state = json!({"terminated": {"exitCode": code, "startedAt": "2026-11-21T20:00:00Z", "finishedAt": "2026-11-21T20:00:01Z", "message": words}});
     json!([{"name": name, "image": "i", "imageID": "", "ready": false, "restartCount": 0, "state": state}])
+}
+
+fn is_evicted(image: &str) -> bool {
+    image.ends_with("v2.5.22")
 }
 
 fn is_over(job: &Value) -> bool {

@@ -87,6 +87,7 @@ impl Left {
             before: Some(digest.to_string()),
             started_at: None,
             finished_at: None,
+            mark: None,
         };
         *status = Status {
             from: Some(from.to_string()),

@@ -206,7 +206,7 @@ mod tests {
 
     fn line(name: &str, finished_at: Option<&str>) -> Line {
         let started_at = Some("2026-11-21T20:00:00Z".to_owned());
-        Line { name: name.into(), state: State::Released, message: None, before: None, started_at, finished_at: finished_at.map(str::to_owned) }
+        Line { name: name.into(), state: State::Released, message: None, before: None, started_at, finished_at: finished_at.map(str::to_owned), mark: None }
     }
 
     /// The value of a series.

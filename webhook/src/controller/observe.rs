@@ -27,6 +27,18 @@ pub struct Seen {
 /// Digests of the templates that served before, by component.
 pub type Before = BTreeMap<Component, Arc<str>>;
 
+/// Workloads that were let go, and when they came the nearest to their end.
+pub type Reached = BTreeMap<Component, Mark>;
+
+/// When a workload was let go, and when it came the nearest to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// When it was let go.
+    pub let_go: Moment,
+    /// When it came so near.
+    pub reached: Moment,
+}
+
 impl Seen {
     /// Which Milvus of the release are there (`app.kubernetes.io/name`).
     #[must_use]
@@ -136,8 +148,9 @@ impl Seen {
 
     /// Workloads as decisions need them. `before`: the templates that served when the upgrade began; `since`: when this attempt began, before which nothing counts as too late.
     #[must_use]
-    pub fn observe(&self, before: &Before, since: Moment) -> BTreeMap<Component, Workload> {
-        let live = self.workloads.iter().map(|workload| (workload.component, self.observe_one(workload, before, since)));
+    pub fn observe(&self, before: &Before, since: Moment, reached: &Reached) -> BTreeMap<Component, Workload> {
+        let one = |workload: &Arc<seen::Workload>| self.observe_one(workload, before, since, reached.get(&workload.component));
+        let live = self.workloads.iter().map(|workload| (workload.component, one(workload)));
         let mut all: BTreeMap<Component, Workload> = live.collect();
         for pod in &self.pods {
             let gone = all.entry(pod.component).or_insert_with(|| gone(before.get(&pod.component)));
@@ -150,7 +163,7 @@ impl Seen {
         all
     }
 
-    fn observe_one(&self, workload: &seen::Workload, before: &Before, since: Moment) -> Workload {
+    fn observe_one(&self, workload: &seen::Workload, before: &Before, since: Moment, mark: Option<&Mark>) -> Workload {
         let own = || self.pods.iter().filter(|pod| pod.component == workload.component);
         let mut pods = Vec::new();
         own().for_each(|pod| count(&mut pods, pod, self.template_of(pod)));
@@ -162,7 +175,11 @@ impl Seen {
         let came = |pod: &Arc<seen::Pod>| Some(pod.came.max(pod.ready.unwrap_or_default())).filter(|_| self.template_of(pod) == workload.template);
         let made = sets().filter(|set| set.template == workload.template).map(|set| set.made);
         let moved = own().flat_map(|pod| came(pod).into_iter().chain(pod.ended)).chain(made);
-        let moved = moved.chain(workload.progressed).chain(self.went.get(&workload.component).copied());
+        let moved = moved.chain(workload.progressed).chain(self.went.get(&workload.component).copied()).max();
+        // Once it is let go, only what comes nearer than ever: pods that are evicted, crash or flap come and go for as long as they like. Those that were there then have their time to end.
+        let is_earlier = |pod: &&Arc<seen::Pod>, mark: &Mark| pod.came <= mark.let_go && self.template_of(pod) != workload.template;
+        let nearer = |mark: &Mark| own().filter(|pod| is_earlier(pod, mark)).filter_map(|pod| pod.ended).chain([mark.reached]).max();
+        let moved = mark.filter(|_| workload.stopped.is_none()).map_or(moved, nearer);
         Workload {
             stamp: workload.stamp.clone(),
             stored: workload.template.clone(),
@@ -177,7 +194,7 @@ impl Seen {
             is_gone: false,
             is_marked: workload.is_marked,
             epoch: workload.epoch,
-            moved: moved.max().unwrap_or(workload.written).max(since),
+            moved: moved.unwrap_or(workload.written).max(since),
         }
     }
 
@@ -269,7 +286,7 @@ mod tests {
         ending["metadata"]["deletionTimestamp"] = json!("2026-11-21T20:01:00Z");
         objects.push(ending);
         let seen = seen(&objects);
-        let proxy = &seen.observe(&seen.serving_templates(), Moment(0))[&Component::Proxy];
+        let proxy = &seen.observe(&seen.serving_templates(), Moment(0), &Reached::new())[&Component::Proxy];
         assert_eq!((proxy.hold.clone(), proxy.others(&proxy.stored)), (Hold::Held, 2));
         let own = proxy.of(&proxy.stored).unwrap();
         assert_eq!((own.running, own.ready), (1, 1));
@@ -280,7 +297,7 @@ mod tests {
     fn an_earlier_pod_that_falls_ill_and_recovers_is_no_progress_and_a_new_one_is() {
         let mut objects = running(&MIX, "v2.5.16");
         hold(&mut objects, "proxy", "v2.5.22");
-        let moved = |objects: &[serde_json::Value]| seen(objects).observe(&Before::new(), Moment(0))[&Component::Proxy].moved;
+        let moved = |objects: &[serde_json::Value]| seen(objects).observe(&Before::new(), Moment(0), &Reached::new())[&Component::Proxy].moved;
         let before = moved(&objects);
         let old = objects.iter_mut().find(|object| object["metadata"]["name"] == "m-milvus-proxy-1-x").unwrap();
         old["status"]["conditions"][0]["lastTransitionTime"] = json!("2026-11-21T23:00:00Z");
@@ -294,9 +311,40 @@ mod tests {
     }
 
     #[test]
+    fn what_was_let_go_moves_only_where_it_comes_nearer_than_ever() {
+        let mut objects = running(&MIX, "v2.5.16");
+        hold(&mut objects, "proxy", "v2.5.22");
+        objects.extend([set("proxy", "v2.5.22", 2), pod("proxy", "v2.5.22", 2)]);
+        let at = |time: &str| super::super::read_moment(time).unwrap();
+        let mark = Mark { let_go: at("2026-11-21T20:05:00Z"), reached: at("2026-11-21T20:06:00Z") };
+        let reached = Reached::from([(Component::Proxy, mark)]);
+        let moved = |objects: &[serde_json::Value]| seen(objects).observe(&Before::new(), Moment(0), &reached)[&Component::Proxy].moved;
+        assert_eq!(moved(&objects), mark.reached);
+        // The new pod flaps, and one that was evicted is replaced and ends.
+        let flapping = objects.last_mut().unwrap();
+        flapping["status"]["conditions"][0]["lastTransitionTime"] = json!("2026-11-21T23:00:00Z");
+        let mut evicted = pod("proxy", "v2.5.22", 2);
+        evicted["metadata"]["name"] = json!("evicted");
+        evicted["metadata"]["creationTimestamp"] = json!("2026-11-21T22:00:00Z");
+        evicted["metadata"]["deletionTimestamp"] = json!("2026-11-21T23:00:00Z");
+        objects.push(evicted);
+        assert_eq!(moved(&objects), mark.reached);
+        // An earlier pod has the time to end that it is given; one that came later, in the place of an earlier one, has not.
+        let mut late = pod("proxy", "v2.5.16", 1);
+        late["metadata"]["name"] = json!("late");
+        late["metadata"]["creationTimestamp"] = json!("2026-11-21T22:00:00Z");
+        late["metadata"]["deletionTimestamp"] = json!("2026-11-21T23:00:00Z");
+        objects.push(late);
+        assert_eq!(moved(&objects), mark.reached);
+        let drains = objects.iter_mut().find(|object| object["metadata"]["name"] == "m-milvus-proxy-1-x").unwrap();
+        drains["metadata"]["deletionTimestamp"] = json!("2026-11-21T20:30:00Z");
+        assert_eq!(moved(&objects), at("2026-11-21T20:30:00Z"));
+    }
+
+    #[test]
     fn a_deployment_that_was_made_anew_has_nothing_that_makes_its_pods() {
         let mut objects = running(&MIX, "v2.5.16");
-        let has_sets = |objects: &[serde_json::Value]| seen(objects).observe(&Before::new(), Moment(0))[&Component::Proxy].has_sets;
+        let has_sets = |objects: &[serde_json::Value]| seen(objects).observe(&Before::new(), Moment(0), &Reached::new())[&Component::Proxy].has_sets;
         assert!(has_sets(&objects));
         objects.retain(|object| !object["metadata"]["name"].as_str().unwrap().starts_with("m-milvus-proxy-1"));
         assert!(!has_sets(&objects));
@@ -307,14 +355,14 @@ mod tests {
         let mut objects = running(&["proxy"], "v2.5.16");
         objects.push(pod("proxy", "v2.5.16", 9));
         let seen = seen(&objects);
-        let proxy = &seen.observe(&Before::new(), Moment(0))[&Component::Proxy];
+        let proxy = &seen.observe(&Before::new(), Moment(0), &Reached::new())[&Component::Proxy];
         assert_eq!(proxy.others(&proxy.stored), 1, "nobody knows what it runs, so it counts as another");
     }
 
     #[test]
     fn pods_without_their_deployment_are_a_workload_that_is_gone() {
         let objects = [pod("indexnode", "v2.5.16", 1)];
-        let workload = &seen(&objects).observe(&Before::new(), Moment(0))[&Component::IndexNode];
+        let workload = &seen(&objects).observe(&Before::new(), Moment(0), &Reached::new())[&Component::IndexNode];
         assert!(workload.is_gone && workload.all_pods() == 1);
     }
 
@@ -334,7 +382,7 @@ mod tests {
         let mut objects = running(&["proxy"], "v2.5.16");
         hold(&mut objects, "proxy", "v2.5.22");
         objects.last_mut().unwrap()["status"]["conditions"] = json!([{"type": "ReplicaFailure", "status": "True"}]);
-        let proxy = &seen(&objects).observe(&Before::new(), Moment(0))[&Component::Proxy];
+        let proxy = &seen(&objects).observe(&Before::new(), Moment(0), &Reached::new())[&Component::Proxy];
         assert_eq!(proxy.of(&proxy.stored).unwrap().trouble, Some(Trouble::Refused));
     }
 }

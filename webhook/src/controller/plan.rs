@@ -442,6 +442,7 @@ mod tests {
     use serde_json::json;
 
     use super::super::ReleaseKey;
+    use super::super::observe::Reached;
     use super::super::tell::{self, Idle, Kind};
 
     use super::super::fixture::{MIX, deployment, hold, pod, running, seen, set, upgrade};
@@ -509,7 +510,7 @@ mod tests {
         let declared = upgrade("2.5.16", json!({}));
         let (mut status, mut carried) = plan(&declared, &objects);
         carried.plan.epoch = 0;
-        let observed = Observed { workloads: seen(&objects).observe(&carried.before, Moment(0)), ..Observed::default() };
+        let observed = Observed { workloads: seen(&objects).observe(&carried.before, Moment(0), &Reached::new()), ..Observed::default() };
         let action = milvus_guard::rollout::next(&observed, &carried.plan, Orders::embedded(), LATER);
         let order = Orders::embedded().find(&carried.plan.pair).ok();
         let release = release();
@@ -671,7 +672,7 @@ mod tests {
         let mut declared = upgrade("2.6.15", json!({}));
         let (_, carried) = plan(&declared, &into_2_6());
         let action = Action::Wait(Wait { what: Waiting::Approval(Component::StreamingNode), since: None, until: None });
-        let observed = Observed { workloads: seen(&into_2_6()).observe(&carried.before, Moment(0)), ..Observed::default() };
+        let observed = Observed { workloads: seen(&into_2_6()).observe(&carried.before, Moment(0), &Reached::new()), ..Observed::default() };
         let order = Orders::embedded().find(&carried.plan.pair).ok();
         same_again(&mut declared, &into_2_6(), &mut |status, now| {
             tell::round(status, &tell::Round { release: &release(), is_aborted: false, plan: &carried.plan, order, observed: &observed, action: &action, now })

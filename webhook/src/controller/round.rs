@@ -554,7 +554,7 @@ impl Round<'_> {
         let hands_over = order.is_some_and(|order| order.steps.iter().any(|step| step.gates.contains(&Gate::Handover)));
         let active_standby = if hands_over { self.active_standby().await? } else { Known::No("it was not asked for".into()) };
         let observed = Observed {
-            workloads: self.seen.observe(&upgrade.before, since),
+            workloads: self.seen.observe(&upgrade.before, since, &status.reached()),
             strangers: Vec::new(),
             dependencies: self.seen.dependencies(since),
             arrival,

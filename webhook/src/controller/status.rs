@@ -8,7 +8,7 @@ use milvus_guard::rollout::{Component, Course, Topology};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::observe::Before;
+use super::observe::{self, Before, Reached};
 use super::{read_moment, written};
 
 /// The status of a `GuardedUpgrade`, as its definition has it.
@@ -151,6 +151,23 @@ pub struct Line {
     /// When it was complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<String>,
+    /// How near it came to its end, once it was let go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<Mark>,
+}
+
+/// The nearest that a workload came to its end. Pods that come, go and come again are no progress, and put no deadline off.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Mark {
+    /// The digest of the template that it is to run.
+    pub template: String,
+    /// Pods that are wanted of it.
+    pub wanted: u32,
+    /// Pods that were still to become ready or to go.
+    pub left: u32,
+    /// When it came so near.
+    pub reached_at: String,
 }
 
 /// How far a workload is.
@@ -230,6 +247,16 @@ impl Status {
     #[must_use]
     pub fn before(&self) -> Before {
         let one = |line: &Line| Some((Component::named(&line.name)?, Arc::from(line.before.as_deref()?)));
+        self.components.iter().filter_map(one).collect()
+    }
+
+    /// Workloads that were let go, and when they came the nearest to their end.
+    #[must_use]
+    pub fn reached(&self) -> Reached {
+        let one = |line: &Line| {
+            let mark = observe::Mark { let_go: read_moment(line.started_at.as_deref()?)?, reached: read_moment(&line.mark.as_ref()?.reached_at)? };
+            Some((Component::named(&line.name)?, mark))
+        };
         self.components.iter().filter_map(one).collect()
     }
 

@@ -6,7 +6,7 @@ use milvus_guard::rollout::orders::{Order, Step, StepKind};
 use milvus_guard::rollout::{Action, Component, Course, Deed, Plan, Stop, Wait, Waiting};
 
 use super::plan::step_to_approve;
-use super::status::{Line, Phase, State, Status, cut};
+use super::status::{Line, Mark, Phase, State, Status, cut};
 use super::{ReleaseKey, written};
 
 /// What is told of a state in which nothing is carried out.
@@ -334,10 +334,28 @@ fn step_line(status: &Status, round: &Round<'_>, step: &Step) -> Option<Line> {
         };
         return Some(line(status, round, step.component.name(), state, None, before));
     };
+    let mark = mark(status, round, workload, step);
     let before = workload.before.as_ref().map(|template| template.digest.to_string()).or(before);
     let (state, message) = state(round, step, workload);
     let is_failed = matches!(round.action, Action::Stop(Stop::Stalled(stalled)) if stalled.component == Some(step.component));
-    Some(line(status, round, step.component.name(), if is_failed { State::Failed } else { state }, message, before))
+    let mark = Some(mark).filter(|_| matches!(state, State::Released | State::Complete));
+    Some(Line { mark, ..line(status, round, step.component.name(), if is_failed { State::Failed } else { state }, message, before) })
+}
+
+/// The nearest that a workload came to its end. Where another number of pods is wanted, what is left counts from then on.
+fn mark(status: &Status, round: &Round<'_>, workload: &Workload, step: &Step) -> Mark {
+    let target = match round.plan.course {
+        Course::Back => workload.before.as_ref().unwrap_or(&workload.stored),
+        Course::Forwards => &workload.stored,
+    };
+    let ready = workload.of(target).map_or(0, |pods| pods.ready);
+    let left = workload.wanted.saturating_sub(ready).saturating_add(workload.others(target));
+    let known = status.components.iter().find(|line| line.name == step.component.name()).and_then(|line| line.mark.clone());
+    match known.filter(|mark| *mark.template == *target.digest) {
+        Some(mark) if mark.wanted != workload.wanted => Mark { wanted: workload.wanted, left, ..mark },
+        Some(mark) if mark.left <= left => mark,
+        _ => Mark { template: target.digest.to_string(), wanted: workload.wanted, left, reached_at: written(round.now) },
+    }
 }
 
 fn state(round: &Round<'_>, step: &Step, workload: &Workload) -> (State, Option<String>) {
@@ -375,5 +393,5 @@ fn line(status: &Status, round: &Round<'_>, name: &str, state: State, message: O
     let started = known.and_then(|line| line.started_at.clone()).or_else(|| now.clone().filter(|_| waited && is_let_go));
     let ended = matches!(state, State::Complete | State::Removed);
     let finished = known.and_then(|line| line.finished_at.clone()).filter(|_| ended).or_else(|| now.filter(|_| ended && started.is_some()));
-    Line { name: name.to_owned(), state, message: message.map(|message| cut(&message, 512)), before, started_at: started, finished_at: finished }
+    Line { name: name.to_owned(), state, message: message.map(|message| cut(&message, 512)), before, started_at: started, finished_at: finished, mark: None }
 }

@@ -176,6 +176,20 @@ async fn what_is_complete_with_a_receipt_goes_back_in_reverse_and_forwards_again
 }
 
 #[tokio::test]
+async fn pods_that_are_evicted_again_and_again_put_no_deadline_off() {
+    let stage = Stage::new();
+    let mut world = release(&MIX);
+    world.ills.evicts_until = world.now + 1_200;
+    let deadline = world.now + 1_000;
+    bring(&mut world, &MIX, "v2.5.22");
+    let (world, points) = stage.run(world).await;
+    assert_eq!(names(&let_go(&points)), ["indexnode"]);
+    let stalled = Status::of(world.upgrade()).condition("Stalled").cloned().unwrap();
+    assert_eq!(stalled.reason, "ProgressDeadlineExceeded");
+    assert!(read_moment(&stalled.last_transition_time).unwrap().0 < deadline, "{stalled:?}");
+}
+
+#[tokio::test]
 async fn two_milvus_of_a_release_have_their_turns_one_after_the_other() {
     let stage = Stage::new();
     let both = [MIX, SECOND].concat();
