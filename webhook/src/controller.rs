@@ -7,6 +7,7 @@ pub mod act;
 pub mod adopt;
 pub mod alone;
 pub mod caches;
+pub mod elsewhere;
 pub mod excepted;
 #[cfg(test)]
 pub(crate) mod fixture;

@@ -69,6 +69,7 @@ impl Alone {
             revisions: Arc::default(),
             others: Arc::default(),
             excepted: None,
+            elsewhere: Arc::default(),
             metrics: Arc::default(),
             kept: Kept::InConfigMaps,
             image: means.image.map(Arc::from),

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::act::{Undone, Writer};
 use super::caches::{self, Caches};
+use super::elsewhere::Elsewhere;
 use super::excepted::Excepted;
 use super::kept::{Kept, name_of};
 use super::lease::{self, Others};
@@ -91,6 +92,8 @@ pub struct Work {
     pub others: Arc<Others>,
     /// What namespaces waive; nothing where no gate judges what waits.
     pub excepted: Option<Arc<Excepted>>,
+    /// Rounds that wait for an etcd.
+    pub elsewhere: Arc<Elsewhere>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Where upgrades are kept.
@@ -547,6 +550,7 @@ impl Round<'_> {
         let since = status.since();
         let migrates = order.is_some_and(|order| order.migration);
         let migration = if migrates {
+            let _waiting = self.work.elsewhere.begin().await;
             self.migration(upgrade).observe(self.now).await?
         } else {
             migration::unread(&"sessions are read only where metadata is migrated".into())

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use super::ReleaseKey;
 use super::caches::Caches;
+use super::elsewhere::Elsewhere;
 use super::excepted::Excepted;
 use super::kept::Kept;
 use super::lease::Leadership;
@@ -44,6 +45,7 @@ pub async fn run(
     on_start(Arc::clone(&caches));
     let recorder = Recorder::new(client.clone(), Reporter { controller: "milvus-guard-controller".into(), instance: None });
     let leads = Arc::clone(&leadership);
+    let elsewhere: Arc<Elsewhere> = Arc::default();
     let work = Work {
         client,
         caches: Arc::clone(&caches),
@@ -51,6 +53,7 @@ pub async fn run(
         revisions: Arc::default(),
         others: Arc::default(),
         excepted: Some(Arc::clone(&excepted)),
+        elsewhere: Arc::clone(&elsewhere),
         metrics,
         kept: Kept::AsObjects,
         image: image.map(Arc::from),
@@ -58,8 +61,16 @@ pub async fn run(
         heeds_helm: true,
         clock: Arc::new(wall_clock),
     };
-    let queue =
-        Queue { work, leadership: Arc::clone(&leadership), excepted, caches, due: BTreeMap::new(), running: BTreeSet::new(), failures: BTreeMap::new() };
+    let queue = Queue {
+        work,
+        leadership: Arc::clone(&leadership),
+        excepted,
+        elsewhere,
+        caches,
+        due: BTreeMap::new(),
+        running: BTreeSet::new(),
+        failures: BTreeMap::new(),
+    };
     queue.serve(events, end).await;
     leadership.give_up().await;
 }
@@ -68,6 +79,7 @@ struct Queue {
     work: Work,
     leadership: Arc<Leadership>,
     excepted: Arc<Excepted>,
+    elsewhere: Arc<Elsewhere>,
     caches: Arc<Caches>,
     due: BTreeMap<ReleaseKey, Instant>,
     running: BTreeSet<ReleaseKey>,
@@ -102,6 +114,8 @@ impl Queue {
                 Some(ended) = rounds.join_next(), if !rounds.is_empty() => self.ended(ended),
                 () = tokio::time::sleep_until(next.into()) => {}
                 () = self.leadership.taken() => self.all(),
+                // Its place is another one's meanwhile.
+                () = self.elsewhere.began() => {}
                 // What is blocked may pass now.
                 () = self.excepted.moved() => self.all(),
                 () = &mut end => break,
@@ -125,7 +139,7 @@ impl Queue {
     /// When the next release is due that may be looked at.
     fn next(&self) -> Instant {
         let idle = Instant::now() + Duration::from_secs(3600);
-        if self.running.len() >= AT_ONCE {
+        if room(self.running.len(), &self.elsewhere) == 0 {
             return idle;
         }
         self.due.iter().filter(|(key, _)| !self.running.contains(*key)).map(|(_, due)| *due).min().unwrap_or(idle)
@@ -138,7 +152,7 @@ impl Queue {
             self.due.retain(|_, due| *due > now);
             return;
         }
-        for key in first(&self.due, &self.running, now, AT_ONCE.saturating_sub(self.running.len())) {
+        for key in first(&self.due, &self.running, now, room(self.running.len(), &self.elsewhere)) {
             self.due.remove(&key);
             self.running.insert(key.clone());
             let work = self.work.clone();
@@ -181,6 +195,11 @@ impl Queue {
     }
 }
 
+/// How many rounds may begin: those that wait elsewhere take no place.
+fn room(running: usize, elsewhere: &Elsewhere) -> usize {
+    (AT_ONCE + elsewhere.waiting()).saturating_sub(running)
+}
+
 /// The releases that have their turn now, `most` of them: those that are due the longest, whatever their names.
 fn first(due: &BTreeMap<ReleaseKey, Instant>, running: &BTreeSet<ReleaseKey>, now: Instant, most: usize) -> Vec<ReleaseKey> {
     if most == 0 {
@@ -215,6 +234,19 @@ mod tests {
         assert_eq!(first(&due, &running, now, 2), [key("b"), key("e")]);
         assert_eq!(first(&due, &running, now, 9), [key("b"), key("e"), key("a")], "what is not due yet or has its turn is left out");
         assert_eq!(first(&due, &running, now, 0), []);
+    }
+
+    #[tokio::test]
+    async fn releases_whose_etcd_gives_no_answer_leave_their_places_to_others() {
+        let elsewhere = Elsewhere::default();
+        assert_eq!((room(0, &elsewhere), room(AT_ONCE, &elsewhere)), (AT_ONCE, 0));
+        let mut silent = Vec::new();
+        for _ in 0..AT_ONCE {
+            silent.push(elsewhere.begin().await);
+        }
+        assert_eq!(room(AT_ONCE, &elsewhere), AT_ONCE);
+        silent.truncate(1);
+        assert_eq!((room(AT_ONCE, &elsewhere), room(2 * AT_ONCE, &elsewhere)), (1, 0), "those that came back are brought to their end");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use milvus_guard::rollout::observed::JobKind;
 use serde_json::{Value, json};
 
 use super::super::caches::Caches;
+use super::super::elsewhere::Elsewhere;
 use super::super::kept::Kept;
 use super::super::round::{Again, Work};
 use super::super::status::{Phase, Status};
@@ -56,6 +57,7 @@ impl std::fmt::Display for End {
 /// The imagined cluster, and etcd as this thread sees it.
 pub(super) struct Stage {
     shared: Shared,
+    elsewhere: Arc<Elsewhere>,
 }
 
 impl Stage {
@@ -63,8 +65,13 @@ impl Stage {
         let world = World::new(&["standalone"], &json!({}));
         let shared: Shared = Arc::new(Mutex::new(Imagined { world, points: Vec::new() }));
         let asked = Arc::clone(&shared);
-        answer_by(move |request| etcd::range(&asked.lock().unwrap().world, request));
-        Self { shared }
+        let elsewhere: Arc<Elsewhere> = Arc::default();
+        let waits = Arc::clone(&elsewhere);
+        answer_by(move |request| {
+            assert_eq!(waits.waiting(), 1, "who asks etcd leaves its place to others");
+            etcd::range(&asked.lock().unwrap().world, request)
+        });
+        Self { shared, elsewhere }
     }
 
     /// Runs a controller from this state of the cluster on, until nothing moves any more: the state then, and its writes.
@@ -91,6 +98,7 @@ impl Stage {
             revisions: Arc::default(),
             others: Arc::default(),
             excepted: Some(Arc::default()),
+            elsewhere: Arc::clone(&self.elsewhere),
             metrics: Arc::default(),
             kept: Kept::AsObjects,
             image: Some("guard:1".into()),
