@@ -2,9 +2,11 @@
 #![allow(clippy::disallowed_methods, reason = "reads the files that the arguments name")]
 
 use std::fmt::Write as _;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
@@ -19,6 +21,12 @@ use super::output::to_stdout;
 
 /// Exit code of a refused review.
 const REFUSED: u8 = 1;
+
+/// The longest that is waited for the end of what is no regular file.
+const PIPE_AT_MOST: Duration = Duration::from_secs(30);
+
+/// The most that is read of what is no regular file.
+const MAX_PIPED_BYTES: u64 = 64 << 20;
 
 /// Arguments of `review`.
 #[derive(Debug, Args)]
@@ -142,7 +150,30 @@ fn read(path: &Path) -> anyhow::Result<String> {
     if path.is_dir() {
         bail!("{} is a folder; name one review", path.display());
     }
+    if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return piped(path, PIPE_AT_MOST);
+    }
     std::fs::read_to_string(path).with_context(|| path.display().to_string())
+}
+
+/// Reads what is no regular file, such as a pipe that a shell makes of a command. Nobody may ever write into it, or never cease to.
+fn piped(path: &Path, at_most: Duration) -> anyhow::Result<String> {
+    let (sender, read) = std::sync::mpsc::channel();
+    let opened = path.to_owned();
+    std::thread::spawn(move || {
+        let mut text = String::new();
+        let all = std::fs::File::open(opened).and_then(|file| file.take(MAX_PIPED_BYTES + 1).read_to_string(&mut text));
+        // Nobody listens any more where this took too long.
+        let _told = sender.send(all.map(|_| text));
+    });
+    let path = path.display();
+    match read.recv_timeout(at_most) {
+        Ok(Ok(text)) if text.len() as u64 > MAX_PIPED_BYTES => bail!("{path} is no regular file, and more than {} MiB come from it", MAX_PIPED_BYTES >> 20),
+        Ok(text) => text.with_context(|| path.to_string()),
+        Err(_) => {
+            bail!("{path} is no regular file, and what is written into it has not come to an end within {} s; `-` reads standard input", at_most.as_secs())
+        }
+    }
 }
 
 #[cfg(test)]
@@ -159,6 +190,25 @@ mod tests {
         let file = folder.path().join("review.json");
         std::fs::write(&file, review.to_string()).unwrap();
         run(&Review { file, gate, cluster: Vec::new(), format: Format::Json }).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_pipe_is_read_to_its_end_and_one_that_nobody_writes_into_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let why = piped(&pipe, Duration::from_millis(1)).unwrap_err().to_string();
+        assert!(why.contains("is no regular file") && why.contains("`-` reads standard input"), "{why}");
+        let (other, written) = (folder.path().join("other"), "{}");
+        assert!(std::process::Command::new("mkfifo").arg(&other).status().unwrap().success());
+        let writer = std::thread::spawn({
+            let other = other.clone();
+            move || std::fs::write(other, written)
+        });
+        assert_eq!(read(&other).unwrap(), written);
+        writer.join().unwrap().unwrap();
+        let endless = piped(Path::new("/dev/zero"), Duration::from_secs(60)).unwrap_err().to_string();
+        assert!(endless.contains("more than 64 MiB"), "{endless}");
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub(crate) struct RollingUpdate {
     /// Only say what would be done
     #[arg(long)]
     dry_run: bool,
-    /// Do not ask
+    /// Do not ask. Where there is no terminal nobody is asked either way, as upstream's script asks nobody
     #[arg(short, long)]
     yes: bool,
 }
