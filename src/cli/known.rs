@@ -114,6 +114,13 @@ mod tests {
     }
 
     #[test]
+    fn what_is_advised_instead_of_a_bad_version_is_known() {
+        let advised: Vec<MilvusVersion> = Policies::embedded().bad_versions().iter().map(|row| row.better.0).collect();
+        assert!(advised.len() > 5);
+        assert_eq!(advised.into_iter().filter(|version| !is_milvus(*version)).collect::<Vec<_>>(), []);
+    }
+
+    #[test]
     fn lines_that_are_not_known_have_neighbours() {
         assert_eq!(nearest_lines(MilvusVersion::new(9, 9, 9)), "the nearest known is 3.0.0");
         assert_eq!(nearest_lines(MilvusVersion::new(2, 7, 0)), "the nearest known are 2.6.20 and 3.0.0");
