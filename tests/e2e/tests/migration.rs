@@ -10,7 +10,7 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Client, ResourceExt};
-use milvus_guard_e2e::commands::Program;
+use milvus_guard_e2e::commands::{Ended, Program};
 use milvus_guard_e2e::control_plane::{ControlPlane, free_port};
 use milvus_guard_e2e::etcd::{self, All, Keys};
 use milvus_guard_e2e::kubelet::Behaviour;
@@ -90,11 +90,21 @@ impl Release {
     /// Only its metadata, in an etcd of its own.
     pub(crate) async fn with_metadata(plane: &'static ControlPlane, name: &str) -> Self {
         let sandbox = Sandbox::on(plane, name).await;
-        let port = free_port();
         let log = plane.folder().join(format!("etcd-of-{}.log", sandbox.namespace));
-        let etcd = etcd::start(plane.programs(), &sandbox.folder().join("etcd"), &log, &[etcd::plain(port)], &[]);
-        let keys = Keys { port };
-        wait("an etcd", async || keys.try_ask("/v3/kv/range", &json!({"key": "YQ=="})).await.ok()).await;
+        let mut started: Option<(Process, Keys)> = None;
+        let (etcd, keys) = wait("an etcd", async || {
+            // A port that was free a moment ago may be another's now.
+            if started.as_mut().is_none_or(|(etcd, _)| etcd.ended().is_some()) {
+                let keys = Keys { port: free_port() };
+                let data = sandbox.folder().join(format!("etcd-{}", keys.port));
+                started = Some((etcd::start(plane.programs(), &data, &log, &[etcd::plain(keys.port)], &[]), keys));
+            }
+            let keys = started.as_ref().map(|(_, keys)| *keys)?;
+            keys.try_ask("/v3/kv/range", &json!({"key": "YQ=="})).await.ok()?;
+            // Whoever else has the port does not count.
+            started.take_if(|(etcd, _)| etcd.ended().is_none())
+        })
+        .await;
         let before = of_2_1("by-dev", 3, 5);
         keys.put_all(&before).await;
         Self { sandbox, keys, before, _etcd: etcd }
@@ -180,6 +190,19 @@ impl Release {
         self.sandbox.command_as(&admin, Program::Kubectl, ["get", kinds, "-l", &label, "-o", "name"]).ok().await.stdout
     }
 
+    /// Waits until the fence is in force, some time after it was put up; how it refuses a pod.
+    pub(crate) async fn is_fenced_in(&self) -> Ended {
+        let admin = self.sandbox.plane.admin().await;
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "by-hand", "labels": {
+            "app.kubernetes.io/name": "milvus", "app.kubernetes.io/instance": "m", "component": "rootcoord"}}, "spec": {"containers": [{"name": "x", "image": "x"}]}});
+        wait("a fence in force", async || {
+            let create = ["create", "--dry-run=server", "-n", &self.sandbox.namespace, "-f", "-"];
+            let ended = self.sandbox.command_as(&admin, Program::Kubectl, create).input(pod.to_string()).run().await;
+            (!ended.status.success()).then_some(ended)
+        })
+        .await
+    }
+
     /// The backups of all attempts.
     fn backups(&self) -> Vec<PathBuf> {
         let claims = milvus_guard_e2e::kubelet::jobs::claim_folder(&self.sandbox.namespace, "x");
@@ -222,14 +245,7 @@ async fn metadata_is_migrated_before_the_first_pod_of_2_2() {
     assert_eq!((release.runs().await, release.all().await.len()), (vec![], release.before.len() + 1));
     // Whoever puts replicas back gets no pod.
     let admin = release.sandbox.plane.admin().await;
-    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "by-hand", "labels": {
-        "app.kubernetes.io/name": "milvus", "app.kubernetes.io/instance": "m", "component": "rootcoord"}}, "spec": {"containers": [{"name": "x", "image": "x"}]}});
-    let refused = wait("a fence in force", async || {
-        let create = ["create", "--dry-run=server", "-n", &release.sandbox.namespace, "-f", "-"];
-        let ended = release.sandbox.command_as(&admin, Program::Kubectl, create).input(pod.to_string()).run().await;
-        (!ended.status.success()).then_some(ended)
-    })
-    .await;
+    let refused = release.is_fenced_in().await;
     assert!(refused.stderr.contains("is stopped while its metadata is migrated") && refused.stderr.contains("milvus-guard cleanup m"), "{refused}");
     guarded.controller.restart();
     release.keys.end_lease(&session).await;

@@ -103,6 +103,7 @@ async fn from_a_laptop(plane: &'static ControlPlane) {
     assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
     let interrupted = child.wait_with_output().await.unwrap();
     assert_eq!(interrupted.status.code(), Some(130), "{interrupted:?}");
+    release.is_fenced_in().await;
     // Nobody of ours is there, and the fence alone keeps pods away, from whoever puts replicas back: of the version before, and of one that is let go.
     sandbox.kubectl(["scale", "deployment", "m-milvus-proxy", "m-milvus-rootcoord", "--replicas=2"]).ok().await;
     sandbox.kubectl(["rollout", "resume", "deployment/m-milvus-proxy"]).ok().await;
