@@ -52,6 +52,14 @@ impl Stores {
         self.write(kind, |objects| remove(objects, kind, object));
     }
 
+    /// Adds an object to a new listing of its kind. What is known of it already is not kept twice meanwhile.
+    pub(super) fn list(&self, listing: &mut Objects, kind: Kind, object: DynamicObject) {
+        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+        let kept = Kept::of(kind, object);
+        let known = self.look(kind, |objects| objects.get(&namespace)?.get(&name).filter(|known| **known == kept).cloned());
+        listing.entry(namespace).or_default().insert(name, known.unwrap_or(kept));
+    }
+
     /// Keeps these objects of a kind and no others.
     pub(super) fn replace(&self, kind: Kind, whole: Objects) {
         self.write(kind, |objects| {
@@ -111,7 +119,7 @@ impl Stores {
 }
 
 /// Keeps an object. What no gate looks at is no change.
-pub(super) fn insert(objects: &mut Objects, kind: Kind, object: DynamicObject) -> Touched {
+fn insert(objects: &mut Objects, kind: Kind, object: DynamicObject) -> Touched {
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
     let touched = Touched::Namespace(if kind == Kind::Namespace { name.clone() } else { namespace.clone() });
     let kept = Kept::of(kind, object);
@@ -157,7 +165,7 @@ pub(crate) mod tests {
             for kind in Kind::ALL {
                 let mut objects = Objects::new();
                 for object in all.of_kind(kind.api().1) {
-                    insert(&mut objects, kind, serde_json::from_value(Value::clone(object)).unwrap());
+                    stores.list(&mut objects, kind, serde_json::from_value(Value::clone(object)).unwrap());
                 }
                 stores.replace(kind, objects);
             }
@@ -248,6 +256,24 @@ pub(crate) mod tests {
         assert_eq!(insert(&mut objects, Kind::Namespace, named("warn")), Touched::Namespace("db".into()));
         assert_eq!(objects[""]["db"].read().unwrap().get("status"), None);
         assert_eq!(remove(&mut objects, Kind::Namespace, &named("warn")), Touched::Namespace("db".into()));
+    }
+
+    #[test]
+    fn a_listing_keeps_what_is_known_and_forgets_what_it_does_not_have() {
+        let stores = Stores::default();
+        let kind = Kind::Deployment;
+        let mut gone = deployment(1, "a");
+        gone.metadata.name = Some("m-milvus-querynode".into());
+        [deployment(1, "a"), gone].into_iter().for_each(|object| stores.put(kind, object));
+        let known = stores.object(kind, "db", "m-milvus-proxy").unwrap();
+        let (mut same, mut other) = (Objects::new(), Objects::new());
+        stores.list(&mut same, kind, deployment(1, "a"));
+        stores.list(&mut other, kind, deployment(1, "b"));
+        stores.replace(kind, same);
+        assert!(Arc::ptr_eq(&known, &stores.object(kind, "db", "m-milvus-proxy").unwrap()), "it is not even read again");
+        assert_eq!(stores.objects(kind, "db", None).len(), 1);
+        stores.replace(kind, other);
+        assert_eq!(stores.object(kind, "db", "m-milvus-proxy").unwrap()["metadata"]["labels"]["helm.sh/chart"], "b");
     }
 
     #[test]

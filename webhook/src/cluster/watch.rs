@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::generations::Touched;
 use super::listing::{PAGE, Turns};
-use super::stores::{Objects, Stores, insert};
+use super::stores::{Objects, Stores};
 use super::{Cluster, Kind, ReadError};
 use crate::admission::release::Driver;
 
@@ -97,9 +97,7 @@ async fn keep(client: Client, kind: Kind, stores: Weak<Stores>, turns: Turns) {
                 drop(turn.take());
                 turn = turns.take().await;
             }
-            Ok(Event::InitApply(object)) => {
-                insert(&mut fresh, kind, object);
-            }
+            Ok(Event::InitApply(object)) => stores.list(&mut fresh, kind, object),
             Ok(Event::InitDone) => {
                 turn = None;
                 stores.replace(kind, std::mem::take(&mut fresh));
