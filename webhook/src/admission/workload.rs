@@ -67,12 +67,17 @@ fn is_controllers<C: Cluster>(guard: &Guard<C>, request: &Request) -> bool {
     request.user_info.username == guard.configuration.controller
 }
 
-/// Whether the controller asks for a verdict on what is blocked, as the conditions of this gate tell, too: all else that it writes is decided.
+/// Whether the controller asks for a verdict on what was held, and by no rule: it remembers by its note that it did.
+fn is_asked_of_hold<C: Cluster>(guard: &Guard<C>, request: &Request) -> bool {
+    is_controllers(guard, request) && annotation(&request.old_object, BLOCKED_ANNOTATION).is_none()
+}
+
+/// Whether the controller asks for a verdict on what is held, as the conditions of this gate tell, too: all else that it writes is decided.
 fn is_to_be_judged(request: &Request) -> bool {
     let judged_for = |object| annotation(object, JUDGED_FOR_ANNOTATION);
     request.kind.kind == "Deployment"
         && request.sub_resource.is_none()
-        && annotation(&request.old_object, BLOCKED_ANNOTATION).is_some()
+        && is_held(&request.old_object)
         && judged_for(&request.object) != judged_for(&request.old_object)
 }
 
@@ -132,7 +137,11 @@ async fn deployment<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
             let blocked = path::blocked(guard, request, &identity, &around, (why, &moved, chart.as_deref()), &exceptions);
             hold(request, &identity, &why.sentence(), blocked.as_deref(), &mut patching, &mut answer);
             let excepted = guard.namespace(namespace).as_deref().and_then(opening::excepts);
-            match opening::of_release(upgrade.as_deref(), excepted.as_deref()).filter(|_| blocked.is_some()) {
+            let judged_for = match blocked {
+                Some(_) => opening::of_release(upgrade.as_deref(), excepted.as_deref()),
+                None => annotation(&request.object, JUDGED_FOR_ANNOTATION).filter(|_| is_asked_of_hold(guard, request)).map(str::to_owned),
+            };
+            match judged_for {
                 Some(judged_for) => patching.annotate(JUDGED_FOR_ANNOTATION, &judged_for),
                 None => patching.unannotate(JUDGED_FOR_ANNOTATION),
             }

@@ -93,6 +93,22 @@ impl Seen {
         self.workloads.iter().map(|workload| &**workload).filter(|workload| matches!(workload.hold, Hold::Held | Hold::Blocked(_)))
     }
 
+    /// Workloads that are held and never ran, where nothing is held but such, and nothing serves but their own version, if anything does: what held them may be over, and nobody writes them again.
+    /// So it is where a release was installed while pods of an earlier one still ended.
+    #[must_use]
+    pub fn stranded(&self) -> Vec<&Arc<seen::Workload>> {
+        let ran = |workload: &seen::Workload| {
+            let is_its = |pod: &Arc<seen::Pod>| pod.component == workload.component && pod.label == workload.label;
+            workload.stopped.is_some() || workload.epoch > 0 || self.sets.iter().any(|set| set.deployment == workload.name) || self.pods.iter().any(is_its)
+        };
+        let held: Vec<&Arc<seen::Workload>> = self.workloads.iter().filter(|workload| matches!(workload.hold, Hold::Held | Hold::Blocked(_))).collect();
+        let running = self.versions();
+        let may_join = |workload: &&Arc<seen::Workload>| {
+            workload.hold == Hold::Held && !ran(workload) && running.iter().all(|version| version.is_some() && *version == workload.template.version)
+        };
+        if held.iter().all(may_join) { held } else { Vec::new() }
+    }
+
     /// Whether Helm wrote any of it; Argo CD and `kubectl apply` keep no revision.
     #[must_use]
     pub fn is_helms(&self) -> bool {
@@ -339,6 +355,26 @@ mod tests {
         let drains = objects.iter_mut().find(|object| object["metadata"]["name"] == "m-milvus-proxy-1-x").unwrap();
         drains["metadata"]["deletionTimestamp"] = json!("2026-11-21T20:30:00Z");
         assert_eq!(moved(&objects), at("2026-11-21T20:30:00Z"));
+    }
+
+    #[test]
+    fn only_what_never_ran_beside_its_own_version_is_stranded() {
+        let stranded = |objects: &[serde_json::Value]| seen(objects).stranded().iter().map(|workload| workload.component).collect::<Vec<_>>();
+        let mut objects = running(&["mixcoord"], "v2.5.22");
+        hold(&mut objects, "proxy", "v2.5.22");
+        assert_eq!(stranded(&objects), [Component::Proxy]);
+        let mut of_another = running(&["mixcoord"], "v2.5.16");
+        hold(&mut of_another, "proxy", "v2.5.22");
+        assert_eq!(stranded(&of_another), [], "another version serves");
+        let mut other = objects.clone();
+        other.push(set("proxy", "v2.5.16", 1));
+        assert_eq!(stranded(&other), [], "it ran");
+        other = objects.clone();
+        other.extend(running(&["querynode"], "v2.5.22"));
+        hold(&mut other, "querynode", "v2.5.22");
+        assert_eq!(stranded(&other), [], "another one waits that runs");
+        objects.retain(|object| object["metadata"]["name"] == "m-milvus-proxy");
+        assert_eq!(stranded(&objects), [Component::Proxy], "nothing serves");
     }
 
     #[test]

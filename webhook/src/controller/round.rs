@@ -176,13 +176,19 @@ impl Work {
         ended
     }
 
-    /// Has what is blocked judged again where something else is declared or waived by now.
+    /// Has what is blocked judged again where something else is declared or waived by now, and once what may be held for nothing any more.
     async fn have_judged(&self, key: &ReleaseKey, all: &Seen, upgrade: Option<&Value>) -> anyhow::Result<Asked> {
         let Some(excepted) = &self.excepted else { return Ok(Asked::Nothing) };
         let judged_for = opening::of_release(upgrade, excepted.of(&key.namespace).as_deref());
-        let is_due = |workload: &&Arc<Workload>| matches!(workload.hold, Hold::Blocked(_)) && workload.judged_for.as_deref() != judged_for.as_deref();
+        let stranded = if upgrade.is_some_and(|upgrade| Status::of(upgrade).is_begun()) { Vec::new() } else { all.stranded() };
+        let (due, judged_for): (Vec<&Arc<Workload>>, Option<String>) = if stranded.is_empty() {
+            (all.workloads.iter().filter(|workload| matches!(workload.hold, Hold::Blocked(_))).collect(), judged_for)
+        } else {
+            let serves: Vec<String> = all.versions().into_iter().flatten().map(|version| version.to_string()).collect();
+            (stranded, opening::token(judged_for.as_deref().into_iter().chain([serves.join(",").as_str()])))
+        };
         let mut asked = Asked::Nothing;
-        for workload in all.workloads.iter().filter(is_due) {
+        for workload in due.into_iter().filter(|workload| workload.judged_for.as_deref() != judged_for.as_deref()) {
             if !(self.may_write)() {
                 return Ok(Asked::Nothing);
             }
@@ -190,7 +196,7 @@ impl Work {
                 Err(Undone::Stale(_)) => false,
                 done => done?,
             };
-            tracing::info!(release = %key, workload = &*workload.name, is_judged, "blocked, and something else is declared or waived by now: judged again");
+            tracing::info!(release = %key, workload = &*workload.name, is_judged, "held, and something else is declared, waived or runs by now: judged again");
             asked = if is_judged && asked != Asked::Behind { Asked::Judged } else { Asked::Behind };
         }
         Ok(asked)

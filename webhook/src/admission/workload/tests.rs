@@ -578,6 +578,17 @@ fn what_is_blocked_is_judged_again_where_the_controller_asks_and_notes_what_it_w
 }
 
 #[test]
+fn what_never_ran_is_let_go_once_nothing_of_another_version_serves_any_more() {
+    let (earlier, now) = (recipe("4.2.20"), recipe("4.2.58"));
+    let held = admitted(&running(&earlier, &["mixcoord"]), &now.deployment("proxy"), &Value::Null);
+    assert!(is_waiting(&held) && annotation(&held, BLOCKED_ANNOTATION).is_none(), "{held}");
+    let still = judged_again(&running(&earlier, &["mixcoord"]), &held, "t1");
+    assert!(is_waiting(&still) && annotation(&still, JUDGED_FOR_ANNOTATION) == Some("t1"), "asked once: {still}");
+    let free = judged_again(&running(&now, &["mixcoord"]), &held, "t1");
+    assert!(!is_held(&free) && free["spec"].get("paused").is_none() && annotation(&free, JUDGED_FOR_ANNOTATION).is_none(), "{free}");
+}
+
+#[test]
 fn what_could_not_be_judged_in_time_is_asked_again() {
     let (before, after) = (Recipe::new("3.2.18", 1, json!({})), Recipe::new("4.0.34", 1, json!({"image": {"all": {"tag": "v2.2.16"}}})));
     let cluster = whole(&before);

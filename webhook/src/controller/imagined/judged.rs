@@ -8,14 +8,21 @@ use super::World;
 use super::points::Stage;
 use super::server::Point;
 use super::steered::{ORDER, bring, let_go, names, nothing_is_left, release, runs};
-use crate::admission::hold::{BLOCKED_ANNOTATION, JUDGED_FOR_ANNOTATION};
+use crate::admission::hold::{BLOCKED_ANNOTATION, HELD_LABEL, HOLD_ANNOTATIONS, JUDGED_FOR_ANNOTATION, is_held};
 use crate::admission::opening;
 use crate::cluster::annotation;
 
 /// The part of gate 3 that is asked for by the controller: what is blocked is blocked until the upgrade is declared. Which rules block, its own tests tell.
 pub(super) fn admit(world: &World, before: &Value, after: &mut Value) {
     let is_asked = annotation(before, JUDGED_FOR_ANNOTATION) != annotation(after, JUDGED_FOR_ANNOTATION);
-    if annotation(before, BLOCKED_ANNOTATION).is_none() || !is_asked {
+    if !is_asked || !is_held(before) {
+        return;
+    }
+    if annotation(before, BLOCKED_ANNOTATION).is_none() {
+        // Nothing is there any more that it must not run beside.
+        HOLD_ANNOTATIONS.iter().for_each(|name| drop(after["metadata"]["annotations"].as_object_mut().unwrap().remove(*name)));
+        drop(after["metadata"]["labels"].as_object_mut().unwrap().remove(HELD_LABEL));
+        drop(after["spec"].as_object_mut().unwrap().remove("paused"));
         return;
     }
     let is_behind = world.now < world.ills.gate_is_behind_until;
@@ -65,6 +72,22 @@ async fn what_lacked_its_declaration_goes_on_once_it_is_declared() {
         let (world, points) = stage.run(world).await;
         assert_eq!(names(&let_go(&points)), ORDER, "{:#}", world.upgrade()["status"]);
         assert!(Status::of(world.upgrade()).phase == Some(Phase::Completed) && runs(&world, "v2.5.22"));
+        nothing_is_left(&world);
+    }
+}
+
+#[tokio::test]
+async fn what_was_held_beside_pods_of_an_earlier_release_runs_once_those_are_gone() {
+    for serves in [true, false] {
+        let stage = Stage::new();
+        let mut world = release(&MIX);
+        world.delete("guardedupgrades", "m");
+        let stays = |name: &str| serves && name.contains("mixcoord");
+        world.objects.retain(|(plural, name), _| plural == "deployments" || !name.starts_with("m-milvus-") || stays(name));
+        let stranded: Vec<&str> = MIX.into_iter().filter(|component| !stays(component)).collect();
+        bring(&mut world, &stranded, "v2.5.16");
+        let (world, _) = stage.run(world).await;
+        assert!(runs(&world, "v2.5.16"), "{serves}");
         nothing_is_left(&world);
     }
 }
