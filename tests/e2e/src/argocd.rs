@@ -23,25 +23,30 @@ pub const FOLDER: &str = "MILVUS_GUARD_ARGOCD";
 /// The folder of the chart repository.
 const CHARTS: &str = "charts";
 
-/// A control plane that knows Argo CD's kinds, shared by all tests with it: others define kinds of the same names. Nothing without `.ci/e2e-argocd`, which is said aloud.
+/// A control plane that knows Argo CD's kinds, shared by tests with it: others define kinds of the same names. Nothing without `.ci/e2e-argocd`, which is said aloud.
 pub async fn plane(wanted_by: &str) -> Option<&'static ControlPlane> {
     static PLANE: OnceCell<Option<&'static ControlPlane>> = OnceCell::const_new();
+    match std::env::var_os(FOLDER) {
+        Some(_) => *PLANE.get_or_init(|| own_plane(wanted_by, "argocd")).await,
+        // Each test says it.
+        None => own_plane(wanted_by, "argocd").await,
+    }
+}
+
+/// One of a test's own.
+pub async fn own_plane(wanted_by: &str, name: &str) -> Option<&'static ControlPlane> {
     let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else {
         say(&format!("\n*** SKIPPED: {wanted_by}: upgrades under real Argo CD are a suite of its own, `.ci/e2e-argocd`. ***\n"));
         return None;
     };
-    let start = async || {
-        let plane = ControlPlane::own("argocd").await?;
-        let home = tempfile::tempdir().unwrap();
-        let definitions = folder.join("definitions.yaml");
-        let apply = |what: &Path| ["apply", "--server-side", "-f"].into_iter().map(str::to_owned).chain([what.display().to_string()]).collect::<Vec<_>>();
-        kubectl(plane, home.path(), &apply(&definitions)).ok().await;
-        // Where a definition has no conditions yet, `kubectl wait` fails at once.
-        let served = ["wait", "--for=condition=Established", "crd/applications.argoproj.io", "crd/appprojects.argoproj.io"].map(str::to_owned);
-        wait("Argo CD's kinds", async || kubectl(plane, home.path(), &served).run().await.status.success().then_some(())).await;
-        Some(plane)
-    };
-    *PLANE.get_or_init(start).await
+    let plane = ControlPlane::own(name).await?;
+    let home = tempfile::tempdir().unwrap();
+    let definitions = folder.join("definitions.yaml").display().to_string();
+    kubectl(plane, home.path(), &["apply", "--server-side", "-f", &definitions].map(str::to_owned)).ok().await;
+    // Where a definition has no conditions yet, `kubectl wait` fails at once.
+    let served = ["wait", "--for=condition=Established", "crd/applications.argoproj.io", "crd/appprojects.argoproj.io"].map(str::to_owned);
+    wait("Argo CD's kinds", async || kubectl(plane, home.path(), &served).run().await.status.success().then_some(())).await;
+    Some(plane)
 }
 
 fn kubectl(plane: &ControlPlane, home: &Path, arguments: &[String]) -> Invocation {
@@ -55,8 +60,11 @@ pub struct ArgoCd {
     pub namespace: String,
     /// As whom it writes.
     pub account: User,
+    /// The name of its Application: objects of the cluster are marked with it, so that two Argo CDs with Applications of one name take each other's for theirs and prune them.
+    application: String,
     /// The address of the chart repository.
     repository: String,
+    is_server_side: bool,
     parts: Vec<Process>,
     home: TempDir,
 }
@@ -128,14 +136,21 @@ impl ArgoCd {
             part(&shared("repo-server", &repo_server)),
             part(&shared("application-controller", &controller)),
         ];
-        let argocd = Self { plane, namespace, account, repository: format!("http://{}", at(http)), parts, home };
+        let argocd =
+            Self { plane, namespace, account, application: name.to_owned(), repository: format!("http://{}", at(http)), is_server_side: false, parts, home };
         for chart in charts {
             argocd.add(chart).await;
         }
         let everything = json!([{"group": "*", "kind": "*"}]);
         let project = json!({"sourceRepos": ["*"], "destinations": [{"server": "*", "namespace": "*"}], "clusterResourceWhitelist": everything});
-        argocd.write("AppProject", "default", project).await;
+        argocd.write("AppProject", "default", json!({}), project).await.unwrap();
         argocd
+    }
+
+    /// Its Applications are applied and compared by the API server from now on (`ServerSideApply`, `ServerSideDiff`).
+    pub fn server_side(mut self) -> Self {
+        self.is_server_side = true;
+        self
     }
 
     /// Adds a packed chart to the repository.
@@ -150,15 +165,19 @@ impl ArgoCd {
         Api::namespaced_with(client, &self.namespace, &ApiResource::from_gvk(&GroupVersionKind::gvk("argoproj.io", "v1alpha1", kind)))
     }
 
-    async fn write(&self, kind: &str, name: &str, spec: Value) {
-        let object = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec});
-        let api = self.api(kind, self.plane.admin().await.client);
-        api.patch(name, &PatchParams::apply("person").force(), &Patch::Apply(&object)).await.unwrap_or_else(|error| panic!("{kind} {name}: {error}"));
+    async fn write(&self, kind: &str, name: &str, annotations: Value, spec: Value) -> kube::Result<DynamicObject> {
+        let object = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": kind, "metadata": {"name": name, "annotations": annotations}, "spec": spec});
+        self.api(kind, self.plane.admin().await.client).patch(name, &PatchParams::apply("person").force(), &Patch::Apply(&object)).await
     }
 
-    /// Writes the Application `m` that deploys release `m` into a namespace, from a packed chart of the repository, with parameters as `--set` takes them
+    /// Writes the Application that deploys release `m` into a namespace, from a packed chart of the repository, with parameters as `--set` takes them
     /// (`a.b=c,d=e`), with automated sync, prune and self-heal.
     pub async fn deploy(&self, into: &str, chart: &Path, parameters: &str) {
+        self.try_to_deploy(into, chart, parameters, "").await.unwrap_or_else(|refusal| panic!("{refusal}"));
+    }
+
+    /// The same, with waivers as `guard.milvus-guard.dev/allow` takes them; tells the refusal where it is refused.
+    pub async fn try_to_deploy(&self, into: &str, chart: &Path, parameters: &str, allow: &str) -> Result<(), String> {
         let (name, version) = name_and_version(chart);
         let parameters: Vec<Value> =
             parameters.split(',').filter_map(|one| one.split_once('=')).map(|(name, value)| json!({"name": name, "value": value})).collect();
@@ -166,14 +185,27 @@ impl ArgoCd {
             "project": "default",
             "destination": {"server": "https://kubernetes.default.svc", "namespace": into},
             "source": {"repoURL": self.repository, "chart": name, "targetRevision": version, "helm": {"releaseName": "m", "parameters": parameters}},
-            "syncPolicy": {"automated": {"prune": true, "selfHeal": true}},
+            "syncPolicy": {"automated": {"prune": true, "selfHeal": true}, "syncOptions": [format!("ServerSideApply={}", self.is_server_side)]},
         });
-        self.write("Application", "m", spec).await;
+        let mut annotations = json!({});
+        if self.is_server_side {
+            annotations["argocd.argoproj.io/compare-options"] = json!("ServerSideDiff=true");
+        }
+        if !allow.is_empty() {
+            annotations["guard.milvus-guard.dev/allow"] = json!(allow);
+        }
+        self.write("Application", &self.application, annotations, spec).await.map(drop).map_err(|error| error.to_string())
+    }
+
+    /// Ends the operation that goes on, as `argocd app terminate-op` does.
+    pub async fn terminate(&self) {
+        let patch = Patch::Merge(json!({"status": {"operationState": {"phase": "Terminating"}}}));
+        self.api("Application", self.plane.admin().await.client).patch(&self.application, &PatchParams::default(), &patch).await.unwrap();
     }
 
     /// What Argo CD says of the Application.
     pub async fn status(&self) -> Value {
-        let found = self.api("Application", self.plane.admin().await.client).get_opt("m").await.unwrap();
+        let found = self.api("Application", self.plane.admin().await.client).get_opt(&self.application).await.unwrap();
         found.map_or(Value::Null, |mut object| object.data["status"].take())
     }
 

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use milvus_guard::rollout::Pair;
-use milvus_guard_e2e::argocd::{ArgoCd, plane};
+use milvus_guard::rollout::{Pair, Topology};
+use milvus_guard_e2e::argocd::{ArgoCd, own_plane, plane};
 use milvus_guard_e2e::chart::{packed, umbrella_with_hook};
+use milvus_guard_e2e::control_plane::ControlPlane;
 use milvus_guard_e2e::kubelet::{Behaviour, PodStart};
 use milvus_guard_e2e::programs::say;
 use milvus_guard_e2e::sandbox::{Sandbox, wait};
@@ -16,7 +17,7 @@ use milvus_guard_e2e::webhook::hook;
 use serde_json::{Value, json};
 
 use crate::migration::{AFTER, BEFORE, Guarded, INTO_2_2, Release, class_for_backups};
-use crate::upgrades::{Served, Upgrading, hops, into_2_6, positions, separate, values, violations};
+use crate::upgrades::{Served, Upgrading, hops, into_2_6, pair, positions, separate, values, violations};
 
 /// The components of a hop, in the order in which their first pods were started.
 fn order(starts: &[PodStart], pair: &Pair) -> String {
@@ -65,7 +66,7 @@ async fn argo_cd_goes_from_2_2_to_2_6_in_the_order_of_the_policy_and_not_without
         assert_eq!(violations(&starts, &pair), Vec::<String>::new(), "{chart}");
         upgrading.runs_only(&pair.to.to_string()).await;
         upgrading.nothing_is_left().await;
-        let left = if pair.after == milvus_guard::rollout::Topology::SeparateCoordinators { 4 } else { 0 };
+        let left = if pair.after == Topology::SeparateCoordinators { 4 } else { 0 };
         assert_eq!(upgrading.separate_coordinators().await, left, "{chart}");
         argocd.is_done_with(&packed(chart)).await;
     }
@@ -118,16 +119,17 @@ async fn self_heal_leaves_the_hold(argocd: &ArgoCd, upgrading: &Upgrading, stand
 async fn what_goes_outlives_the_sync(argocd: &ArgoCd, upgrading: &Upgrading, stands_at: &str, tag: &str) {
     let sandbox = &upgrading.sandbox;
     stands(sandbox, stands_at, tag).await;
-    argocd
-        .says("that it waits with pruning", |status| {
-            let operation = &status["operationState"];
-            operation["phase"] == "Running" && operation["message"].as_str().is_some_and(|message| message.starts_with("waiting for healthy state of"))
-        })
-        .await;
+    argocd.says("that it waits with pruning", waits_with_pruning).await;
     let goes = if tag.starts_with("v2.6") { "m-milvus-indexnode" } else { "m-milvus-rootcoord" };
     let live = object(sandbox, goes).await;
     assert!(live["metadata"].get("deletionTimestamp").is_none(), "{live:#}");
     assert_eq!(live["metadata"]["annotations"][ANNOTATIONS[1]], "PruneLast=true", "{live:#}");
+}
+
+/// Whether an operation goes on until what is held is healthy.
+fn waits_with_pruning(status: &Value) -> bool {
+    let operation = &status["operationState"];
+    operation["phase"] == "Running" && operation["message"].as_str().is_some_and(|message| message.starts_with("waiting for healthy state of"))
 }
 
 /// Waits until a component of the new version was started, which does not become ready.
@@ -135,9 +137,89 @@ async fn stands(sandbox: &Sandbox, component: &str, tag: &str) {
     wait(&format!("a {component} of {tag}"), async || sandbox.images_of(component).last().is_some_and(|image| image.ends_with(tag)).then_some(())).await;
 }
 
+#[tokio::test]
+async fn argo_cd_that_applies_server_side_keeps_the_order_of_what_nobody_declared() {
+    let Some(plane) = plane("Argo CD that applies server-side").await else { return };
+    let charts = ["4.2.20", "4.2.58", "5.0.19"];
+    let argocd = ArgoCd::start(plane, "server-side", &charts.map(packed)).await.server_side();
+    let upgrading = Upgrading::on(plane, "server-side", &[&argocd.namespace]).await;
+    let sandbox = &upgrading.sandbox;
+    argocd.deploy(&sandbox.namespace, &packed("4.2.20"), &values("")).await;
+    argocd.is_done_with(&packed("4.2.20")).await;
+    sandbox.wait_until_rolled_out().await;
+    for (chart, pair) in [("4.2.58", pair("2.4.16", "2.5.16", Topology::MixCoordinator, Topology::MixCoordinator)), ("5.0.19", into_2_6())] {
+        let tag = format!("v{}", pair.to);
+        sandbox.behave(|pods| pods.component("mixcoord").image(&tag), Behaviour::NeverReady);
+        if chart == "5.0.19" {
+            upgrading.declare(json!({"to": "2.6.15"})).await;
+            upgrading.reaches("Prepared").await;
+        }
+        argocd.deploy(&sandbox.namespace, &packed(chart), &values("")).await;
+        stands(sandbox, "mixcoord", &tag).await;
+        // What waits is no difference to it; what is to be pruned is one.
+        match chart {
+            "5.0.19" => argocd.says("that it waits with pruning", waits_with_pruning).await,
+            _ => argocd.says("that what is held is synced", |status| status["sync"]["status"] == "Synced" && status["sync"]["revision"] == chart).await,
+        };
+        let proxy = object(sandbox, "m-milvus-proxy").await;
+        assert!(proxy["spec"]["paused"] == true && proxy["metadata"]["annotations"][ANNOTATIONS[0]].is_string(), "{proxy:#}");
+        sandbox.behave(|pods| pods.component("mixcoord").image(&tag), Behaviour::ReadyAfter(Duration::from_millis(20)));
+        upgrading.reaches("Completed").await;
+        assert_eq!(violations(&sandbox.starts(), &pair), Vec::<String>::new(), "{chart}");
+        upgrading.runs_only(&pair.to.to_string()).await;
+        upgrading.nothing_is_left().await;
+        argocd.is_done_with(&packed(chart)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_commit_that_is_reverted_in_the_middle_is_taken_back() {
+    let Some(plane) = plane("Argo CD and a commit that is reverted").await else { return };
+    let argocd = ArgoCd::start(plane, "reverted", &["4.2.58", "5.0.19"].map(packed)).await;
+    let upgrading = Upgrading::on(plane, "reverted", &[&argocd.namespace]).await;
+    let sandbox = &upgrading.sandbox;
+    let deploy = async |chart: &str, more: &str| argocd.deploy(&sandbox.namespace, &packed(chart), &values(more)).await;
+    let is_back = async || {
+        upgrading.runs_only("2.5.16").await;
+        argocd.is_done_with(&packed("4.2.58")).await;
+        sandbox.wait_until_rolled_out().await;
+    };
+    deploy("4.2.58", "").await;
+    argocd.is_done_with(&packed("4.2.58")).await;
+    sandbox.wait_until_rolled_out().await;
+
+    sandbox.behave(|pods| pods.component("querynode").image("v2.5.22"), Behaviour::NeverReady);
+    deploy("4.2.58", ",image.all.tag=v2.5.22").await;
+    stands(sandbox, "querynode", "v2.5.22").await;
+    assert!(!sandbox.images_of("proxy").iter().any(|image| image.ends_with("v2.5.22")));
+    deploy("4.2.58", "").await;
+    upgrading.reaches("Aborted").await;
+    upgrading.nothing_is_left().await;
+    is_back().await;
+
+    // Where something goes, the operation waits for what is held, and Argo CD begins none for the next commit: a person ends it.
+    upgrading.declare(json!({"to": "2.6.15", "approval": "Manual"})).await;
+    upgrading.reaches("Prepared").await;
+    deploy("5.0.19", "").await;
+    wait("that a step waits for approval", async || upgrading.status().await["awaitsApproval"].is_string().then_some(())).await;
+    argocd.says("that it waits with pruning", waits_with_pruning).await;
+    // Gate 2 takes what was declared for what runs, so going back has to be allowed.
+    let back = async |allow: &str| argocd.try_to_deploy(&sandbox.namespace, &packed("4.2.58"), &values(""), allow).await;
+    let refusal = back("").await.unwrap_err();
+    assert!(refusal.contains("MV211") && refusal.contains("MV110"), "{refusal}");
+    back("MV110 reason=nothing-of-it-ran; MV211 reason=nothing-of-it-ran").await.unwrap();
+    argocd.says("that it saw the next commit", |status| status["sync"]["revision"] == "4.2.58" && waits_with_pruning(status)).await;
+    argocd.terminate().await;
+    // Nothing of it ran, and it stays declared.
+    upgrading.reaches("Prepared").await;
+    is_back().await;
+    let left = upgrading.deployments().await;
+    assert!(left.iter().any(|name| name.ends_with("indexnode")) && !left.iter().any(|name| name.ends_with("streamingnode")), "{left:?}");
+    assert!(!sandbox.starts().iter().any(|start| start.image().ends_with("v2.6.15")));
+}
+
 /// A release of 2.1.4 with its metadata, installed by Argo CD.
-async fn release_of_2_1(argocd: &ArgoCd, name: &str) -> Release {
-    let plane = plane(name).await.unwrap();
+async fn release_of_2_1(plane: &'static ControlPlane, argocd: &ArgoCd, name: &str) -> Release {
     class_for_backups(&plane.admin().await.client).await;
     let release = Release::with_metadata(plane, name).await;
     argocd.deploy(&release.sandbox.namespace, &packed(BEFORE), &values("")).await;
@@ -161,7 +243,7 @@ async fn is_migrated(release: &Release, replicas: &BTreeMap<String, i32>) {
 async fn a_release_stays_stopped_for_its_migration_although_argo_cd_puts_its_replicas_back() {
     let Some(plane) = plane("Argo CD and a migration of metadata").await else { return };
     let argocd = ArgoCd::start(plane, "migrated", &[BEFORE, AFTER].map(packed)).await;
-    let release = release_of_2_1(&argocd, "migrated").await;
+    let release = release_of_2_1(plane, &argocd, "migrated").await;
     let replicas = release.replicas().await;
     let mut guarded = Guarded::over(plane, "migrated", vec![release], &[&argocd.namespace]).await;
     let release = &guarded.releases[0];
@@ -185,13 +267,13 @@ async fn a_release_stays_stopped_for_its_migration_although_argo_cd_puts_its_rep
 
 #[tokio::test]
 async fn the_hook_migrates_before_argo_cd_writes_the_first_object_of_2_2() {
-    let Some(plane) = plane("Argo CD and the hook that migrates metadata").await else { return };
-    let port_of = |release: &Release| format!("127.0.0.1:{}", release.keys.port);
+    // The hook does not run where the guard's kinds are.
+    let Some(plane) = own_plane("Argo CD and the hook that migrates metadata", "argocd-hook").await else { return };
     let argocd = ArgoCd::start(plane, "hooked", &[packed(BEFORE)]).await;
-    let release = release_of_2_1(&argocd, "hooked").await;
+    let release = release_of_2_1(plane, &argocd, "hooked").await;
     let replicas = release.replicas().await;
     let own = json!({"milvus": {}, "milvus-migration-hook": {
-        "enabled": true, "target": "2.2.16", "migration": {"storageClass": "backups", "etcdEndpoints": [port_of(&release)]}}});
+        "enabled": true, "target": "2.2.16", "migration": {"storageClass": "backups", "etcdEndpoints": [format!("127.0.0.1:{}", release.keys.port)]}}});
     let umbrella = umbrella_with_hook("search", AFTER, &own.to_string());
     argocd.add(&umbrella).await;
     let parameters: Vec<String> = values(INTO_2_2).split(',').map(|parameter| format!("milvus.{parameter}")).collect();
