@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use self::fields::Fields;
 use super::exceptions::{ALLOW_ANNOTATION, BREAK_GLASS_ANNOTATION, Exceptions};
 use super::guard::Guard;
+use super::hold::{HOLD_ANNOTATION, Identity, is_held, serving_chart};
 use super::judge::Glance;
 use super::milvus::{image_layers, repository_of, tag_of};
 use super::outline::Outline;
@@ -27,7 +28,7 @@ use super::patch::Patching;
 use super::request::{Operation, Request, User, mentions_milvus, parse_outlines};
 use super::verdict::{Point, Terms, answer, findings, points, resolved};
 use super::{Answer, BREAK_GLASS, declared};
-use crate::cluster::running::{Serving, counted, serving};
+use crate::cluster::running::{Serving, counted, image, list, pod_label, serving};
 use crate::cluster::{Cluster, Kind, annotation, label, text};
 
 /// The file that stands for the object, for readers.
@@ -316,12 +317,12 @@ fn know_lineage<C: Cluster>(after: &mut Declaration, guard: &Guard<C>, namespace
     }
 }
 
-/// The version of the chart that rendered the Deployments of a release.
+/// The version of the chart that rendered what serves of a release.
 fn chart_label<C: Cluster>(guard: &Guard<C>, namespace: &str, release: &str) -> Option<String> {
     let deployments = guard.cluster.naming(Kind::Deployment, namespace, release);
     let of_release =
         |object: &&Arc<Value>| label(object, "app.kubernetes.io/instance") == Some(release) && label(object, "component").is_some_and(is_component);
-    deployments.iter().find(of_release).and_then(|object| label(object, "helm.sh/chart")?.strip_prefix("milvus-").map(str::to_owned))
+    deployments.iter().filter(of_release).find_map(|object| serving_chart(object)?.strip_prefix("milvus-").map(str::to_owned))
 }
 
 /// The declaration of the old object that is the same release.
@@ -342,18 +343,19 @@ fn befores<C: Cluster>(after: &Declaration, old: &[Declaration], runs: &[Serving
     let mut images: Vec<&str> = counted(runs).into_iter().filter_map(Serving::image).collect();
     images.sort_unstable();
     images.dedup();
+    let declared = declared.map(resolved).filter(|said| !only_waited(said, after, &images, guard, namespace, release));
     let is_declared = declared.is_some();
     if !is_declared && images.is_empty() {
         return Vec::new();
     }
-    let base = resolved(declared.unwrap_or_else(|| {
+    let base = declared.unwrap_or_else(|| {
         let mut before = after.clone();
         before.flags.retain(|flag| flag.kind != FlagKind::ReuseValues);
         if let Some(chart) = chart_label(guard, namespace, release) {
             before.chart.version = Fact::Known(VersionSpec::parse(&chart), Origin::Given("what runs".into()));
         }
-        before
-    }));
+        resolved(before)
+    });
     let is_base = |image: &str| says(&base, image) || tag_of(image).is_none();
     let with = |image: &str| {
         // A tag that the chart brings is none that the user pinned: `--reuse-values` keeps them for different reasons.
@@ -369,6 +371,26 @@ fn befores<C: Cluster>(after: &Declaration, old: &[Declaration], runs: &[Serving
         states.push(base);
     }
     states
+}
+
+/// Whether an object takes back what it said before: that is held, no pod of it ever was (a Deployment that is let go has a ReplicaSet at once), no store was let go for it, and what runs is what the
+/// object says now. That is no way down, as little as a rollback of a revision that was only held.
+fn only_waited<C: Cluster>(said: &Release, after: &Declaration, images: &[&str], guard: &Guard<C>, namespace: &str, release: &str) -> bool {
+    let is_its = |object: &Arc<Value>| is_held(object) && Identity::of(object).is_some_and(|identity| identity.release == release);
+    if images.is_empty() || !guard.cluster.naming(Kind::Deployment, namespace, HOLD_ANNOTATION).iter().any(is_its) {
+        return false;
+    }
+    let says_now = resolved(after.clone());
+    if !images.iter().all(|image| says(&says_now, image) && !says(said, image)) {
+        return false;
+    }
+    let is_of_said = |object: &Arc<Value>| {
+        let component = pod_label(object, "component").unwrap_or_default();
+        object.pointer("/spec/template").and_then(|template| image(template, component)).is_some_and(|image| says(said, image))
+    };
+    let was_let_go = |upgrade: &Arc<Value>| list(upgrade, "/status/components").any(|line| text(line, "/startedAt").is_some());
+    !guard.cluster.naming(Kind::ReplicaSet, namespace, release).iter().any(is_of_said)
+        && !guard.cluster.object(Kind::GuardedUpgrade, namespace, release).is_some_and(|upgrade| was_let_go(&upgrade))
 }
 
 /// Whether the values of a state, with its chart's defaults, name this image.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::change::same_template;
 use super::patch::Patching;
 use crate::cluster::running::{Serving, counted, image};
-use crate::cluster::text;
+use crate::cluster::{annotation, label, text};
 
 /// The annotation of a held object: why, in words.
 pub const HOLD_ANNOTATION: &str = "guard.milvus-guard.dev/hold";
@@ -104,6 +104,12 @@ pub fn loosen(object: &Value, remembered: &str, patching: &mut Patching<'_>) {
 #[must_use]
 pub fn is_held(object: &Value) -> bool {
     crate::cluster::annotation(object, HOLD_ANNOTATION).is_some()
+}
+
+/// The chart that rendered what serves of a Deployment, as its label names it: a held one has the label of what waits.
+#[must_use]
+pub fn serving_chart(object: &Value) -> Option<&str> {
+    if is_held(object) { annotation(object, SERVING_CHART_ANNOTATION) } else { label(object, "helm.sh/chart") }
 }
 
 /// A workload of a Milvus release, by what selects its pods.

@@ -17,7 +17,7 @@ use super::change::{self, digest, same_template};
 use super::exceptions::{Exceptions, Mode, Waiver};
 use super::guard::{Guard, releases_of};
 use super::hold::{
-    BLOCKED_ANNOTATION, CHANGE_ANNOTATION, DECLARED_ANNOTATION, HELD_LABEL, HOLD_ANNOTATION, HOLD_ANNOTATIONS, Identity, JUDGED_FOR_ANNOTATION,
+    self, BLOCKED_ANNOTATION, CHANGE_ANNOTATION, DECLARED_ANNOTATION, HELD_LABEL, HOLD_ANNOTATION, HOLD_ANNOTATIONS, Identity, JUDGED_FOR_ANNOTATION,
     MARKS_ANNOTATION, MIXED_COORDINATOR, OldData, Reason, SEPARATE_COORDINATORS, SERVING_CHART_ANNOTATION, STOPPED_ANNOTATION, STOPPED_FOR_ANNOTATION,
     Surroundings, TEMPLATE_ANNOTATION, is_held, is_let_go, reason,
 };
@@ -28,7 +28,7 @@ use super::request::{Operation, Request};
 use super::{Answer, BREAK_GLASS};
 use crate::api;
 use crate::cluster::running::{Serving, image, serving, serving_of};
-use crate::cluster::{Cluster, Kind, annotation, label, text};
+use crate::cluster::{Cluster, Kind, annotation, text};
 use crate::controller::CREATED_ANNOTATION;
 
 /// What keeps Helm from deleting an object.
@@ -231,13 +231,12 @@ fn old_data<C: Cluster>(guard: &Guard<C>, namespace: &str, release: &str) -> Old
 
 /// The chart that serves of a Deployment: what it was before it was held; of one that is new, that of the others of its release.
 fn serving_chart<C: Cluster>(guard: &Guard<C>, request: &Request, identity: &Identity<'_>) -> Option<String> {
-    let of = |object: &Value| if is_held(object) { annotation(object, SERVING_CHART_ANNOTATION) } else { label(object, "helm.sh/chart") }.map(str::to_owned);
     if let Some(old) = old(request) {
-        return of(old);
+        return hold::serving_chart(old).map(str::to_owned);
     }
     let is_sibling = |other: &Identity<'_>| other.release == identity.release && other.label == identity.label;
     let all = guard.cluster.naming(Kind::Deployment, &request.namespace, identity.release);
-    all.iter().filter(|object| Identity::of(object).is_some_and(|other| is_sibling(&other))).find_map(|object| of(object))
+    all.iter().filter(|object| Identity::of(object).is_some_and(|other| is_sibling(&other))).find_map(|object| hold::serving_chart(object).map(str::to_owned))
 }
 
 /// The waiver that lets run what would be held: somebody knows the version that wrote the data, or where it lies, or wants a coordinator to take over at once.

@@ -172,7 +172,7 @@ fn read(object: &Arc<Value>) -> Option<Serving> {
     })
 }
 
-fn pod_label<'v>(object: &'v Value, name: &str) -> Option<&'v str> {
+pub(crate) fn pod_label<'v>(object: &'v Value, name: &str) -> Option<&'v str> {
     at(object, "/spec/template/metadata/labels")?.get(name)?.as_str()
 }
 

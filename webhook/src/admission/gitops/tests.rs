@@ -7,6 +7,7 @@ use futures::future::{BoxFuture, ready};
 
 use super::super::fixture::Recipe;
 use super::super::guard::Configuration;
+use super::super::hold::SERVING_CHART_ANNOTATION;
 use super::super::release::Driver;
 use super::super::request::{Kind as ObjectKind, User, parse};
 use super::super::{Gate, Judge as _};
@@ -78,6 +79,35 @@ async fn an_unsafe_helm_release_is_refused_at_the_field() {
     }
     let safe = ask(running("4.2.20"), helm_release("4.2.20", json!({"queryNode": {"replicas": 3}})), helm_release("4.2.20", json!({})), false).await;
     assert!(safe.is_admitted(), "{safe:?}");
+}
+
+#[tokio::test]
+async fn what_only_waited_may_be_taken_back_over_a_door() {
+    let later = Recipe::new("5.0.19", 2, json!({}));
+    let held = |cluster: &mut Snapshot| {
+        for component in later.components() {
+            let mut deployment = later.deployment(component);
+            deployment["spec"]["paused"] = json!(true);
+            deployment["metadata"]["annotations"][HOLD_ANNOTATION] = json!("it waits");
+            deployment["metadata"]["annotations"][SERVING_CHART_ANNOTATION] = json!("milvus-4.2.58");
+            cluster.put(deployment);
+        }
+    };
+    let back = async |change: &dyn Fn(&mut Snapshot)| {
+        let mut cluster = running("4.2.58");
+        held(&mut cluster);
+        change(&mut cluster);
+        let answer = ask(cluster, helm_release("4.2.58", json!({})), helm_release("5.0.19", json!({})), false).await;
+        answer.causes.iter().map(|cause| cause.rule.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(back(&|_| {}).await, Vec::<String>::new());
+    // Something of it ran, or a store was let go for it; or nothing is held.
+    let querynode = later.deployment("querynode");
+    assert!(back(&|cluster| cluster.put(replica_set(&querynode, 2, 0))).await.contains(&"MV211".to_owned()));
+    let mut upgrade = api::guarded_upgrade("db", "m", "2.6.15");
+    upgrade["status"] = json!({"components": [{"name": "etcd", "startedAt": "2026-11-22T00:00:00Z"}]});
+    assert!(back(&|cluster| cluster.put(upgrade.clone())).await.contains(&"MV211".to_owned()));
+    assert!(back(&|cluster| *cluster = running("4.2.58")).await.contains(&"MV211".to_owned()));
 }
 
 #[tokio::test]
