@@ -138,8 +138,14 @@ fn the_registration_is_made_without_webhooks_and_filled_by_a_replica() {
         let excluded = &webhook["namespaceSelector"]["matchExpressions"][0];
         assert!(excluded["values"].as_array().unwrap().contains(&Value::from("guard")), "{name} leaves out its own namespace");
         let users = webhook["matchConditions"][0]["expression"].as_str().unwrap();
-        // The controller writes what it decided; but what it asks of Flux is judged and completed as what Flux writes.
-        let is_judged = name == "helmreleases.guard.milvus-guard.dev";
+        // The controller writes what it decided; but what it asks of Flux is judged and completed as what Flux writes, and what it wants to be judged again is told by a condition of its own.
+        let condition = webhook["matchConditions"].as_array().unwrap().iter().find(|condition| condition["name"] == "not-what-the-controller-decided");
+        let asks_again = condition.is_some_and(|condition| {
+            let expression = condition["expression"].as_str().unwrap();
+            expression.contains("!= 'system:serviceaccount:guard:g-milvus-guard-controller' ||") && expression.contains("/judged-for']")
+        });
+        assert_eq!(asks_again, name == "workloads.guard.milvus-guard.dev", "{name}");
+        let is_judged = asks_again || name == "helmreleases.guard.milvus-guard.dev";
         assert_eq!(users.contains("\"system:serviceaccount:guard:g-milvus-guard-controller\""), !is_judged, "{name}");
         assert!(users.contains("system:serviceaccount:guard:g-milvus-guard\"") && users.contains("generic-garbage-collector"), "{name}");
         let operations = webhook["rules"][0]["operations"].as_array().unwrap();
