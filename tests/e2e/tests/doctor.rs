@@ -128,7 +128,7 @@ async fn a_cluster_is_found_clean_and_each_thing_that_is_wrong_by_its_name() {
     sandbox.helm(Program::Helm4, ["upgrade", "m", chart.to_str().unwrap(), "--set", SMALL]).ok().await;
     patient.has(&[("hold", "")]).await;
     let (_, _, report) = patient.wrong(&patient.admin).await;
-    assert!(report.to_string().contains("3 workloads are held") && report.to_string().contains("milvus-guard status m"), "{report:#}");
+    assert!(report.to_string().contains("3 workloads are held") && report.to_string().contains("| kubectl apply -f -"), "{report:#}");
     patient.interrupt(3).await;
     patient.has(&[("hold", ""), ("pending-release", "MV709"), ("stored-manifest", "MV118")]).await;
     sandbox.api::<Secret>().delete("sh.helm.release.v1.m.v3", &DeleteParams::default()).await.unwrap();
