@@ -503,7 +503,7 @@ async fn people_approve_pause_and_let_it_go_back_by_itself() {
         format!("milvus_guard_holds_waiting{series}}} "),
         format!("milvus_guard_upgrade_progress_timestamp_seconds{series}}} "),
         "milvus_guard_upgrade_component_seconds_count{component=\"mixcoord\"} ".to_owned(),
-        "milvus_guard_upgrade_failures_total{reason=\"ProgressDeadlineExceeded\"} ".to_owned(),
+        "milvus_guard_upgrade_seconds_count{result=\"aborted\"} ".to_owned(),
         "milvus_guard_lease_held 1".to_owned(),
     ] {
         assert!(metrics.lines().any(|line| line.starts_with(&wanted)), "no {wanted} in\n{metrics}");
