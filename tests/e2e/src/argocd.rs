@@ -173,11 +173,6 @@ impl ArgoCd {
     /// Writes the Application that deploys release `m` into a namespace, from a packed chart of the repository, with parameters as `--set` takes them
     /// (`a.b=c,d=e`), with automated sync, prune and self-heal.
     pub async fn deploy(&self, into: &str, chart: &Path, parameters: &str) {
-        self.try_to_deploy(into, chart, parameters, "").await.unwrap_or_else(|refusal| panic!("{refusal}"));
-    }
-
-    /// The same, with waivers as `guard.milvus-guard.dev/allow` takes them; tells the refusal where it is refused.
-    pub async fn try_to_deploy(&self, into: &str, chart: &Path, parameters: &str, allow: &str) -> Result<(), String> {
         let (name, version) = name_and_version(chart);
         let parameters: Vec<Value> =
             parameters.split(',').filter_map(|one| one.split_once('=')).map(|(name, value)| json!({"name": name, "value": value})).collect();
@@ -191,10 +186,7 @@ impl ArgoCd {
         if self.is_server_side {
             annotations["argocd.argoproj.io/compare-options"] = json!("ServerSideDiff=true");
         }
-        if !allow.is_empty() {
-            annotations["guard.milvus-guard.dev/allow"] = json!(allow);
-        }
-        self.write("Application", &self.application, annotations, spec).await.map(drop).map_err(|error| error.to_string())
+        self.write("Application", &self.application, annotations, spec).await.unwrap();
     }
 
     /// Ends the operation that goes on, as `argocd app terminate-op` does.
