@@ -1,5 +1,6 @@
 //! What the gates know of the cluster, behind one trait: verdicts are made from a snapshot, whether a cache, a file or a test gives it.
 
+mod cached;
 mod generations;
 mod kept;
 pub(crate) mod listing;
@@ -11,15 +12,15 @@ pub mod watch;
 
 use std::sync::Arc;
 
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use serde_json::Value;
 
 use crate::admission::release::Driver;
 
+pub use cached::Cached;
 pub use measured::Measured;
 pub use memory::Snapshot;
-#[cfg(test)]
-pub(crate) use stores::tests::Cached;
 pub use watch::Watched;
 
 /// The kinds of objects that are cached. Each is narrowed by labels to what Milvus releases have.
@@ -50,7 +51,7 @@ impl Kind {
 
     /// API version and kind.
     #[must_use]
-    pub const fn api(self) -> (&'static str, &'static str) {
+    pub const fn api(self) -> Api {
         match self {
             Self::Deployment | Self::Operated => ("apps/v1", "Deployment"),
             Self::ReplicaSet => ("apps/v1", "ReplicaSet"),
@@ -68,8 +69,17 @@ impl Kind {
 #[error("the API server could not be asked: {0}")]
 pub struct ReadError(pub String);
 
+/// API version and kind of an object.
+pub type Api = (&'static str, &'static str);
+
+/// What is asked of the API server each time: what no cache keeps, and what a cache may not have yet.
+pub trait Reads: Send + Sync + 'static {
+    /// An object as it is now; nothing when there is none.
+    fn read<'a>(&'a self, api: Api, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Value>, ReadError>>;
+}
+
 /// What the gates know of the cluster.
-pub trait Cluster: Send + Sync + 'static {
+pub trait Cluster: Reads {
     /// The cached objects of a kind in a namespace (of the cluster, for namespaces themselves: pass ``).
     fn objects(&self, kind: Kind, namespace: &str) -> Vec<Arc<Value>>;
 
@@ -94,21 +104,30 @@ pub trait Cluster: Send + Sync + 'static {
     /// Whether all caches were filled once.
     fn is_ready(&self) -> bool;
 
-    /// The object that stores a revision, asked for by its name; nothing when there is none.
-    fn release<'a>(&'a self, namespace: &'a str, name: &'a str, revision: u32, driver: Driver) -> BoxFuture<'a, Result<Option<Value>, ReadError>>;
-
-    /// A `GuardedUpgrade` as the API server has it now: the cache may lag behind a person.
-    fn guarded_upgrade<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Value>, ReadError>>;
-
-    /// A ConfigMap as the API server has it now, asked for by its name.
-    fn config_map<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Value>, ReadError>>;
-
-    /// Whether a Secret of this name is there; nothing of it is kept.
-    fn has_secret<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<bool, ReadError>>;
-
     /// One cached object.
     fn object(&self, kind: Kind, namespace: &str, name: &str) -> Option<Arc<Value>> {
         self.objects(kind, namespace).into_iter().find(|object| text(object, "/metadata/name") == Some(name))
+    }
+
+    /// The object that stores a revision of a release; nothing when there is none.
+    fn release<'a>(&'a self, namespace: &'a str, name: &'a str, revision: u32, driver: Driver) -> BoxFuture<'a, Result<Option<Value>, ReadError>> {
+        let kind = if driver == Driver::Secret { "Secret" } else { "ConfigMap" };
+        async move { self.read(("v1", kind), namespace, &format!("sh.helm.release.v1.{name}.v{revision}")).await }.boxed()
+    }
+
+    /// A `GuardedUpgrade` as it is now: the cache may lag behind a person.
+    fn guarded_upgrade<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Value>, ReadError>> {
+        self.read(Kind::GuardedUpgrade.api(), namespace, name)
+    }
+
+    /// A ConfigMap as it is now.
+    fn config_map<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Value>, ReadError>> {
+        self.read(("v1", "ConfigMap"), namespace, name)
+    }
+
+    /// Whether a Secret of this name is there; nothing of it is kept.
+    fn has_secret<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<bool, ReadError>> {
+        async move { Ok(self.read(("v1", "Secret"), namespace, name).await?.is_some()) }.boxed()
     }
 }
 

@@ -7,9 +7,8 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use serde_json::Value;
 
-use super::{Cluster, Kind, ReadError, text};
+use super::{Api, Cluster, Kind, ReadError, Reads, text};
 use crate::admission::hold::{HOLD_ANNOTATION, is_held};
-use crate::admission::release::Driver;
 use crate::remote;
 use crate::telemetry::Telemetry;
 
@@ -29,15 +28,6 @@ impl<C: Cluster> Measured<C> {
         tokio::spawn(count(Arc::downgrade(&inner), Arc::clone(&telemetry)));
         Arc::new(Self { inner, telemetry })
     }
-
-    fn timed<'a, T: 'a>(&'a self, read: BoxFuture<'a, T>) -> BoxFuture<'a, T> {
-        async move {
-            let (result, took) = remote::timed(read).await;
-            self.telemetry.remote_read(took);
-            result
-        }
-        .boxed()
-    }
 }
 
 async fn count<C: Cluster>(cluster: Weak<C>, telemetry: Arc<Telemetry>) {
@@ -49,6 +39,17 @@ async fn count<C: Cluster>(cluster: Weak<C>, telemetry: Arc<Telemetry>) {
         }
         drop(cluster);
         tokio::time::sleep(EVERY).await;
+    }
+}
+
+impl<C: Cluster> Reads for Measured<C> {
+    fn read<'a>(&'a self, api: Api, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Value>, ReadError>> {
+        async move {
+            let (result, took) = remote::timed(self.inner.read(api, namespace, name)).await;
+            self.telemetry.remote_read(took);
+            result
+        }
+        .boxed()
     }
 }
 
@@ -75,22 +76,6 @@ impl<C: Cluster> Cluster for Measured<C> {
 
     fn is_ready(&self) -> bool {
         self.inner.is_ready()
-    }
-
-    fn release<'a>(&'a self, namespace: &'a str, name: &'a str, revision: u32, driver: Driver) -> BoxFuture<'a, Result<Option<Value>, ReadError>> {
-        self.timed(self.inner.release(namespace, name, revision, driver))
-    }
-
-    fn guarded_upgrade<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Value>, ReadError>> {
-        self.timed(self.inner.guarded_upgrade(namespace, name))
-    }
-
-    fn config_map<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Value>, ReadError>> {
-        self.timed(self.inner.config_map(namespace, name))
-    }
-
-    fn has_secret<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<bool, ReadError>> {
-        self.timed(self.inner.has_secret(namespace, name))
     }
 
     fn object(&self, kind: Kind, namespace: &str, name: &str) -> Option<Arc<Value>> {

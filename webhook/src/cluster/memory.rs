@@ -6,8 +6,7 @@ use futures::FutureExt as _;
 use futures::future::{BoxFuture, ready};
 use serde_json::Value;
 
-use super::{Cluster, Kind, ReadError, text};
-use crate::admission::release::Driver;
+use super::{Api, Cluster, Kind, ReadError, Reads, text};
 
 /// Objects as the API server would give them.
 #[derive(Debug, Clone, Default)]
@@ -37,15 +36,17 @@ impl Snapshot {
         let kind = kind.to_owned();
         self.objects.iter().filter(move |object| text(object, "/kind") == Some(&*kind))
     }
+}
 
-    fn find(&self, api: (&str, &str), namespace: &str, name: &str) -> Option<Value> {
+impl Reads for Snapshot {
+    fn read<'a>(&'a self, api: Api, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Value>, ReadError>> {
         let is_it = |object: &&Arc<Value>| {
             text(object, "/apiVersion") == Some(api.0)
                 && text(object, "/kind") == Some(api.1)
                 && text(object, "/metadata/namespace").unwrap_or_default() == namespace
                 && text(object, "/metadata/name") == Some(name)
         };
-        self.objects.iter().find(is_it).map(|object| Value::clone(object))
+        ready(Ok(self.objects.iter().find(is_it).map(|object| Value::clone(object)))).boxed()
     }
 }
 
@@ -71,22 +72,5 @@ impl Cluster for Snapshot {
 
     fn is_ready(&self) -> bool {
         true
-    }
-
-    fn release<'a>(&'a self, namespace: &'a str, name: &'a str, revision: u32, driver: Driver) -> BoxFuture<'a, Result<Option<Value>, ReadError>> {
-        let kind = if driver == Driver::Secret { "Secret" } else { "ConfigMap" };
-        ready(Ok(self.find(("v1", kind), namespace, &format!("sh.helm.release.v1.{name}.v{revision}")))).boxed()
-    }
-
-    fn guarded_upgrade<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Value>, ReadError>> {
-        ready(Ok(self.find(Kind::GuardedUpgrade.api(), namespace, name))).boxed()
-    }
-
-    fn config_map<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Value>, ReadError>> {
-        ready(Ok(self.find(("v1", "ConfigMap"), namespace, name))).boxed()
-    }
-
-    fn has_secret<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<bool, ReadError>> {
-        ready(Ok(self.find(("v1", "Secret"), namespace, name).is_some())).boxed()
     }
 }

@@ -143,81 +143,11 @@ fn remove(objects: &mut Objects, kind: Kind, object: &DynamicObject) -> Touched 
     Touched::Namespace(if kind == Kind::Namespace { name } else { namespace })
 }
 
-/// A cluster whose objects went through the caches: what a gate says of it, it says of the real one.
 #[cfg(test)]
-pub(crate) mod tests {
-    use futures::future::BoxFuture;
+mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::admission::release::Driver;
-    use crate::cluster::{Cluster, ReadError, Snapshot};
-
-    /// Objects of a snapshot as the caches tell them; what is asked for by name comes from the snapshot.
-    pub(crate) struct Cached {
-        stores: Stores,
-        all: Snapshot,
-    }
-
-    impl Cached {
-        pub(crate) fn of(all: &Snapshot) -> Arc<Self> {
-            let stores = Stores::default();
-            for kind in Kind::ALL {
-                let mut objects = Objects::new();
-                for object in all.of_kind(kind.api().1) {
-                    stores.list(&mut objects, kind, serde_json::from_value(Value::clone(object)).unwrap());
-                }
-                stores.replace(kind, objects);
-            }
-            Arc::new(Self { stores, all: all.clone() })
-        }
-    }
-
-    impl Cluster for Cached {
-        fn objects(&self, kind: Kind, namespace: &str) -> Vec<Arc<Value>> {
-            self.stores.objects(kind, namespace, None)
-        }
-
-        fn naming(&self, kind: Kind, namespace: &str, word: &str) -> Vec<Arc<Value>> {
-            self.stores.objects(kind, namespace, Some(word))
-        }
-
-        fn object(&self, kind: Kind, namespace: &str, name: &str) -> Option<Arc<Value>> {
-            self.stores.object(kind, namespace, name)
-        }
-
-        fn kubernetes(&self) -> Option<(u32, u32)> {
-            self.all.kubernetes()
-        }
-
-        fn generation(&self) -> Option<u64> {
-            Some(self.stores.generations.all())
-        }
-
-        fn generation_in(&self, namespace: &str) -> Option<u64> {
-            Some(self.stores.generations.of(namespace))
-        }
-
-        fn is_ready(&self) -> bool {
-            self.stores.is_ready()
-        }
-
-        fn release<'a>(&'a self, namespace: &'a str, name: &'a str, revision: u32, driver: Driver) -> BoxFuture<'a, Result<Option<Value>, ReadError>> {
-            self.all.release(namespace, name, revision, driver)
-        }
-
-        fn guarded_upgrade<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Value>, ReadError>> {
-            self.all.guarded_upgrade(namespace, name)
-        }
-
-        fn config_map<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Value>, ReadError>> {
-            self.all.config_map(namespace, name)
-        }
-
-        fn has_secret<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<bool, ReadError>> {
-            self.all.has_secret(namespace, name)
-        }
-    }
 
     fn object(value: Value) -> DynamicObject {
         serde_json::from_value(value).unwrap()

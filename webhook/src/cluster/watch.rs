@@ -1,6 +1,6 @@
 //! The cluster as the API server tells it: small caches kept by watches, and few reads by name.
 
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
@@ -11,49 +11,49 @@ use kube::runtime::watcher::{self, Event, watcher};
 use milvus_guard::model::release::component_names;
 use serde_json::Value;
 
-use super::generations::Touched;
+use super::cached::Cached;
 use super::listing::{PAGE, Turns};
-use super::stores::{Objects, Stores};
-use super::{Cluster, Kind, ReadError};
-use crate::admission::release::Driver;
+use super::stores::Objects;
+use super::{Kind, ReadError, Reads};
 
-/// A cluster behind an API server.
-pub struct Watched {
-    client: Client,
-    stores: Arc<Stores>,
-    version: OnceLock<(u32, u32)>,
-}
+/// A cluster behind an API server. The watches end when this is dropped.
+pub type Watched = Cached<Client>;
 
 impl Watched {
-    /// Begins to watch; the caches fill in the background. The watches end when the returned value is dropped.
+    /// Begins to watch; the caches fill in the background.
     #[must_use]
     pub fn start(client: &Client) -> Arc<Self> {
-        let (stores, turns) = (Arc::<Stores>::default(), Turns::default());
+        let watched = Arc::new(Self::empty(client.clone()));
+        let turns = Turns::default();
         for kind in Kind::ALL {
-            tokio::spawn(keep(client.clone(), kind, Arc::downgrade(&stores), turns.clone()));
+            tokio::spawn(keep(client.clone(), kind, Arc::downgrade(&watched), turns.clone()));
         }
-        let watched = Arc::new(Self { client: client.clone(), stores, version: OnceLock::new() });
         let asking = Arc::downgrade(&watched);
         let client = client.clone();
         tokio::spawn(async move {
             if let (Ok(info), Some(watched)) = (client.apiserver_version().await, asking.upgrade()) {
                 let number = |text: &str| text.trim_end_matches(|c: char| !c.is_ascii_digit()).parse().ok();
                 if let Some(version) = number(&info.major).zip(number(&info.minor)) {
-                    let _known = watched.version.set(version);
-                    watched.stores.generations.count(&Touched::All);
+                    watched.is_of(version);
                 }
             }
         });
         watched
     }
+}
 
-    async fn get(&self, api: (&str, &str), namespace: &str, name: &str) -> Result<Option<Value>, ReadError> {
-        let resource = resource(api.0, api.1);
-        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &resource);
-        match api.get_opt(name).await {
-            Ok(found) => Ok(found.and_then(|object| serde_json::to_value(object).ok())),
-            Err(error) => Err(ReadError(reason(&error))),
+impl Reads for Client {
+    fn read<'a>(&'a self, (version, kind): super::Api, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Value>, ReadError>> {
+        async move {
+            let api: Api<DynamicObject> = Api::namespaced_with(self.clone(), namespace, &resource(version, kind));
+            match api.get_opt(name).await {
+                Ok(found) => Ok(found.and_then(|object| serde_json::to_value(object).ok())),
+                // Its kind is not installed.
+                Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+                Err(error) => Err(ReadError(reason(&error))),
+            }
         }
+        .boxed()
     }
 }
 
@@ -81,7 +81,7 @@ fn selection(kind: Kind) -> watcher::Config {
 }
 
 /// Keeps the objects of one kind up to date until nobody asks for them any more.
-async fn keep(client: Client, kind: Kind, stores: Weak<Stores>, turns: Turns) {
+async fn keep(client: Client, kind: Kind, watched: Weak<Watched>, turns: Turns) {
     let (version, name) = kind.api();
     let api: Api<DynamicObject> = Api::all_with(client, &resource(version, name));
     let mut events = std::pin::pin!(watcher(api, selection(kind)));
@@ -89,7 +89,8 @@ async fn keep(client: Client, kind: Kind, stores: Weak<Stores>, turns: Turns) {
     let mut turn = None;
     let mut pause_seconds = 1;
     while let Some(event) = events.next().await {
-        let Some(stores) = stores.upgrade() else { return };
+        let Some(watched) = watched.upgrade() else { return };
+        let stores = &watched.stores;
         match event {
             Ok(Event::Init) => {
                 fresh = Objects::new();
@@ -114,7 +115,7 @@ async fn keep(client: Client, kind: Kind, stores: Weak<Stores>, turns: Turns) {
                 } else {
                     tracing::warn!(kind = name, "a watch was interrupted and begins anew");
                 }
-                drop(stores);
+                drop(watched);
                 tokio::time::sleep(std::time::Duration::from_secs(pause_seconds)).await;
                 pause_seconds = (pause_seconds * 2).min(30);
             }
@@ -128,58 +129,4 @@ fn is_not_served(error: &watcher::Error) -> bool {
         _ => return false,
     };
     status.code == 404
-}
-
-impl Cluster for Watched {
-    fn objects(&self, kind: Kind, namespace: &str) -> Vec<Arc<Value>> {
-        self.stores.objects(kind, namespace, None)
-    }
-
-    fn naming(&self, kind: Kind, namespace: &str, word: &str) -> Vec<Arc<Value>> {
-        self.stores.objects(kind, namespace, Some(word))
-    }
-
-    fn object(&self, kind: Kind, namespace: &str, name: &str) -> Option<Arc<Value>> {
-        self.stores.object(kind, namespace, name)
-    }
-
-    fn kubernetes(&self) -> Option<(u32, u32)> {
-        self.version.get().copied()
-    }
-
-    fn generation(&self) -> Option<u64> {
-        Some(self.stores.generations.all())
-    }
-
-    fn generation_in(&self, namespace: &str) -> Option<u64> {
-        Some(self.stores.generations.of(namespace))
-    }
-
-    fn is_ready(&self) -> bool {
-        self.stores.is_ready()
-    }
-
-    fn release<'a>(&'a self, namespace: &'a str, name: &'a str, revision: u32, driver: Driver) -> BoxFuture<'a, Result<Option<Value>, ReadError>> {
-        let kind = if driver == Driver::Secret { "Secret" } else { "ConfigMap" };
-        async move { self.get(("v1", kind), namespace, &format!("sh.helm.release.v1.{name}.v{revision}")).await }.boxed()
-    }
-
-    fn guarded_upgrade<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Value>, ReadError>> {
-        async move {
-            match self.get(Kind::GuardedUpgrade.api(), namespace, name).await {
-                // Not installed.
-                Err(error) if error.0.ends_with("(404)") => Ok(None),
-                other => other,
-            }
-        }
-        .boxed()
-    }
-
-    fn config_map<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Value>, ReadError>> {
-        self.get(("v1", "ConfigMap"), namespace, name).boxed()
-    }
-
-    fn has_secret<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<bool, ReadError>> {
-        async move { self.get(("v1", "Secret"), namespace, name).await.map(|found| found.is_some()) }.boxed()
-    }
 }

@@ -8,13 +8,12 @@ use futures::future::{BoxFuture, ready};
 use super::super::fixture::Recipe;
 use super::super::guard::Configuration;
 use super::super::hold::SERVING_CHART_ANNOTATION;
-use super::super::release::Driver;
 use super::super::request::{Kind as ObjectKind, User, parse};
 use super::super::{Gate, Judge as _};
 use super::*;
 use crate::api;
 use crate::cluster::running::tests::replica_set;
-use crate::cluster::{Cached, ReadError, Snapshot};
+use crate::cluster::{Api, Cached, ReadError, Reads, Snapshot};
 
 fn running(chart: &'static str) -> Snapshot {
     let recipe = Recipe::new(chart, 1, json!({}));
@@ -238,6 +237,13 @@ impl Changing {
     }
 }
 
+impl Reads for Changing {
+    fn read<'a>(&'a self, api: Api, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Value>, ReadError>> {
+        let stored = self.stored.read().unwrap();
+        ready(stored.read(api, namespace, name).now_or_never().unwrap()).boxed()
+    }
+}
+
 impl Cluster for Changing {
     fn objects(&self, kind: Kind, namespace: &str) -> Vec<Arc<Value>> {
         self.cached.read().unwrap().objects(kind, namespace)
@@ -257,23 +263,6 @@ impl Cluster for Changing {
 
     fn is_ready(&self) -> bool {
         true
-    }
-
-    fn release<'a>(&'a self, _: &'a str, _: &'a str, _: u32, _: Driver) -> BoxFuture<'a, Result<Option<Value>, ReadError>> {
-        ready(Ok(None)).boxed()
-    }
-
-    fn guarded_upgrade<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Value>, ReadError>> {
-        let found = self.stored.read().unwrap().object(Kind::GuardedUpgrade, namespace, name);
-        ready(Ok(found.map(|object| Value::clone(&object)))).boxed()
-    }
-
-    fn config_map<'a>(&'a self, _: &'a str, _: &'a str) -> BoxFuture<'a, Result<Option<Value>, ReadError>> {
-        ready(Ok(None)).boxed()
-    }
-
-    fn has_secret<'a>(&'a self, _: &'a str, _: &'a str) -> BoxFuture<'a, Result<bool, ReadError>> {
-        ready(Ok(false)).boxed()
     }
 }
 
