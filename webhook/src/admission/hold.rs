@@ -103,7 +103,7 @@ pub fn loosen(object: &Value, remembered: &str, patching: &mut Patching<'_>) {
 /// Whether an object is held by us.
 #[must_use]
 pub fn is_held(object: &Value) -> bool {
-    crate::cluster::annotation(object, HOLD_ANNOTATION).is_some()
+    annotation(object, HOLD_ANNOTATION).is_some()
 }
 
 /// The chart that rendered what serves of a Deployment, as its label names it: a held one has the label of what waits.

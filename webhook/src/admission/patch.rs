@@ -42,6 +42,14 @@ impl<'o> Patching<'o> {
         self.annotations.remove(name);
     }
 
+    /// Sets an annotation to what there is to say, or takes it away where there is nothing.
+    pub fn note(&mut self, name: &str, value: Option<&str>) {
+        match value {
+            Some(value) => self.annotate(name, value),
+            None => self.unannotate(name),
+        }
+    }
+
     /// Sets a label.
     pub fn label(&mut self, name: &str, value: &str) {
         match self.object.pointer("/metadata/labels") {

@@ -134,21 +134,16 @@ async fn deployment<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
         }
         Some(why) if may_stop(guard, request, &exceptions, &mut answer, &why.sentence()) => {
             let chart = serving_chart(guard, request, &identity);
-            let blocked = path::blocked(guard, request, &identity, &around, (why, &moved, chart.as_deref()), &exceptions);
+            let change = path::Change { why, moved: &moved, chart: chart.as_deref() };
+            let blocked = path::blocked(guard, request, &identity, &around, &change, &exceptions);
             hold(request, &identity, &why.sentence(), blocked.as_deref(), &mut patching, &mut answer);
             let excepted = guard.namespace(namespace).as_deref().and_then(opening::excepts);
             let judged_for = match blocked {
                 Some(_) => opening::of_release(upgrade.as_deref(), excepted.as_deref()),
                 None => annotation(&request.object, JUDGED_FOR_ANNOTATION).filter(|_| is_asked_of_hold(guard, request)).map(str::to_owned),
             };
-            match judged_for {
-                Some(judged_for) => patching.annotate(JUDGED_FOR_ANNOTATION, &judged_for),
-                None => patching.unannotate(JUDGED_FOR_ANNOTATION),
-            }
-            match upgrade.as_deref().and_then(|upgrade| declared_by(upgrade, image(template, identity.component))) {
-                Some(uid) => patching.annotate(DECLARED_ANNOTATION, uid),
-                None => patching.unannotate(DECLARED_ANNOTATION),
-            }
+            patching.note(JUDGED_FOR_ANNOTATION, judged_for.as_deref());
+            patching.note(DECLARED_ANNOTATION, upgrade.as_deref().and_then(|upgrade| declared_by(upgrade, image(template, identity.component))));
             if let Some(chart) = &chart {
                 patching.annotate(SERVING_CHART_ANNOTATION, chart);
             }
@@ -289,10 +284,7 @@ fn hold(request: &Request, identity: &Identity<'_>, why: &str, blocked: Option<&
     let id = change::of_workload(namespace, identity, &request.object);
     patching.set("/spec/paused", json!(true));
     annotate(request, identity.release, why, &id, patching);
-    match blocked {
-        Some(blocked) => patching.annotate(BLOCKED_ANNOTATION, blocked),
-        None => patching.unannotate(BLOCKED_ANNOTATION),
-    }
+    patching.note(BLOCKED_ANNOTATION, blocked);
     answer.audit.insert("held".into(), id.clone());
     let told = match blocked {
         None => String::new(),
@@ -403,10 +395,7 @@ pub(super) fn in_doubt<C: Cluster>(guard: &Guard<C>, request: &Request, doubt: D
     if is_controllers(guard, request) {
         // Not judged yet, so the controller asks again.
         let mut patching = Patching::new(&request.object);
-        match annotation(&request.old_object, JUDGED_FOR_ANNOTATION) {
-            Some(judged_for) => patching.annotate(JUDGED_FOR_ANNOTATION, judged_for),
-            None => patching.unannotate(JUDGED_FOR_ANNOTATION),
-        }
+        patching.note(JUDGED_FOR_ANNOTATION, annotation(&request.old_object, JUDGED_FOR_ANNOTATION));
         answer.patch = patching.finish();
         return answer;
     }

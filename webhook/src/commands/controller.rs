@@ -14,7 +14,7 @@ use milvus_guard_webhook::controller::excepted::Excepted;
 use milvus_guard_webhook::controller::flux;
 use milvus_guard_webhook::controller::lease::Leadership;
 use milvus_guard_webhook::controller::metrics::Metrics;
-use milvus_guard_webhook::controller::run::run as carry_out;
+use milvus_guard_webhook::controller::run;
 use milvus_guard_webhook::server::logs;
 use milvus_guard_webhook::server::side::OPEN_METRICS;
 
@@ -81,7 +81,8 @@ async fn start(arguments: Controller) -> anyhow::Result<()> {
     let excepted: Arc<Excepted> = Arc::default();
     let flux = flux::watch::run(flux, arguments.watch_namespace.clone(), Arc::clone(&leadership), Arc::clone(&excepted));
     let started = move |started| drop(caches.set(started));
-    let upgrades = carry_out(client, arguments.watch_namespace, arguments.image, (leadership, excepted), metrics, started, super::told_to_end()?);
+    let upgrades = run::Controller { client, namespaces: arguments.watch_namespace, image: arguments.image, leadership, excepted, metrics };
+    let upgrades = run::run(upgrades, started, super::told_to_end()?);
     tokio::select! {
         () = upgrades => {}
         () = flux => tracing::error!("Flux is not looked after any more"),

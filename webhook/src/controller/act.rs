@@ -171,10 +171,7 @@ impl Writer {
     pub async fn have_judged(&self, name: &str, stamp: &Stamp, judged_for: Option<&str>) -> Result<bool, Undone> {
         let object = self.read::<Deployment>(name, stamp).await?;
         let mut patching = Patching::new(&object);
-        match judged_for {
-            Some(judged_for) => patching.annotate(JUDGED_FOR_ANNOTATION, judged_for),
-            None => patching.unannotate(JUDGED_FOR_ANNOTATION),
-        }
+        patching.note(JUDGED_FOR_ANNOTATION, judged_for);
         let after = self.change::<Deployment>(&object, patching.finish()).await?;
         Ok(annotation(&after, BLOCKED_ANNOTATION).is_none() || annotation(&after, JUDGED_FOR_ANNOTATION) == judged_for)
     }

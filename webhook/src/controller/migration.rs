@@ -15,7 +15,6 @@ use super::observe::{Before, Seen};
 use super::seen::Workload;
 use super::{FIELD_MANAGER, ReleaseKey, read_moment};
 use crate::cluster::text;
-
 use crate::migration::act::{Means, act as carry_out};
 pub use crate::migration::observe::Observation;
 use crate::migration::observe::{Asked, observe as look};

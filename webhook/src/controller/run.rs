@@ -30,30 +30,38 @@ const FINISH: Duration = Duration::from_secs(5);
 /// The shortest and the longest wait after an error.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(60));
 
-/// Runs until `end` resolves, in these namespaces, or in all where there are none. `image`: our own, for the Jobs of a migration; `excepted`: what somebody else keeps up to date.
-pub async fn run(
-    client: Client,
-    namespaces: Vec<String>,
-    image: Option<String>,
-    (leadership, excepted): (Arc<Leadership>, Arc<Excepted>),
-    metrics: Arc<Metrics>,
-    on_start: impl FnOnce(Arc<Caches>),
-    end: impl Future<Output = ()>,
-) {
+/// What upgrades are carried out with.
+pub struct Controller {
+    /// Who reads and writes.
+    pub client: Client,
+    /// Where; in all namespaces where there are none.
+    pub namespaces: Vec<String>,
+    /// Our own image, for the Jobs of a migration.
+    pub image: Option<String>,
+    /// Whether it is its turn.
+    pub leadership: Arc<Leadership>,
+    /// What namespaces waive; somebody else keeps it up to date.
+    pub excepted: Arc<Excepted>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Runs until `end` resolves.
+pub async fn run(controller: Controller, on_start: impl FnOnce(Arc<Caches>), end: impl Future<Output = ()>) {
+    let Controller { client, namespaces, image, leadership, excepted, metrics } = controller;
     let (moved, events) = unbounded_channel();
     let caches = Caches::start(&client, namespaces, &moved);
     on_start(Arc::clone(&caches));
     let recorder = Recorder::new(client.clone(), Reporter { controller: "milvus-guard-controller".into(), instance: None });
     let leads = Arc::clone(&leadership);
-    let elsewhere: Arc<Elsewhere> = Arc::default();
     let work = Work {
         client,
-        caches: Arc::clone(&caches),
+        caches,
         recorder,
         revisions: Arc::default(),
         others: Arc::default(),
         excepted: Some(Arc::clone(&excepted)),
-        elsewhere: Arc::clone(&elsewhere),
+        elsewhere: Arc::default(),
         metrics,
         kept: Kept::AsObjects,
         image: image.map(Arc::from),
@@ -61,16 +69,7 @@ pub async fn run(
         heeds_helm: true,
         clock: Arc::new(wall_clock),
     };
-    let queue = Queue {
-        work,
-        leadership: Arc::clone(&leadership),
-        excepted,
-        elsewhere,
-        caches,
-        due: BTreeMap::new(),
-        running: BTreeSet::new(),
-        failures: BTreeMap::new(),
-    };
+    let queue = Queue { work, leadership: Arc::clone(&leadership), excepted, due: BTreeMap::new(), running: BTreeSet::new(), failures: BTreeMap::new() };
     queue.serve(events, end).await;
     leadership.give_up().await;
 }
@@ -79,8 +78,6 @@ struct Queue {
     work: Work,
     leadership: Arc<Leadership>,
     excepted: Arc<Excepted>,
-    elsewhere: Arc<Elsewhere>,
-    caches: Arc<Caches>,
     due: BTreeMap<ReleaseKey, Instant>,
     running: BTreeSet<ReleaseKey>,
     failures: BTreeMap<ReleaseKey, u32>,
@@ -91,7 +88,7 @@ impl Queue {
     async fn serve(mut self, mut events: UnboundedReceiver<ReleaseKey>, end: impl Future<Output = ()>) {
         let mut rounds: JoinSet<(ReleaseKey, anyhow::Result<Again>)> = JoinSet::new();
         let mut end = std::pin::pin!(end);
-        while !self.caches.are_filled() {
+        while !self.work.caches.are_filled() {
             tokio::select! {
                 () = tokio::time::sleep(SETTLE) => {}
                 () = &mut end => return,
@@ -115,7 +112,7 @@ impl Queue {
                 () = tokio::time::sleep_until(next.into()) => {}
                 () = self.leadership.taken() => self.all(),
                 // Its place is another one's meanwhile.
-                () = self.elsewhere.began() => {}
+                () = self.work.elsewhere.began() => {}
                 // What is blocked may pass now.
                 () = self.excepted.moved() => self.all(),
                 () = &mut end => break,
@@ -126,7 +123,7 @@ impl Queue {
 
     /// Everything is looked at.
     fn all(&mut self) {
-        for key in self.caches.releases() {
+        for key in self.work.caches.releases() {
             self.at(key, Instant::now());
         }
     }
@@ -139,7 +136,7 @@ impl Queue {
     /// When the next release is due that may be looked at.
     fn next(&self) -> Instant {
         let idle = Instant::now() + Duration::from_secs(3600);
-        if room(self.running.len(), &self.elsewhere) == 0 {
+        if room(self.running.len(), &self.work.elsewhere) == 0 {
             return idle;
         }
         self.due.iter().filter(|(key, _)| !self.running.contains(*key)).map(|(_, due)| *due).min().unwrap_or(idle)
@@ -152,7 +149,7 @@ impl Queue {
             self.due.retain(|_, due| *due > now);
             return;
         }
-        for key in first(&self.due, &self.running, now, room(self.running.len(), &self.elsewhere)) {
+        for key in first(&self.due, &self.running, now, room(self.running.len(), &self.work.elsewhere)) {
             self.due.remove(&key);
             self.running.insert(key.clone());
             let work = self.work.clone();

@@ -30,13 +30,23 @@ use crate::cluster::{Cluster, Kind, label};
 /// The longest that is written into an annotation, in bytes.
 const MAX_BYTES: usize = 400;
 
+/// A change that is held.
+pub(super) struct Change<'c> {
+    /// Why it is held.
+    pub(super) why: &'c Reason,
+    /// What of its configuration moves.
+    pub(super) moved: &'c Moved,
+    /// The chart that rendered what serves.
+    pub(super) chart: Option<&'c str>,
+}
+
 /// Why the controller must not release a change, in words that begin with the rule.
 pub(super) fn blocked<C: Cluster>(
     guard: &Guard<C>,
     request: &Request,
     identity: &Identity<'_>,
     around: &Surroundings<'_>,
-    (why, moved, chart): (&Reason, &Moved, Option<&str>),
+    &Change { why, moved, chart }: &Change<'_>,
     exceptions: &Exceptions,
 ) -> Option<String> {
     let to_waive = match why {

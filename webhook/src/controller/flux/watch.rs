@@ -19,15 +19,13 @@ use super::{HELM_RELEASES, HelmRelease, REQUESTED_AT, opens, refusal};
 use crate::admission::opening::{excepts, token};
 use crate::admission::request::mentions_milvus;
 use crate::api;
+use crate::cluster::listing::PAGE;
 use crate::cluster::{annotation, text};
 use crate::controller::excepted::Excepted;
 use crate::controller::lease::Leadership;
 
 /// API versions of Flux's Kustomization, the newest first.
 const KUSTOMIZATIONS: &[&str] = &["kustomize.toolkit.fluxcd.io/v1", "kustomize.toolkit.fluxcd.io/v1beta2"];
-
-/// Objects of a first listing that are read at a time.
-const PAGE: u32 = 50;
 
 /// How often it is looked whether a kind is served by now, and the longest wait after an error.
 const NOT_SERVED: Duration = Duration::from_secs(60);
