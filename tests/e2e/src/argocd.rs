@@ -26,20 +26,15 @@ const CHARTS: &str = "charts";
 /// A control plane that knows Argo CD's kinds, shared by tests with it: others define kinds of the same names. Nothing without `.ci/e2e-argocd`, which is said aloud.
 pub async fn plane(wanted_by: &str) -> Option<&'static ControlPlane> {
     static PLANE: OnceCell<Option<&'static ControlPlane>> = OnceCell::const_new();
-    match std::env::var_os(FOLDER) {
-        Some(_) => *PLANE.get_or_init(|| own_plane(wanted_by, "argocd")).await,
-        // Each test says it.
-        None => own_plane(wanted_by, "argocd").await,
-    }
-}
-
-/// One of a test's own.
-pub async fn own_plane(wanted_by: &str, name: &str) -> Option<&'static ControlPlane> {
     let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else {
         say(&format!("\n*** SKIPPED: {wanted_by}: upgrades under real Argo CD are a suite of its own, `.ci/e2e-argocd`. ***\n"));
         return None;
     };
-    let plane = ControlPlane::own(name).await?;
+    *PLANE.get_or_init(|| with_its_kinds(folder)).await
+}
+
+async fn with_its_kinds(folder: PathBuf) -> Option<&'static ControlPlane> {
+    let plane = ControlPlane::own("argocd").await?;
     let home = tempfile::tempdir().unwrap();
     let definitions = folder.join("definitions.yaml").display().to_string();
     kubectl(plane, home.path(), &["apply", "--server-side", "-f", &definitions].map(str::to_owned)).ok().await;

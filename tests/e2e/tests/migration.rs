@@ -21,6 +21,7 @@ use milvus_guard_e2e::sandbox::{PATIENCE, Sandbox, wait};
 use milvus_guard_e2e::webhook::{Controller, Installed, binary};
 use serde_json::{Value, json};
 
+use crate::doctor::guard;
 use crate::rights::{asked, of_migrations};
 use crate::unguarded::line;
 use crate::upgrades::run_helm;
@@ -235,6 +236,11 @@ async fn metadata_is_migrated_before_the_first_pod_of_2_2() {
     let Some(mut guarded) = Guarded::new("migrates", &["migrated"]).await else { return };
     let release = &guarded.releases[0];
     let replicas = release.replicas().await;
+    // A hook of Helm is not needed here.
+    let hook = line(release, &["--yes", "--within-hook"]);
+    let refused = guard(&release.sandbox.plane.admin().await, &hook.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(1) && told.contains("a guard judges namespace") && told.contains(r#""kind":"GuardedUpgrade""#), "{refused:?}");
     release.declare(json!({})).await;
     release.reaches("Prepared", "", guarded.controller.process()).await;
     // A session that outlives its pod for a while is waited for.

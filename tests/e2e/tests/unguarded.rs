@@ -9,7 +9,7 @@ use milvus_guard_e2e::commands::{Ended, Program};
 use milvus_guard_e2e::control_plane::ControlPlane;
 use milvus_guard_e2e::metadata::entries;
 use milvus_guard_e2e::sandbox::wait;
-use milvus_guard_e2e::webhook::{binary, hook};
+use milvus_guard_e2e::webhook::{binary, define_kinds, hook};
 
 use crate::doctor::{guard, stdout};
 use crate::gates::CLUSTER;
@@ -203,7 +203,10 @@ const VARIABLE: &str = "MILVUS_GUARD_E2E_HOOKS";
 #[tokio::test]
 async fn without_a_guard_metadata_is_migrated_from_a_laptop_and_by_a_hook_of_helm() {
     let Some(plane) = ControlPlane::own("unguarded").await else { return };
-    class_for_backups(&plane.admin().await.client).await;
+    let admin = plane.admin().await;
+    class_for_backups(&admin.client).await;
+    // As an uninstalled guard, or one of other namespaces, has them there.
+    define_kinds(plane, &admin).await;
     // Built before Helm's time runs.
     binary();
     let with_helm_3 = async {

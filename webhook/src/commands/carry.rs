@@ -122,11 +122,11 @@ impl Carrying {
         let is_ours = |upgrade: &Value| api::upgrade_to(upgrade).and_then(|to| to.parse().ok()) == Some(asked.target.version);
         let is_begun = |upgrade: &&Value| api::is_open(upgrade) || (is_ours(upgrade) && text(upgrade, "/status/phase") == Some("Failed"));
         let declared = kept.as_ref().or(upgrade.as_deref().filter(is_begun));
-        let goes_on = check(asked, &seen, &rolling, declared, (left.is_some(), self.carry.means.within_hook))?;
+        let goes_on = check(asked, &seen, &rolling, declared, left.is_some(), self.carry.means.within_hook)?;
+        let is_guarded = self.is_guarded().await?;
         to_stdout(&plan(&rolling, asked))?;
         // The controller asks from where it runs; who acts alone asks from here, and nothing has stopped yet.
-        let is_alone = kept.is_some() || !self.cluster.has_our_kinds().await.unwrap_or(true);
-        if rolling.order.migration && is_alone && !goes_on {
+        if rolling.order.migration && (kept.is_some() || !is_guarded) && !goes_on {
             self.must_be_fit(&rolling).await?;
         }
         if self.carry.dry_run {
@@ -137,7 +137,7 @@ impl Carrying {
             say("nothing was changed");
             return Ok(ExitCode::from(1));
         }
-        let ended = self.carry_out(rolling, upgrade.as_deref()).await?;
+        let ended = if is_guarded { self.declare_and_follow(rolling, upgrade.as_deref()).await? } else { self.act_alone(rolling).await? };
         match ended {
             Ended::Complete => {
                 say(&format!("{} runs {} on all components", asked.release, asked.target.version));
@@ -169,9 +169,28 @@ impl Carrying {
         Kept::InConfigMaps.read(&self.cluster.client, &self.key()).await.is_ok_and(|kept| kept.is_some())
     }
 
-    /// Through the guard where it is installed: declares the upgrade, lets every workload wait with the new image, and follows the controller that lets them go. Else the same from here.
-    async fn carry_out(&self, rolling: Rolling, upgrade: Option<&Value>) -> anyhow::Result<Ended> {
-        let Some(is_new) = self.declare(upgrade).await? else { return self.act_alone(rolling).await };
+    /// Whether a guard judges what is written here: its definitions stay where it is uninstalled, and are there for all namespaces where it judges one. A hook of Helm runs only where none does.
+    async fn is_guarded(&self) -> anyhow::Result<bool> {
+        if !self.cluster.has_our_kinds().await.map_err(|error| anyhow::anyhow!("the API server does not answer: {}", why(&error)))? {
+            return Ok(false);
+        }
+        let asked = &self.carry.asked;
+        match probe(&self.cluster, &asked.namespace).await {
+            None | Some(Probe::NotAsked) => Ok(false),
+            Some(Probe::Untried(why)) if self.carry.means.within_hook => {
+                bail!("whether a guard judges namespace {} could not be tried: {why}", asked.namespace)
+            }
+            Some(_) if self.carry.means.within_hook => {
+                let next = format!("Switch this hook off, and declare the upgrade to the guard: echo '{}' | kubectl apply -f -", asked.upgrade());
+                Err(Refused::new(format!("a guard judges namespace {}, and migrates the metadata of what is declared to it", asked.namespace), next).into())
+            }
+            Some(_) => Ok(true),
+        }
+    }
+
+    /// Declares the upgrade, lets every workload wait with the new image, and follows the controller that lets them go.
+    async fn declare_and_follow(&self, rolling: Rolling, upgrade: Option<&Value>) -> anyhow::Result<Ended> {
+        let is_new = self.declare(upgrade).await?;
         if self.is_watched().await? {
             self.store(rolling).await?;
             return follow(&self.cluster, &self.carry.asked.release).await;
@@ -179,11 +198,8 @@ impl Carrying {
         if is_new {
             self.withdraw().await;
         }
-        // Definitions stay when a guard is uninstalled. Where its webhook is in force, what we let go it holds again.
-        match probe(&self.cluster, &self.carry.asked.namespace).await {
-            Some(Probe::NotAsked) => self.act_alone(rolling).await,
-            _ => bail!("{NO_CONTROLLER}"),
-        }
+        // What we let go the webhook holds again.
+        bail!("{NO_CONTROLLER}")
     }
 
     /// The rounds of the controller, here, as long as nobody else acts on the release.
@@ -313,17 +329,14 @@ impl Carrying {
         Kept::InConfigMaps.write_spec(client, &self.key(), &known).await.with_context(place)
     }
 
-    /// Makes the `GuardedUpgrade`, or leads the one that is there to the target; whether it is new. Nothing where there is no such kind.
-    async fn declare(&self, upgrade: Option<&Value>) -> anyhow::Result<Option<bool>> {
+    /// Makes the `GuardedUpgrade`, or leads the one that is there to the target; whether it is new.
+    async fn declare(&self, upgrade: Option<&Value>) -> anyhow::Result<bool> {
         let asked = &self.carry.asked;
-        if !self.cluster.has_our_kinds().await.map_err(|error| anyhow::anyhow!("the API server does not answer: {}", why(&error)))? {
-            return Ok(None);
-        }
         let upgrades = self.cluster.api(api::API_VERSION, "GuardedUpgrade", Some(&asked.namespace));
         let rights = || format!("declaring the upgrade of {}/{} (the guard's role milvus-guard-declare may)", asked.namespace, asked.release);
         let wanted = asked.upgrade();
         let written = match upgrade {
-            Some(upgrade) if is_declared(upgrade, &wanted) => return Ok(Some(false)),
+            Some(upgrade) if is_declared(upgrade, &wanted) => return Ok(false),
             Some(upgrade) => {
                 // Asking again is trying again.
                 let retry = upgrade.pointer("/spec/retry").and_then(Value::as_i64).unwrap_or_default().saturating_add(1);
@@ -340,7 +353,7 @@ impl Carrying {
             }
         };
         match written {
-            Ok(_) => Ok(Some(upgrade.is_none())),
+            Ok(_) => Ok(upgrade.is_none()),
             Err(error) => Err(anyhow::anyhow!(why(&error))).with_context(rights),
         }
     }
@@ -455,7 +468,7 @@ fn must_see_workloads(seen: &Seen) -> anyhow::Result<()> {
 }
 
 /// Whether it goes on with the upgrade to the same version that was begun and has not ended.
-fn check(asked: &Asked, seen: &Seen, rolling: &Rolling, begun: Option<&Value>, (is_left, within_hook): (bool, bool)) -> Result<bool, Refused> {
+fn check(asked: &Asked, seen: &Seen, rolling: &Rolling, begun: Option<&Value>, is_left: bool, within_hook: bool) -> Result<bool, Refused> {
     let to: Option<MilvusVersion> = begun.and_then(api::upgrade_to).and_then(|to| to.parse().ok());
     let goes_on = to.map_or(is_left, |to| to == asked.target.version);
     if let (Some(to), false) = (to, goes_on) {
