@@ -1,7 +1,7 @@
 //! Gate 3 before a real API server: what is admitted is held and stays held, nothing that runs is touched, and what needs no hold rolls as it always did.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
@@ -212,6 +212,26 @@ async fn restarts_and_values_roll_exactly_as_without_the_guard() {
 pub(crate) async fn versions(sandbox: &Sandbox) -> BTreeMap<String, String> {
     let all = sandbox.objects().await.into_iter();
     all.map(|(name, object)| (name, serde_json::from_str::<Value>(&object).unwrap()["metadata"]["resourceVersion"].to_string())).collect()
+}
+
+/// The same once nothing has been written for two seconds.
+pub(crate) async fn versions_at_rest(sandbox: &Sandbox) -> BTreeMap<String, String> {
+    let mut known = versions(sandbox).await;
+    let mut since = Instant::now();
+    wait("that nobody writes any more", async || {
+        let now = versions(sandbox).await;
+        if now != known {
+            (known, since) = (now, Instant::now());
+        }
+        (since.elapsed() > Duration::from_secs(2)).then(|| known.clone())
+    })
+    .await
+}
+
+/// The names of objects that were made, written or deleted between two looks.
+pub(crate) fn changed(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> BTreeSet<String> {
+    let names = before.keys().chain(after.keys());
+    names.filter(|name| before.get(*name) != after.get(*name)).cloned().collect()
 }
 
 #[tokio::test]

@@ -258,10 +258,12 @@ async fn a_controller_that_is_killed_or_frozen_at_any_point_loses_nothing() {
     signal(&mut upgrading.controller, "STOP");
     upgrading.reaches("Completed").await;
     upgrading.nothing_is_left().await;
-    let versions = crate::held::versions(&upgrading.sandbox).await;
+    // Kubernetes and the second one come to rest first.
+    let versions = crate::held::versions_at_rest(&upgrading.sandbox).await;
     signal(&mut upgrading.controller, "CONT");
     tokio::time::sleep(Duration::from_secs(2)).await;
-    assert_eq!(crate::held::versions(&upgrading.sandbox).await, versions, "the one that was frozen wrote something");
+    let written = crate::held::changed(&versions, &crate::held::versions(&upgrading.sandbox).await);
+    assert!(written.is_empty(), "the one that was frozen wrote {written:?}\n{}", upgrading.controller.tail());
     assert_eq!(violations(&upgrading.sandbox.starts(), &into_2_6()), Vec::<String>::new());
 
     // One that is told to end gives the Lease back, and nobody has to wait until it runs out.
