@@ -1,7 +1,9 @@
 //! The rendered objects of a release: which Milvus they are, and what they run.
 
+use std::mem;
 use std::sync::Arc;
 
+use memchr::memmem;
 use milvus_guard::document::yaml::{Limits, Node, parse_stream};
 use milvus_guard::model::release::is_component;
 use milvus_guard::source::memory::MemoryTree;
@@ -93,7 +95,11 @@ fn is_deployment(text: &str) -> bool {
 
 /// The documents of a stream as Helm writes it.
 fn documents(manifest: &str) -> impl Iterator<Item = &str> {
-    manifest.split("\n---").map(|text| text.trim_start_matches("---")).filter(|text| !text.trim().is_empty()).take(10_000)
+    const BREAK: &str = "\n---";
+    let mut begin = 0;
+    let ends = memmem::find_iter(manifest.as_bytes(), BREAK).chain([manifest.len()]);
+    let texts = ends.filter_map(move |end| manifest.get(mem::replace(&mut begin, end + BREAK.len())..end));
+    texts.map(|text| text.trim_start_matches("---")).filter(|text| !text.trim().is_empty()).take(10_000)
 }
 
 /// The kind of a document, without parsing it.
@@ -141,5 +147,23 @@ fn split_chart(label: &str) -> (&str, &str) {
     match cut.and_then(|at| Some((label.get(..at)?, label.get(at + 1..)?))) {
         Some((name, version)) => (name, version.split('_').next().unwrap_or(version)),
         None => (label, ""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_are_what_stands_between_their_marks() {
+        for (manifest, wanted) in [
+            ("", &[] as &[&str]),
+            ("a", &["a"]),
+            ("---\na\n---\nb", &["\na", "\nb"]),
+            ("a\n---\n---\n \n--- # c\nb\n---", &["a", " # c\nb"]),
+            ("a: |\n  ---\n  b\n-- -", &["a: |\n  ---\n  b\n-- -"]),
+        ] {
+            assert_eq!(documents(manifest).collect::<Vec<_>>(), wanted, "{manifest:?}");
+        }
     }
 }
