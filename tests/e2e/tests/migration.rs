@@ -80,7 +80,8 @@ pub(crate) async fn class_for_backups(admin: &Client) {
 }
 
 impl Release {
-    async fn new(plane: &'static ControlPlane, name: &str) -> Self {
+    /// One that Helm 3 installed, and that runs.
+    pub(crate) async fn new(plane: &'static ControlPlane, name: &str) -> Self {
         let release = Self::with_metadata(plane, name).await;
         let installed = run_helm(&release.sandbox, Program::Helm3, "install", BEFORE, "").await;
         assert!(installed.status.success(), "{installed}");

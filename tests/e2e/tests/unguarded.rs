@@ -84,11 +84,8 @@ async fn must_be_migrated(release: &Release, begun: usize) {
 }
 
 async fn from_a_laptop(plane: &'static ControlPlane) {
-    let release = Release::with_metadata(plane, "bare").await;
+    let release = Release::new(plane, "bare").await;
     let sandbox = &release.sandbox;
-    let installed = run_helm(sandbox, Program::Helm3, "install", BEFORE, "").await;
-    assert!(installed.status.success(), "{installed}");
-    sandbox.wait_until_rolled_out().await;
     let replicas = release.replicas().await;
 
     // A dry run tells, and what does not fit is refused; neither changes anything.
@@ -206,11 +203,8 @@ async fn by_a_hook(plane: &'static ControlPlane, program: Program, name: &str, f
 
 /// Given up from a laptop; then the hook's chart as a release of its own, before Milvus's chart is upgraded as it is.
 async fn by_a_release_of_its_own(plane: &'static ControlPlane) {
-    let release = Release::with_metadata(plane, "alone").await;
+    let release = Release::new(plane, "alone").await;
     let sandbox = &release.sandbox;
-    let installed = run_helm(sandbox, Program::Helm4, "install", BEFORE, "").await;
-    assert!(installed.status.success(), "{installed}");
-    sandbox.wait_until_rolled_out().await;
     let replicas = release.replicas().await;
 
     interrupted(&release).await;
@@ -229,7 +223,7 @@ async fn by_a_release_of_its_own(plane: &'static ControlPlane) {
     let ended = helm.await.unwrap();
     assert!(ended.status.success(), "{ended}\n{printed}");
     must_be_migrated(&release, 2).await;
-    let upgraded = run_helm(sandbox, Program::Helm4, "upgrade", AFTER, INTO_2_2).await;
+    let upgraded = run_helm(sandbox, Program::Helm3, "upgrade", AFTER, INTO_2_2).await;
     assert!(upgraded.status.success(), "{upgraded}");
     sandbox.wait_until_rolled_out().await;
     assert_eq!((release.all().await, release.runs().await, release.replicas().await), (release.after(), vec![IMAGE.to_owned()], replicas));

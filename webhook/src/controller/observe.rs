@@ -339,18 +339,17 @@ mod tests {
         // The new pod flaps, and one that was evicted is replaced and ends.
         let flapping = objects.last_mut().unwrap();
         flapping["status"]["conditions"][0]["lastTransitionTime"] = json!("2026-11-21T23:00:00Z");
-        let mut evicted = pod("proxy", "v2.5.22", 2);
-        evicted["metadata"]["name"] = json!("evicted");
-        evicted["metadata"]["creationTimestamp"] = json!("2026-11-21T22:00:00Z");
-        evicted["metadata"]["deletionTimestamp"] = json!("2026-11-21T23:00:00Z");
-        objects.push(evicted);
+        let ending = |version: &str, revision| {
+            let mut pod = pod("proxy", version, revision);
+            pod["metadata"]["name"] = json!(format!("ending-{version}"));
+            pod["metadata"]["creationTimestamp"] = json!("2026-11-21T22:00:00Z");
+            pod["metadata"]["deletionTimestamp"] = json!("2026-11-21T23:00:00Z");
+            pod
+        };
+        objects.push(ending("v2.5.22", 2));
         assert_eq!(moved(&objects), mark.reached);
         // An earlier pod has the time to end that it is given; one that came later, in the place of an earlier one, has not.
-        let mut late = pod("proxy", "v2.5.16", 1);
-        late["metadata"]["name"] = json!("late");
-        late["metadata"]["creationTimestamp"] = json!("2026-11-21T22:00:00Z");
-        late["metadata"]["deletionTimestamp"] = json!("2026-11-21T23:00:00Z");
-        objects.push(late);
+        objects.push(ending("v2.5.16", 1));
         assert_eq!(moved(&objects), mark.reached);
         let drains = objects.iter_mut().find(|object| object["metadata"]["name"] == "m-milvus-proxy-1-x").unwrap();
         drains["metadata"]["deletionTimestamp"] = json!("2026-11-21T20:30:00Z");
