@@ -28,6 +28,7 @@ mod rules;
 mod scope;
 mod secrets;
 mod table;
+mod texts;
 mod values;
 mod waivers;
 mod walk;

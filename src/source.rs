@@ -42,7 +42,7 @@ pub mod unread;
 pub mod values_file;
 pub mod values_layer;
 
-pub use context::Context;
+pub use context::{Context, normalize};
 use each::each;
 
 /// A tree of files: a folder, a git revision, or a few texts in a test.

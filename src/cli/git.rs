@@ -13,6 +13,7 @@ use milvus_guard::source::{ReadError, SourceFile, Tree};
 
 use super::content::{self, BEGINNING_BYTES, Content, NameKind};
 use super::scope::{Scope, normalize};
+use super::texts::Texts;
 use super::walk::{Walked, WorkingTree, file_name, text_of};
 
 /// Links within links that are followed.
@@ -129,7 +130,7 @@ impl Comparison {
         }
         paths.sort_unstable();
         let batch = Mutex::new(Batch { root: self.root, limit_bytes, process: None });
-        let tree = GitTree { objects: self.objects, paths, changed: self.changed, working: &after.tree, batch, texts: Mutex::default() };
+        let tree = GitTree { objects: self.objects, paths, changed: self.changed, working: &after.tree, batch, texts: Texts::default() };
         let mut gaps = Vec::new();
         for path in tree.paths.iter().filter(|path| scope.holds(path)) {
             let Some(object) = tree.objects.get(path) else { continue };
@@ -186,7 +187,7 @@ pub(crate) struct GitTree<'w> {
     changed: HashSet<String>,
     working: &'w WorkingTree,
     batch: Mutex<Batch>,
-    texts: Mutex<HashMap<String, Result<Arc<str>, ReadError>>>,
+    texts: Texts,
 }
 
 impl GitTree<'_> {
@@ -295,14 +296,7 @@ impl Tree for GitTree<'_> {
     }
 
     fn read(&self, path: &str) -> Result<Arc<str>, ReadError> {
-        let path = normalize(path).ok_or(ReadError::Missing)?;
-        let texts = || self.texts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = texts().get(&path) {
-            return known.clone();
-        }
-        let text = self.fetch(&path, 0);
-        texts().insert(path, text.clone());
-        text
+        self.texts.read(path, |path| self.fetch(path, 0))
     }
 }
 

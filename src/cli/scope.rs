@@ -3,6 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use milvus_guard::source;
 
 /// What `check` looks at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,20 +106,7 @@ fn root_of(paths: &[(PathBuf, bool)]) -> anyhow::Result<(PathBuf, bool)> {
 
 /// A path with `.` and `..` resolved by its text alone; `None` when it leaves the root.
 pub(crate) fn normalize(path: &str) -> Option<String> {
-    let mut parts: Vec<&str> = Vec::new();
-    if path.starts_with('/') {
-        return None;
-    }
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop()?;
-            }
-            part => parts.push(part),
-        }
-    }
-    Some(parts.join("/"))
+    if path.starts_with('/') { None } else { source::normalize(path) }
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! The working tree: walked in parallel, each file read once, skipped by content before anything is parsed.
 
-use std::collections::HashMap;
 use std::fs::{File, Metadata};
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
@@ -14,7 +13,8 @@ use milvus_guard::model::declaration::{NotChecked, NotCheckedKind};
 use milvus_guard::source::{ReadError, SourceFile, Tree};
 
 use super::content::{self, BEGINNING_BYTES, Content, NameKind};
-use super::scope::{Scope, normalize, relative_to};
+use super::scope::{Scope, relative_to};
+use super::texts::Texts;
 
 /// Folders of version control systems: no part of the tree.
 const NOT_OF_THE_TREE: [&str; 4] = [".git", ".hg", ".svn", ".jj"];
@@ -24,7 +24,7 @@ pub(crate) struct WorkingTree {
     root: PathBuf,
     limit_bytes: u64,
     paths: Vec<Arc<str>>,
-    texts: Mutex<HashMap<String, Result<Arc<str>, ReadError>>>,
+    texts: Texts,
 }
 
 /// What a walk found.
@@ -108,7 +108,7 @@ impl Walked {
 
     /// Puts a file among those that are read, in its order.
     pub(crate) fn push(&mut self, file: SourceFile) {
-        self.tree.texts.get_mut().unwrap_or_else(PoisonError::into_inner).insert(file.path.to_string(), Ok(Arc::clone(&file.text)));
+        self.tree.texts.put(&file.path, &file.text);
         match self.candidates.binary_search_by(|known| known.path.cmp(&file.path)) {
             Ok(at) => {
                 if let Some(known) = self.candidates.get_mut(at) {
@@ -158,8 +158,9 @@ impl Found {
         let candidates = self.candidates;
         self.gaps.extend(self.doubts.into_iter().filter(|doubt| matters(&doubt.file, &candidates)));
         self.gaps.sort_by(|a, b| a.file.cmp(&b.file));
-        let texts = candidates.iter().map(|file| (file.path.to_string(), Ok(Arc::clone(&file.text)))).collect();
-        Walked { tree: WorkingTree { root, limit_bytes, paths: self.paths, texts: Mutex::new(texts) }, candidates, gaps: self.gaps }
+        let mut texts = Texts::default();
+        candidates.iter().for_each(|file| texts.put(&file.path, &file.text));
+        Walked { tree: WorkingTree { root, limit_bytes, paths: self.paths, texts }, candidates, gaps: self.gaps }
     }
 }
 
@@ -446,13 +447,6 @@ impl Tree for WorkingTree {
     }
 
     fn read(&self, path: &str) -> Result<Arc<str>, ReadError> {
-        let path = normalize(path).ok_or(ReadError::Missing)?;
-        let texts = || self.texts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = texts().get(&path) {
-            return known.clone();
-        }
-        let text = self.fetch(&path);
-        texts().insert(path, text.clone());
-        text
+        self.texts.read(path, |path| self.fetch(path))
     }
 }
