@@ -16,6 +16,7 @@ pub mod opening;
 pub mod outline;
 mod own;
 pub mod patch;
+mod receipts;
 pub mod release;
 pub mod request;
 pub mod verdict;

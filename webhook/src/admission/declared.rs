@@ -15,6 +15,7 @@ use milvus_guard::policy::condition::EvidenceWord;
 use serde_json::Value;
 
 use super::guard::Guard;
+use super::receipts;
 use super::verdict::{Changes, Point};
 use crate::api;
 use crate::cluster::{Cluster, Kind};
@@ -46,8 +47,7 @@ pub(super) async fn judge<C: Cluster>(
 ) -> Judged {
     let changes = Changes::new(befores, after, guard.cluster.kubernetes());
     let own = after.evidence.clone();
-    let receipts: Vec<Evidence> =
-        guard.cluster.naming(Kind::UpgradeReceipt, namespace, release).iter().flat_map(|receipt| api::evidence_of_receipt(receipt, release)).collect();
+    let receipts = receipts::evidence(guard, namespace, release);
     let evidence = |upgrade: Option<&Value>, after: &Declaration| {
         let mut evidence = own.clone();
         evidence.extend(upgrade.map(|upgrade| evidence_of(upgrade, after)).unwrap_or_default());

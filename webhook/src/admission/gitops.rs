@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use self::fields::Fields;
 use super::exceptions::{ALLOW_ANNOTATION, BREAK_GLASS_ANNOTATION, Exceptions};
 use super::guard::Guard;
-use super::hold::{HOLD_ANNOTATION, Identity, is_held, serving_chart};
+use super::hold::{DECLARED_ANNOTATION, HOLD_ANNOTATION, Identity, is_held, serving_chart};
 use super::judge::Glance;
 use super::milvus::{image_layers, repository_of, tag_of};
 use super::outline::Outline;
@@ -376,8 +376,14 @@ fn befores<C: Cluster>(after: &Declaration, old: &[Declaration], runs: &[Serving
 /// Whether an object takes back what it said before: that is held, no pod of it ever was (a Deployment that is let go has a ReplicaSet at once), no store was let go for it, and what runs is what the
 /// object says now. That is no way down, as little as a rollback of a revision that was only held.
 fn only_waited<C: Cluster>(said: &Release, after: &Declaration, images: &[&str], guard: &Guard<C>, namespace: &str, release: &str) -> bool {
-    let is_its = |object: &Arc<Value>| is_held(object) && Identity::of(object).is_some_and(|identity| identity.release == release);
-    if images.is_empty() || !guard.cluster.naming(Kind::Deployment, namespace, HOLD_ANNOTATION).iter().any(is_its) {
+    let is_its = |object: &&Arc<Value>| is_held(object) && Identity::of(object).is_some_and(|identity| identity.release == release);
+    let waiting = guard.cluster.naming(Kind::Deployment, namespace, HOLD_ANNOTATION);
+    let held: Vec<&Arc<Value>> = waiting.iter().filter(is_its).collect();
+    let upgrade = guard.cluster.object(Kind::GuardedUpgrade, namespace, release);
+    // Which stores were let go for it, only the declaration knows that it was held with.
+    let uid = upgrade.as_deref().and_then(|upgrade| text(upgrade, "/metadata/uid"));
+    let is_known = |object: &&Arc<Value>| annotation(object, DECLARED_ANNOTATION).is_none_or(|declared| uid == Some(declared));
+    if images.is_empty() || held.is_empty() || !held.iter().all(is_known) {
         return false;
     }
     let says_now = resolved(after.clone());
@@ -389,8 +395,7 @@ fn only_waited<C: Cluster>(said: &Release, after: &Declaration, images: &[&str],
         object.pointer("/spec/template").and_then(|template| image(template, component)).is_some_and(|image| says(said, image))
     };
     let was_let_go = |upgrade: &Arc<Value>| list(upgrade, "/status/components").any(|line| text(line, "/startedAt").is_some());
-    !guard.cluster.naming(Kind::ReplicaSet, namespace, release).iter().any(is_of_said)
-        && !guard.cluster.object(Kind::GuardedUpgrade, namespace, release).is_some_and(|upgrade| was_let_go(&upgrade))
+    !guard.cluster.naming(Kind::ReplicaSet, namespace, release).iter().any(is_of_said) && !upgrade.as_ref().is_some_and(was_let_go)
 }
 
 /// Whether the values of a state, with its chart's defaults, name this image.

@@ -22,6 +22,7 @@ use super::exceptions::{ALLOW_ANNOTATION, BREAK_GLASS_ANNOTATION, Exceptions};
 use super::guard::Guard;
 use super::hold::{MIXED_COORDINATOR, SEPARATE_COORDINATORS};
 use super::milvus::{self, Rendering, StoredMilvus};
+use super::receipts;
 use super::release::{self, Carried, DecodeError, Driver, Packed, SECRET_TYPE, StoredRelease};
 use super::request::{Operation, Request};
 use super::verdict::{Point, Terms, answer, findings, points, resolved};
@@ -170,13 +171,18 @@ async fn earlier<C: Cluster>(
 
 async fn judge_one<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &str, one: &StoredMilvus, earlier: &Earlier) -> Vec<Point> {
     let mut after = one.declaration.clone();
+    let mut left = None;
     let befores = match named.status {
         "pending-install" => {
             // Helm lost its history, or took over what others left: what runs speaks, and what was uninstalled a moment ago does not.
             let staying: Vec<&running::Serving> =
                 earlier.serving.iter().filter(|serving| serving.label == one.label && running::stays(&*guard.cluster, namespace, serving)).collect();
-            let receipts = guard.cluster.naming(Kind::UpgradeReceipt, namespace, named.release);
-            let all = if staying.is_empty() { state_of_receipts(&after, &receipts, named.release) } else { as_running(one, &running::counted(staying)) };
+            let all = if staying.is_empty() {
+                left = receipts::Left::of(guard, namespace, named.release, &after);
+                left.iter().map(|left| left.state(&after)).collect()
+            } else {
+                as_running(one, &running::counted(staying))
+            };
             States { all, ..States::default() }
         }
         status => states_before(one, earlier, status == "pending-rollback"),
@@ -194,6 +200,9 @@ async fn judge_one<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &
     all.extend(of_cluster::points(guard, named, namespace, one, earlier, judged.upgrade.as_ref()));
     if !all.iter().any(Point::refuses) {
         all.extend(goes_early(guard, namespace, one, earlier, judged.upgrade.as_ref()));
+    }
+    if let (Some(left), Some(point)) = (left, all.iter_mut().find(|point| point.refuses())) {
+        point.next.push_str(&left.words(namespace));
     }
     all
 }
@@ -331,14 +340,6 @@ fn goes_early<C: Cluster>(guard: &Guard<C>, namespace: &str, one: &StoredMilvus,
         KEEP.0, KEEP.1
     );
     Some(Point::new("MV711", Severity::Warning, message, ""))
-}
-
-/// The state that a receipt proves, for an install over data that an earlier release left.
-fn state_of_receipts(after: &Declaration, receipts: &[Arc<Value>], release: &str) -> Vec<Declaration> {
-    let Some(to) = api::newest_receipt(receipts, release).and_then(|receipt| text(receipt, "/spec/to")) else { return Vec::new() };
-    let mut before = after.clone();
-    before.layers.extend(milvus::image_layers(&format!("milvusdb/milvus:v{}", to.trim_start_matches('v')), &before.place));
-    vec![before]
 }
 
 fn exceptions<C: Cluster>(guard: &Guard<C>, namespace: &str, release: &str, request: &Request) -> Exceptions {

@@ -106,6 +106,19 @@ async fn what_only_waited_may_be_taken_back_over_a_door() {
     let mut upgrade = api::guarded_upgrade("db", "m", "2.6.15");
     upgrade["status"] = json!({"components": [{"name": "etcd", "startedAt": "2026-11-22T00:00:00Z"}]});
     assert!(back(&|cluster| cluster.put(upgrade.clone())).await.contains(&"MV211".to_owned()));
+    // Declared, and that declaration is gone, with all that it remembered.
+    let declared = |uid: &'static str| {
+        move |cluster: &mut Snapshot| {
+            let mut proxy = Value::clone(cluster.of_kind("Deployment").find(|object| object["metadata"]["name"] == "m-milvus-proxy").unwrap());
+            proxy["metadata"]["annotations"][DECLARED_ANNOTATION] = json!("u1");
+            cluster.put(proxy);
+            let mut upgrade = api::guarded_upgrade("db", "m", "2.6.15");
+            upgrade["metadata"]["uid"] = json!(uid);
+            cluster.put(upgrade);
+        }
+    };
+    assert_eq!(back(&declared("u1")).await, Vec::<String>::new());
+    assert!(back(&declared("u2")).await.contains(&"MV211".to_owned()));
     assert!(back(&|cluster| *cluster = running("4.2.58")).await.contains(&"MV211".to_owned()));
 }
 

@@ -262,6 +262,38 @@ async fn an_install_over_claims_is_no_first_install() {
 }
 
 #[tokio::test]
+async fn a_receipt_speaks_of_data_only_where_an_install_may_find_some() {
+    let receipt = json!({"apiVersion": api::API_VERSION, "kind": "UpgradeReceipt", "metadata": {"name": "m-1", "namespace": "db"}, "spec": {"release": "m", "kind": "Upgrade", "to": "2.6.15"}});
+    let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data-m-etcd-0", "namespace": "db", "labels": {"app.kubernetes.io/instance": "m"}}});
+    let install = async |objects: &[&Value], values: Value| {
+        judged(Snapshot::new(objects.iter().map(|object| (*object).clone())), Recipe::new("4.2.58", 1, values).status("pending-install").secret()).await
+    };
+    let external = json!({"etcd": {"enabled": false}, "externalEtcd": {"enabled": true, "endpoints": ["etcd:2379"]}});
+    let elsewhere = json!({"etcd": {"persistence": {"existingClaim": "mine"}}});
+    assert!(install(&[&receipt], json!({})).await.is_admitted(), "its claims are gone, and with them all data");
+    for (objects, values) in [(vec![&receipt, &claim], json!({})), (vec![&receipt], external), (vec![&receipt], elsewhere)] {
+        let refused = install(&objects, values).await;
+        assert!(rules(&refused).contains(&"MV211"), "{refused:?}");
+        assert!(refused.refused.unwrap().contains("kubectl delete upgradereceipt -n db m-1"));
+    }
+}
+
+#[tokio::test]
+async fn a_receipt_opens_no_door_for_another_life_of_the_release() {
+    let receipt = json!({"apiVersion": api::API_VERSION, "kind": "UpgradeReceipt", "metadata": {"name": "m-1", "namespace": "db"}, "spec": {"release": "m", "kind": "MetadataMigration", "to": "2.2.16"}});
+    let upgrade = async |runs: &str| {
+        let mut cluster = running(&Recipe::new("3.2.18", 1, json!({})));
+        let served = Recipe::new("3.2.18", 1, json!({"image": {"all": {"tag": runs}}}));
+        served.components().iter().for_each(|component| cluster.put(replica_set(&served.deployment(component), 1, 1)));
+        cluster.put(receipt.clone());
+        let after = Recipe::new("4.0.34", 2, json!({"image": {"all": {"tag": "v2.2.16"}}}));
+        judged(cluster, after.status("pending-upgrade").secret()).await
+    };
+    assert!(rules(&upgrade("v2.1.4").await).contains(&"MV201"), "what was migrated was another release's");
+    assert!(!rules(&upgrade("v2.2.16").await).contains(&"MV201"), "it was migrated, and runs");
+}
+
+#[tokio::test]
 async fn other_releases_pass_and_broken_ones_only_where_milvus_runs() {
     let mut other = Recipe::new("4.2.20", 2, json!({})).status("pending-upgrade").secret();
     let redis = json!({"name": "redis", "version": 2, "chart": {"metadata": {"name": "redis"}}, "manifest": "kind: Deployment\n"});

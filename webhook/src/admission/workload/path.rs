@@ -20,6 +20,7 @@ use super::super::exceptions::{ALLOW_ANNOTATION, Exceptions};
 use super::super::guard::Guard;
 use super::super::hold::{Identity, Reason, Surroundings};
 use super::super::milvus::{repository_of, version_of};
+use super::super::receipts;
 use super::super::request::Request;
 use super::super::verdict::{Point, findings, points};
 use super::configuration::Moved;
@@ -95,8 +96,7 @@ pub(super) fn blocked<C: Cluster>(
         return None;
     }
     after.evidence = upgrade.as_deref().map(|upgrade| declared::evidence_of(upgrade, &after)).unwrap_or_default();
-    let receipts = guard.cluster.naming(Kind::UpgradeReceipt, &request.namespace, identity.release);
-    after.evidence.extend(receipts.iter().flat_map(|receipt| api::evidence_of_receipt(receipt, identity.release)));
+    after.evidence.extend(receipts::evidence(guard, &request.namespace, identity.release));
     let mut all = points(&findings(&befores, &after, guard.cluster.kubernetes()), &|_| None);
     all.extend(moving(moved));
     let mut refusing: Vec<_> = all.iter().filter(|point| point.refuses() && !exceptions.waivers.contains_key(&point.rule)).collect();

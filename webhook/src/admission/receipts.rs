@@ -1,0 +1,81 @@
+//! What receipts of a release prove: of what runs, and of data that an earlier life of its name left.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use milvus_guard::model::declaration::{Declaration, Evidence};
+use milvus_guard::model::release::Release;
+use milvus_guard::model::version::MilvusVersion;
+use serde_json::Value;
+
+use super::guard::Guard;
+use super::milvus::{image_layers, version_of};
+use super::verdict::resolved;
+use crate::api;
+use crate::cluster::running::{Serving, counted, serving};
+use crate::cluster::{Cluster, Kind, text};
+
+/// All receipts of a release.
+pub(super) fn of_release<C: Cluster>(guard: &Guard<C>, namespace: &str, release: &str) -> Vec<Arc<Value>> {
+    let mut all = guard.cluster.naming(Kind::UpgradeReceipt, namespace, release);
+    all.retain(|receipt| text(receipt, "/spec/release") == Some(release));
+    all
+}
+
+/// What receipts prove of a change: nothing where something runs that is below what they tell, since the release was begun anew then, from other data.
+pub(super) fn evidence<C: Cluster>(guard: &Guard<C>, namespace: &str, release: &str) -> Vec<Evidence> {
+    let receipts = of_release(guard, namespace, release);
+    if receipts.is_empty() {
+        return Vec::new();
+    }
+    let runs = serving(&*guard.cluster, namespace, release);
+    let Some(lowest) = lowest(counted(&runs)) else { return Vec::new() };
+    let reached = |receipt: &&Arc<Value>| text(receipt, "/spec/to").and_then(|to| to.trim_start_matches('v').parse().ok()).is_some_and(|to| lowest >= to);
+    receipts.iter().filter(reached).flat_map(|receipt| api::evidence_of_receipt(receipt, release)).collect()
+}
+
+/// The lowest version that runs; nothing where nothing does, or where one is not known.
+fn lowest<'s>(runs: impl IntoIterator<Item = &'s Serving>) -> Option<MilvusVersion> {
+    let versions: Option<Vec<MilvusVersion>> = runs.into_iter().map(|serving| version_of(serving.image()?, &BTreeMap::new())).collect();
+    versions?.into_iter().min()
+}
+
+/// Data that an earlier release of the same name left, as its newest receipt tells.
+pub(super) struct Left {
+    receipt: String,
+    to: String,
+}
+
+impl Left {
+    /// What an install finds; nothing where it brings an etcd of its own and no claim is there.
+    pub(super) fn of<C: Cluster>(guard: &Guard<C>, namespace: &str, release: &str, install: &Declaration) -> Option<Self> {
+        let receipts = of_release(guard, namespace, release);
+        let newest = api::newest_receipt(&receipts, release)?;
+        let (name, to) = (text(newest, "/metadata/name")?, text(newest, "/spec/to")?);
+        let is_empty = guard.claims_of(namespace, release).is_empty() && begins_empty(&resolved(install.clone()));
+        (!is_empty).then(|| Self { receipt: name.to_owned(), to: to.trim_start_matches('v').to_owned() })
+    }
+
+    /// The state that an install is judged from.
+    pub(super) fn state(&self, install: &Declaration) -> Declaration {
+        let mut before = install.clone();
+        before.layers.extend(image_layers(&format!("milvusdb/milvus:v{}", self.to), &before.place));
+        before
+    }
+
+    /// Whom to ask, and what to do where that data is gone.
+    pub(super) fn words(&self, namespace: &str) -> String {
+        format!(
+            " UpgradeReceipt {} says that Milvus {} wrote the data of this name. Where that data is gone: kubectl delete upgradereceipt -n {namespace} {}",
+            self.receipt, self.to, self.receipt
+        )
+    }
+}
+
+/// Whether metadata is made anew by an install: its own etcd, on a claim of its own, if any.
+fn begins_empty(release: &Release) -> bool {
+    let value = |path: &str| release.effective.lookup(path).found().map(|entry| entry.node.value.clone());
+    let is_on = |path: &str| value(path).and_then(|value| value.as_bool());
+    let claim = value("etcd.persistence.existingClaim");
+    is_on("etcd.enabled") == Some(true) && is_on("externalEtcd.enabled") != Some(true) && claim.is_none_or(|claim| claim.as_str().is_none_or(str::is_empty))
+}
