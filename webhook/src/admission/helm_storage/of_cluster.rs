@@ -37,7 +37,7 @@ pub(super) fn points<C: Cluster>(
     all.extend(operated(&*guard.cluster, namespace, one));
     all.extend(pending(named, namespace, earlier));
     all.extend(not_rolled_out(guard, named, namespace, one, earlier));
-    all.extend(upgrade.and_then(|upgrade| under_way(upgrade, named, &one.declaration)));
+    all.extend(upgrade.and_then(|upgrade| under_way(upgrade, named, namespace, &one.declaration)));
     all
 }
 
@@ -136,7 +136,7 @@ fn is_rolling(object: &Value) -> bool {
 }
 
 /// Another upgrade or migration of the release that runs. A rollback is told only: refusing it would leave half of a failed upgrade.
-fn under_way(upgrade: &Value, named: &Named<'_>, after: &Declaration) -> Option<Point> {
+fn under_way(upgrade: &Value, named: &Named<'_>, namespace: &str, after: &Declaration) -> Option<Point> {
     let target = api::target_under_way(upgrade)?;
     let leads_there = target.trim().parse::<MilvusVersion>().ok().is_some_and(|to| milvus_of(after).is_some_and(|milvus| milvus == to));
     if leads_there {
@@ -144,6 +144,7 @@ fn under_way(upgrade: &Value, named: &Named<'_>, after: &Declaration) -> Option<
     }
     let severity = if named.status == "pending-rollback" { Severity::Warning } else { Severity::Error };
     let message = format!("An upgrade of {} to {target} is running, and this change leads elsewhere.", named.release);
-    let next = format!("Wait until it is done (kubectl get guardedupgrade {}), or pause or abort it first.", named.release);
+    let next =
+        format!("Wait until it is done (milvus-guard status {0} -n {namespace}), or take it back first: milvus-guard abort {0} -n {namespace}", named.release);
     Some(Point::new("MV712", severity, message, next))
 }
