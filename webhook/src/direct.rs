@@ -8,7 +8,7 @@ use milvus_guard::rollout::orders::{Order, StepKind};
 use milvus_guard::rollout::{Component, Orders, Pair, Topology};
 use serde_json::{Value, json};
 
-use crate::admission::exceptions::{MODE_LABEL, Mode};
+use crate::admission::exceptions::{ALLOW_ANNOTATION, BREAK_GLASS_ANNOTATION, MODE_LABEL, Mode};
 use crate::admission::guard::{Configuration, Guard};
 use crate::admission::hold::{BLOCKED_ANNOTATION, HELD_LABEL, Identity, is_held};
 use crate::admission::milvus::tag_of;
@@ -17,7 +17,7 @@ use crate::admission::request::{Kind as ReviewKind, Operation, User};
 use crate::admission::{Gate, Judge as _, Request};
 use crate::api;
 use crate::cluster::running::{self, image};
-use crate::cluster::{Cluster as _, Kind, Snapshot, text};
+use crate::cluster::{Cluster as _, Kind, Snapshot, annotation, label, text};
 
 /// The label that the upstream script writes its `-t` into.
 const VERSION_LABEL: &str = "app.kubernetes.io/version";
@@ -317,10 +317,10 @@ async fn draft(guard: &Guard<Snapshot>, namespace: &str, object: &Arc<Value>, co
     let answer = guard.judge(Gate::Workload, Arc::new(request)).await;
     json_patch::patch(&mut after, &answer.patch).map_err(|_| unreadable(name))?;
     operations.0.extend(answer.patch.0);
-    draft.blocked = crate::cluster::annotation(&after, BLOCKED_ANNOTATION).map(str::to_owned);
+    draft.blocked = annotation(&after, BLOCKED_ANNOTATION).map(str::to_owned);
     // That it waits is the plan, and no news.
     draft.warnings = answer.warnings.into_iter().filter(|warning| !warning.contains("is held")).collect();
-    if !is_held(&after) || after.pointer("/spec/paused") != Some(&json!(true)) || crate::cluster::label(&after, HELD_LABEL).is_none() {
+    if !waits(&after) || label(&after, HELD_LABEL).is_none() {
         return Err(refused(
             format!("Deployment {name} would not wait for its turn"),
             "Somebody waived that on it or on its namespace: take that exception off first.".into(),
@@ -328,6 +328,47 @@ async fn draft(guard: &Guard<Snapshot>, namespace: &str, object: &Arc<Value>, co
     }
     draft.patch = operations;
     Ok(draft)
+}
+
+/// Whether what was written waits for its turn.
+#[must_use]
+pub fn waits(stored: &Value) -> bool {
+    is_held(stored) && stored.pointer("/spec/paused") == Some(&json!(true))
+}
+
+/// That an installed guard takes the hold off what is written, and what to do: by the words of the namespace, as far as those tell why.
+#[must_use]
+pub fn not_held(cluster: &Snapshot, asked: &Asked, deployment: &str) -> Refused {
+    let Asked { namespace, target, .. } = asked;
+    let object = cluster.object(Kind::Namespace, "", namespace);
+    let mode = object.as_deref().and_then(|object| label(object, MODE_LABEL));
+    let (because, next) = match mode.filter(|mode| *mode != Mode::Enforce.name()) {
+        Some(mode) => (
+            format!("it is labelled {MODE_LABEL}={mode}"),
+            format!(
+                "Label it for the upgrade, and put that back afterwards: kubectl label namespace {namespace} {MODE_LABEL}={} --overwrite",
+                Mode::Enforce.name()
+            ),
+        ),
+        None if object.as_deref().is_some_and(|object| annotation(object, BREAK_GLASS_ANNOTATION).is_some()) => (
+            format!("it is annotated {BREAK_GLASS_ANNOTATION}"),
+            format!("Take that off first: kubectl annotate namespace {namespace} {BREAK_GLASS_ANNOTATION}-"),
+        ),
+        None => (
+            "its mode, a waiver or break-glass says so".to_owned(),
+            format!(
+                "Set the mode of the namespace for the upgrade: kubectl label namespace {namespace} {MODE_LABEL}={} --overwrite; and see that nothing of the release is annotated {ALLOW_ANNOTATION} or {BREAK_GLASS_ANNOTATION}.",
+                Mode::Enforce.name()
+            ),
+        ),
+    };
+    refused(
+        format!(
+            "the guard holds nothing in namespace {namespace} ({because}): Deployment {deployment} would run {} at once. Nothing was changed",
+            target.version
+        ),
+        next,
+    )
 }
 
 fn unreadable(name: &str) -> Refused {
@@ -435,6 +476,24 @@ mod tests {
         let recipe = Recipe::new("4.2.58", 1, json!({"image": {"all": {"tag": "v2.5.10"}}}));
         let told = plan(&recipe, "v2.5.14").await.unwrap();
         assert!(told.blocked()[0].starts_with("MV215"), "renaming a collection loses data there: {:?}", told.blocked());
+    }
+
+    #[tokio::test]
+    async fn a_guard_that_holds_nothing_is_told_with_the_label_that_says_so() {
+        let recipe = Recipe::new("4.2.58", 1, json!({}));
+        let draft = plan(&recipe, "v2.5.22").await.unwrap().drafts.remove(0);
+        let mut stored = draft.object.clone();
+        json_patch::patch(&mut stored, &draft.patch).unwrap();
+        assert!(waits(&stored));
+        // As a webhook answers in a namespace of mode warn.
+        stored["spec"].as_object_mut().unwrap().remove("paused");
+        assert!(!waits(&stored) && !waits(&draft.object));
+        let told = not_held(&world(&recipe), &asked("m", "v2.5.22", None), "m-milvus-proxy");
+        assert!(told.why.contains("guard.milvus-guard.dev/mode=warn): Deployment m-milvus-proxy would run 2.5.22 at once. Nothing was changed"), "{told:?}");
+        assert!(told.next.ends_with("kubectl label namespace db guard.milvus-guard.dev/mode=enforce --overwrite"), "{told:?}");
+        let broken = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "db", "annotations": {"guard.milvus-guard.dev/break-glass": "until=2026-11-22T10:00:00Z"}}});
+        let told = not_held(&Snapshot::new(vec![broken]), &asked("m", "v2.5.22", None), "m-milvus-proxy");
+        assert!(told.next.contains("kubectl annotate namespace db guard.milvus-guard.dev/break-glass-"), "{told:?}");
     }
 
     #[tokio::test]

@@ -146,6 +146,22 @@ async fn a_rolling_update_from_a_laptop_keeps_the_order_with_and_without_a_guard
     controller.wait_until_ready().await;
     plane.cluster_role("may-declare", json!([{"apiGroups": ["guard.milvus-guard.dev"], "resources": ["guardedupgrades"], "verbs": ["*"]}])).await;
     plane.bind(&sandbox.deployer, "may-declare", &sandbox.namespace).await;
+    // Where the guard holds nothing, all components would start at once: refused before anything is written or declared.
+    let admin = plane.admin().await;
+    for (mode, code) in [("warn", Some(1)), ("enforce", Some(0))] {
+        let label = format!("guard.milvus-guard.dev/mode={mode}");
+        sandbox.command_as(&admin, Program::Kubectl, ["label", "namespace", &sandbox.namespace, "--overwrite", &label]).ok().await;
+        let before = sandbox.objects().await;
+        wait("the webhook sees the mode", async || (run(&sandbox.deployer, &line(&sandbox, &["--dry-run"])).await.status.code() == code).then_some(())).await;
+        if mode == "warn" {
+            let refused = run(&sandbox.deployer, &line(&sandbox, &["--yes"])).await;
+            let said = String::from_utf8_lossy(&refused.stderr);
+            assert!(refused.status.code() == Some(1) && said.contains(&label) && said.contains("Nothing was changed"), "{refused:?}");
+            let declared = sandbox.command_as(&admin, Program::Kubectl, ["get", "guardedupgrades", "-o", "name"]).ok().await.stdout;
+            assert!(declared.is_empty(), "{declared}");
+        }
+        assert_eq!(sandbox.objects().await, before);
+    }
     let done = run(&sandbox.deployer, &line(&sandbox, &["--yes"])).await;
     assert!(done.status.success(), "{done:?}\n{}", controller.process().tail());
     must_be_in_order(&sandbox);

@@ -20,6 +20,7 @@ use milvus_guard_webhook::controller::kept::{Kept, name_of};
 use milvus_guard_webhook::controller::left::Left;
 use milvus_guard_webhook::direct::{self, Asked, Rolling};
 use milvus_guard_webhook::doctor::{self, Probe, Seen};
+use milvus_guard_webhook::leave;
 use milvus_guard_webhook::metadata::layout::word;
 use milvus_guard_webhook::migration::observe::{Asked as About, observe};
 use milvus_guard_webhook::migration::{Attempt, RELEASE_LABEL};
@@ -130,6 +131,11 @@ impl Carrying {
             self.must_be_fit(&rolling).await?;
         }
         if self.carry.dry_run {
+            match self.must_wait(&rolling, &seen).await {
+                Err(error) if error.is::<Refused>() => return Err(error),
+                Err(error) => eprintln!("warning: whether the workloads would wait could not be tried: {error:#}"),
+                Ok(_) => {}
+            }
             say("nothing was changed");
             return Ok(ExitCode::SUCCESS);
         }
@@ -137,7 +143,7 @@ impl Carrying {
             say("nothing was changed");
             return Ok(ExitCode::from(1));
         }
-        let ended = if is_guarded { self.declare_and_follow(rolling, upgrade.as_deref()).await? } else { self.act_alone(rolling).await? };
+        let ended = if is_guarded { self.declare_and_follow(rolling, upgrade.as_deref(), &seen).await? } else { self.act_alone(rolling, &seen).await? };
         match ended {
             Ended::Complete => {
                 say(&format!("{} runs {} on all components", asked.release, asked.target.version));
@@ -189,9 +195,17 @@ impl Carrying {
     }
 
     /// Declares the upgrade, lets every workload wait with the new image, and follows the controller that lets them go.
-    async fn declare_and_follow(&self, rolling: Rolling, upgrade: Option<&Value>) -> anyhow::Result<Ended> {
+    async fn declare_and_follow(&self, rolling: Rolling, upgrade: Option<&Value>, seen: &Seen) -> anyhow::Result<Ended> {
+        self.must_wait(&rolling, seen).await?;
         let is_new = self.declare(upgrade).await?;
         if self.is_watched().await? {
+            // A while has passed, and it is declared now.
+            if let Err(error) = self.must_wait(&rolling, seen).await {
+                if is_new {
+                    self.withdraw().await;
+                }
+                return Err(error);
+            }
             self.store(rolling).await?;
             return follow(&self.cluster, &self.carry.asked.release).await;
         }
@@ -203,7 +217,7 @@ impl Carrying {
     }
 
     /// The rounds of the controller, here, as long as nobody else acts on the release.
-    async fn act_alone(&self, rolling: Rolling) -> anyhow::Result<Ended> {
+    async fn act_alone(&self, rolling: Rolling, seen: &Seen) -> anyhow::Result<Ended> {
         let asked = &self.carry.asked;
         let client = &self.cluster.client;
         let mut alone = Alone::start(client, self.key(), identity(), self.carry.means.clone());
@@ -214,6 +228,10 @@ impl Carrying {
                 name_of(&asked.release),
                 asked.namespace
             );
+        }
+        if let Err(error) = self.must_wait(&rolling, seen).await {
+            alone.give_back().await?;
+            return Err(error);
         }
         self.remember().await?;
         self.store(rolling).await?;
@@ -383,6 +401,22 @@ impl Carrying {
         }
     }
 
+    /// Whether all are as they were read; what is written into them has to wait: an installed guard takes the hold off again where it holds nothing, and the new image would run at once, beside
+    /// the old one and on its metadata. The API server answers a dry run as it would answer the write.
+    async fn must_wait(&self, rolling: &Rolling, seen: &Seen) -> anyhow::Result<bool> {
+        let mut is_as_read = true;
+        for draft in rolling.drafts.iter().filter(|draft| !draft.patch.0.is_empty()) {
+            let name = text(&draft.object, "/metadata/name").unwrap_or_default();
+            match self.cluster.send(&draft.object, &leave::guarded(&draft.object, &draft.patch), true).await {
+                Ok(after) if direct::waits(&after) => {}
+                Ok(_) => return Err(Refused::from(direct::not_held(&seen.cluster, &self.carry.asked, name)).into()),
+                Err(error) if has_moved(&error) => is_as_read = false,
+                Err(error) => bail!("Deployment {name} cannot be changed: {}", why(&error)),
+            }
+        }
+        Ok(is_as_read)
+    }
+
     /// Writes the new image into every workload, which waits with it. What somebody else wrote meanwhile is read and judged again.
     async fn store(&self, mut rolling: Rolling) -> anyhow::Result<()> {
         const ATTEMPTS: u64 = 5;
@@ -406,6 +440,7 @@ impl Carrying {
             if let Some(blocked) = rolling.blocked().first() {
                 bail!("somebody else changed the release meanwhile: {blocked}");
             }
+            self.must_wait(&rolling, &seen).await?;
         }
         bail!("the workloads of {} are written by others all the time; try again", asked.release)
     }
