@@ -236,7 +236,7 @@ impl Release<'_> {
         format!("echo '{declared}' | kubectl apply -f -")
     }
 
-    /// How a change is taken back that is held: by Helm where its newest revision brought it, else by putting back what serves.
+    /// How a change is taken back that is held (a component of Milvus that never ran and is of no release is deleted; a store or a queue never is): by Helm where its newest revision brought it, else by putting back what serves.
     fn taking_back(&self, held: &[&&Arc<Value>]) -> String {
         let (name_of_release, namespace) = (self.name, self.namespace);
         let rendered = self.rendered();
@@ -245,7 +245,7 @@ impl Release<'_> {
         let (strays, of_release): (Vec<&Value>, Vec<&Value>) = held
             .iter()
             .map(|workload| &****workload)
-            .partition(|workload| text(workload, "/kind") == Some("Deployment") && !rendered.is_empty() && part(workload).is_none() && never_ran(workload));
+            .partition(|workload| Identity::of(workload).is_some() && !rendered.is_empty() && part(workload).is_none() && never_ran(workload));
         let is_helms = |workload: &&Value| {
             let image = |part: &Part| running::image(workload.pointer("/spec/template")?, &part.component);
             part(workload).is_some_and(|part| part.image.is_some() && part.image.as_deref() == image(part))

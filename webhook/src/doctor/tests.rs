@@ -174,6 +174,22 @@ fn what_waits_in_an_open_upgrade_is_no_problem() {
 }
 
 #[test]
+fn a_store_that_is_held_is_never_to_be_deleted() {
+    let mut world = World::new();
+    let mut store = Recipe::new("4.2.58", 3, json!({})).deployment("proxy");
+    let labels = json!({"app": "minio", "release": "m"});
+    store["metadata"] = json!({"name": "m-minio", "namespace": "db", "labels": labels, "annotations": {HOLD_ANNOTATION: "waits"}});
+    store["spec"]["selector"]["matchLabels"] = labels.clone();
+    store["spec"]["template"]["metadata"]["labels"] = labels;
+    world.objects.push(store);
+    let hold = |world: &World| world.examine().into_iter().find(|entry| entry.check == "hold").and_then(|entry| entry.remedy).unwrap();
+    assert!(hold(&world).ends_with("take the change back: milvus-guard cleanup -n db m (--dry-run tells first)"), "{}", hold(&world));
+    // Beside Milvus, Helm takes both back.
+    world.milvus()["metadata"]["annotations"][HOLD_ANNOTATION] = json!("waits");
+    assert!(hold(&world).ends_with("take the change back: helm rollback m 2 -n db"), "{}", hold(&world));
+}
+
+#[test]
 fn a_hold_says_why_it_is_not_released_and_who_would() {
     let remedy = |blocked: bool, controller: bool| {
         let mut world = World::new();
