@@ -21,6 +21,7 @@ use crate::cluster::running::{self, Serving};
 use crate::cluster::{Cluster as _, Kind, Snapshot, annotation, label, text};
 use crate::controller::kept::{KEPT_LABEL, name_of, unpacked};
 use crate::controller::left::Left;
+use crate::progress::Upgrade;
 use crate::{api, leave};
 
 /// Helm's own limit for an operation, in seconds: a pending release that is older was interrupted.
@@ -115,6 +116,11 @@ impl Release<'_> {
         self.upgrade.as_deref().is_some_and(api::is_open)
     }
 
+    /// Whether nothing carries upgrades out here: not where who looks may not see it.
+    fn lacks_controller(&self) -> bool {
+        !self.has_controller && !self.seen.is_unread("Deployments")
+    }
+
     /// What Helm stored last, as the Milvus that it renders.
     fn rendered(&self) -> Vec<StoredMilvus> {
         let content = self.stored.and_then(|stored| stored.content.as_ref().ok()).and_then(Option::as_ref);
@@ -191,7 +197,7 @@ impl Release<'_> {
             return Vec::new();
         }
         let names: Vec<&str> = held.iter().map(|workload| name(workload)).collect();
-        if self.is_open() {
+        if self.is_open() && !self.lacks_controller() {
             return vec![Entry::new(State::Note, "hold", format!("held until their turn in the upgrade that is open: {}", few(&names)))];
         }
         let phase = self.upgrade.as_deref().map(|upgrade| text(upgrade, "/status/phase").unwrap_or("not begun"));
@@ -334,10 +340,27 @@ impl Release<'_> {
     /// An upgrade that does not go on by itself.
     fn stalled(&self) -> Option<Entry> {
         let upgrade = self.upgrade.as_deref()?;
-        let phase = text(upgrade, "/status/phase").filter(|phase| matches!(*phase, "Failed" | "Paused"))?;
+        let to = api::upgrade_to(upgrade).unwrap_or("?");
+        let phase = text(upgrade, "/status/phase")?;
         let message = text(upgrade, "/status/message").unwrap_or("it does not say why");
         let remedy = format!("milvus-guard status {} -n {} tells the rest.", self.name, self.namespace);
-        Some(Entry::new(State::Problem, "upgrade", format!("the upgrade to {} is {phase}: {message}", api::upgrade_to(upgrade).unwrap_or("?"))).remedy(remedy))
+        let problem = |message: String| Some(Entry::new(State::Problem, "upgrade", message));
+        if self.is_open() && self.lacks_controller() {
+            // What is held tells of it.
+            let is_told = self.workloads.iter().any(|workload| is_held(workload));
+            let remedy = format!(
+                "Install the guard again, which goes on with it; or take it back from here, once nothing of it is wanted any more: milvus-guard cleanup -n {} {} --force (--dry-run tells first)",
+                self.namespace, self.name
+            );
+            return problem(format!("the upgrade to {to} is open ({phase}), and no controller is there to carry it out"))
+                .filter(|_| !is_told)
+                .map(|entry| entry.remedy(remedy));
+        }
+        if matches!(phase, "Failed" | "Paused") {
+            return problem(format!("the upgrade to {to} is {phase}: {message}")).map(|entry| entry.remedy(remedy));
+        }
+        let is_stalled = self.is_open() && Upgrade::of(upgrade).stalled.is_some();
+        problem(format!("the upgrade to {to} does not go on by itself ({phase}): {message}")).filter(|_| is_stalled).map(|entry| entry.remedy(remedy))
     }
 }
 

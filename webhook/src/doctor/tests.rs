@@ -173,6 +173,51 @@ fn what_waits_in_an_open_upgrade_is_no_problem() {
     assert_eq!(world.wrong(), []);
 }
 
+/// A world whose release has an open upgrade, and something that waits for its turn in it.
+fn upgrading(status: Value) -> World {
+    let mut world = World::new();
+    world.milvus()["metadata"]["annotations"][HOLD_ANNOTATION] = json!("waits");
+    let mut upgrade = crate::api::guarded_upgrade("db", "m", "2.6.15");
+    upgrade["status"] = status;
+    world.objects.push(upgrade);
+    world
+}
+
+fn without_controller(world: &mut World) {
+    let guard = world.objects.iter_mut().find(|object| object["metadata"]["name"] == "g" && object["kind"] == "Deployment").unwrap();
+    guard["spec"]["template"]["spec"]["containers"] = json!([{"args": ["webhook"]}]);
+}
+
+#[test]
+fn an_open_upgrade_that_waits_for_a_person_is_a_problem() {
+    let stalled = json!([{"type": "Stalled", "status": "True", "reason": "Blocked", "message": "m"}]);
+    for phase in ["Held", "Running", "Migrating", "RollingBack"] {
+        let world = upgrading(json!({"phase": phase, "message": "proxy is not to be released: MV210", "conditions": stalled}));
+        assert_eq!(world.wrong(), [("upgrade", String::new(), State::Problem)], "{phase}");
+        let entry = world.examine().into_iter().find(|entry| entry.check == "upgrade").unwrap();
+        assert_eq!(entry.message, format!("the upgrade to 2.6.15 does not go on by itself ({phase}): proxy is not to be released: MV210"));
+    }
+    // One that has ended is told by what it left.
+    let ended = upgrading(json!({"phase": "Aborted", "message": "m", "conditions": stalled}));
+    assert_eq!(ended.wrong(), [("hold", String::new(), State::Problem)]);
+}
+
+#[test]
+fn an_open_upgrade_without_a_controller_is_a_problem_unless_it_may_only_not_be_seen() {
+    let mut world = upgrading(json!({"phase": "Running"}));
+    without_controller(&mut world);
+    assert_eq!(world.wrong(), [("hold", String::new(), State::Problem)]);
+    let entry = world.examine().into_iter().find(|entry| entry.check == "hold").unwrap();
+    assert!(entry.remedy.is_some_and(|remedy| remedy.starts_with("No controller is there to release them")));
+    // Nothing of it waits.
+    world.milvus()["metadata"]["annotations"].as_object_mut().unwrap().remove(HOLD_ANNOTATION);
+    assert_eq!(world.wrong(), [("upgrade", String::new(), State::Problem)]);
+    let mut unseen = upgrading(json!({"phase": "Running"}));
+    without_controller(&mut unseen);
+    unseen.seen.unread.push(("Deployments".into(), "deployments.apps is forbidden".into()));
+    assert!(unseen.wrong().iter().all(|(check, ..)| *check == "read"), "{:?}", unseen.wrong());
+}
+
 #[test]
 fn a_store_that_is_held_is_never_to_be_deleted() {
     let mut world = World::new();
