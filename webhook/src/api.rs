@@ -45,7 +45,7 @@ pub fn upgrade_to(upgrade: &Value) -> Option<&str> {
     text(upgrade, "/spec/to")
 }
 
-/// The versions of images whose tag does not tell theirs, as a `GuardedUpgrade` says them: by that tag, or by a digest.
+/// The versions of images whose tag does not tell theirs, as a `GuardedUpgrade` says them: by the image as it is written.
 #[must_use]
 pub fn image_versions(upgrade: &Value) -> BTreeMap<String, MilvusVersion> {
     let said = upgrade.pointer("/spec/imageVersions").and_then(Value::as_object).into_iter().flatten();

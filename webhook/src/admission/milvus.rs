@@ -113,16 +113,10 @@ pub fn tag_of(image: &str) -> Option<&str> {
     name.rsplit_once(':').map(|(_, tag)| tag).filter(|tag| !tag.contains('/'))
 }
 
-/// What an image is called by, whatever it tells: its tag, else its digest.
-#[must_use]
-pub fn called(image: &str) -> &str {
-    tag_of(image).or_else(|| image.split_once('@').map(|(_, digest)| digest)).unwrap_or("latest")
-}
-
 /// The Milvus version of an image: what its tag tells, else what is said of it.
 #[must_use]
 pub fn version_of(image: &str, said: &BTreeMap<String, MilvusVersion>) -> Option<MilvusVersion> {
-    tag_of(image).and_then(|tag| ImageTag::parse(tag).version()).or_else(|| said.get(called(image)).copied())
+    tag_of(image).and_then(|tag| ImageTag::parse(tag).version()).or_else(|| said.get(image).copied())
 }
 
 /// The repository of an image.

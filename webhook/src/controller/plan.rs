@@ -235,7 +235,7 @@ fn untold<'n>(upgrade: &Value, what: &str, names: impl Iterator<Item = &'n str>)
     let of = |pointer: &str| text(upgrade, pointer).unwrap_or_default();
     let patch = serde_json::json!({"spec": {"imageVersions": said}});
     format!(
-        "the image tag of {what} does not tell its Milvus version ({}). Say which it is: kubectl -n {} patch guardedupgrade {} --type merge -p '{patch}'",
+        "the image of {what} does not tell its Milvus version ({}). Say which it is: kubectl -n {} patch guardedupgrade {} --type merge -p '{patch}'",
         said.keys().copied().collect::<Vec<_>>().join(", "),
         of("/metadata/namespace"),
         of("/metadata/name")
@@ -475,7 +475,7 @@ mod tests {
             let patch = words.rsplit_once(" -p '").unwrap().1.trim_end_matches('\'').replace("X.Y.Z", version);
             json_patch::merge(&mut declared, &serde_json::from_str(&patch).unwrap());
         }
-        assert_eq!(declared["spec"]["imageVersions"], json!({"nightly": "2.5.16", "build-77": "2.5.22"}));
+        assert_eq!(declared["spec"]["imageVersions"], json!({"milvusdb/milvus:nightly": "2.5.16", "milvusdb/milvus:build-77": "2.5.22"}));
         let (_, now) = situation(&declared, &seen(&objects).told(&api::image_versions(&declared)), LATER);
         let Situation::Upgrade(upgrade) = now else { panic!("{now:?}") };
         assert_eq!((upgrade.plan.pair.from, upgrade.plan.pair.to), ("2.5.16".parse().unwrap(), "2.5.22".parse().unwrap()));

@@ -13,7 +13,7 @@ use crate::admission::hold::{
     BLOCKED_ANNOTATION, CHANGE_ANNOTATION, DECLARED_ANNOTATION, Identity, JUDGED_FOR_ANNOTATION, MARKS_ANNOTATION, STOPPED_ANNOTATION, STOPPED_FOR_ANNOTATION,
     is_held,
 };
-use crate::admission::milvus::{called, tag_of};
+use crate::admission::milvus::tag_of;
 use crate::admission::workload::is_operated;
 use crate::cluster::running::{configuration_names, image};
 use crate::cluster::{annotation, label, text};
@@ -39,7 +39,7 @@ pub struct Workload {
     pub stamp: Stamp,
     /// The template that it says.
     pub template: Template,
-    /// What its image is called by, where that tells no version.
+    /// Its image, where that tells no version.
     pub untold: Option<Arc<str>>,
     /// The ConfigMaps that files of Milvus's configuration are mounted from.
     pub configurations: Vec<Arc<str>>,
@@ -90,7 +90,7 @@ pub struct Set {
     pub deployment: Arc<str>,
     /// Its template.
     pub template: Template,
-    /// What its image is called by, where that tells no version.
+    /// Its image, where that tells no version.
     pub untold: Option<Arc<str>>,
     /// Which revision of the Deployment it is.
     pub revision: u64,
@@ -115,7 +115,7 @@ pub struct Pod {
     pub set: Option<Arc<str>>,
     /// The version of its image.
     pub version: Option<MilvusVersion>,
-    /// What its image is called by, where that tells no version.
+    /// Its image, where that tells no version.
     pub untold: Option<Arc<str>>,
     /// It runs and is ready.
     pub is_ready: bool,
@@ -295,7 +295,7 @@ pub fn template(template: &Value, component: &str) -> Template {
 }
 
 fn untold(pod: &Value, component: &str) -> Option<Arc<str>> {
-    image(pod, component).filter(|image| version(image).is_none()).map(|image| called(image).into())
+    image(pod, component).filter(|image| version(image).is_none()).map(Into::into)
 }
 
 fn version(image: &str) -> Option<MilvusVersion> {

@@ -235,7 +235,7 @@ impl Release<'_> {
         let to = images.iter().filter_map(|image| version(image)).max().map_or_else(|| "X.Y.Z".to_owned(), |version| version.to_string());
         let mut declared = api::guarded_upgrade(self.namespace, self.name, &to);
         let untold = images.iter().map(String::as_str).chain(serving).filter(|image| version(image).is_none());
-        let untold: serde_json::Map<String, Value> = untold.map(|image| (milvus::called(image).to_owned(), "X.Y.Z".into())).collect();
+        let untold: serde_json::Map<String, Value> = untold.map(|image| (image.to_owned(), "X.Y.Z".into())).collect();
         if let Some(spec) = declared.get_mut("spec").and_then(Value::as_object_mut).filter(|_| !untold.is_empty()) {
             spec.insert("imageVersions".into(), untold.into());
         }

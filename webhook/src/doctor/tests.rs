@@ -261,7 +261,7 @@ fn an_image_that_tells_no_version_is_declared_with_its_version() {
     held["metadata"]["annotations"][HOLD_ANNOTATION] = json!("waits");
     held["spec"]["template"]["spec"]["containers"][0]["image"] = json!("milvusdb/milvus@sha256:0a1b");
     let remedy = world.examine().into_iter().find(|entry| entry.check == "hold").and_then(|entry| entry.remedy).unwrap();
-    assert!(remedy.contains(r#""imageVersions":{"sha256:0a1b":"X.Y.Z"}"#), "{remedy}");
+    assert!(remedy.contains(r#""imageVersions":{"milvusdb/milvus@sha256:0a1b":"X.Y.Z"}"#), "{remedy}");
 }
 
 #[test]

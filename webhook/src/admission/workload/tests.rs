@@ -504,7 +504,8 @@ fn images_are_judged_by_the_versions_that_are_said_of_them() {
     let mut cluster = whole(&before);
     let mut blocked = |versions: Value| {
         let mut upgrade = api::guarded_upgrade("db", "m", "2.6.15");
-        upgrade["spec"]["imageVersions"] = versions;
+        let named = |(tag, version): (&String, &Value)| (format!("milvusdb/milvus:{tag}"), version.clone());
+        upgrade["spec"]["imageVersions"] = versions.as_object().unwrap().iter().map(named).collect();
         cluster.put(upgrade);
         annotation(&admitted(&cluster, &after.deployment("proxy"), &before.deployment("proxy")), BLOCKED_ANNOTATION).map(str::to_owned)
     };
@@ -512,6 +513,11 @@ fn images_are_judged_by_the_versions_that_are_said_of_them() {
     assert!(blocked(json!({"nightly": "2.5.8", "build-77": "2.6.15"})).unwrap().starts_with("MV205"));
     assert!(blocked(json!({"nightly": "2.6.15", "build-77": "2.5.22"})).unwrap().starts_with("MV211"));
     assert_eq!(blocked(json!({"nightly": "2.5.16", "build-77": "2.5.22"})), None);
+    // One tag of two images is not one version.
+    let mut upgrade = api::guarded_upgrade("db", "m", "2.6.15");
+    upgrade["spec"]["imageVersions"] = json!({"corp/milvus:nightly": "2.5.8", "corp/milvus:build-77": "2.6.15"});
+    cluster.put(upgrade);
+    assert_eq!(annotation(&admitted(&cluster, &after.deployment("proxy"), &before.deployment("proxy")), BLOCKED_ANNOTATION), None);
 }
 
 #[test]
