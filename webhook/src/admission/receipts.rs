@@ -40,20 +40,26 @@ fn lowest<'s>(runs: impl IntoIterator<Item = &'s Serving>) -> Option<MilvusVersi
     versions?.into_iter().min()
 }
 
-/// Data that an earlier release of the same name left, as its newest receipt tells.
+/// The data of a release, as its newest receipt tells.
 pub(super) struct Left {
     receipt: String,
-    to: String,
+    /// The version that wrote it.
+    pub(super) to: String,
 }
 
 impl Left {
-    /// What an install finds; nothing where it brings an etcd of its own and no claim is there.
-    pub(super) fn of<C: Cluster>(guard: &Guard<C>, namespace: &str, release: &str, install: &Declaration) -> Option<Self> {
+    /// What the newest receipt tells.
+    pub(super) fn newest<C: Cluster>(guard: &Guard<C>, namespace: &str, release: &str) -> Option<Self> {
         let receipts = of_release(guard, namespace, release);
         let newest = api::newest_receipt(&receipts, release)?;
         let (name, to) = (text(newest, "/metadata/name")?, text(newest, "/spec/to")?);
-        let is_empty = guard.claims_of(namespace, release).is_empty() && begins_empty(&resolved(install.clone()));
-        (!is_empty).then(|| Self { receipt: name.to_owned(), to: to.trim_start_matches('v').to_owned() })
+        Some(Self { receipt: name.to_owned(), to: to.trim_start_matches('v').to_owned() })
+    }
+
+    /// What an install finds; nothing where it brings an etcd of its own and no claim is there.
+    pub(super) fn found_by<C: Cluster>(guard: &Guard<C>, namespace: &str, release: &str, install: &Declaration) -> Option<Self> {
+        let is_empty = || guard.claims_of(namespace, release).is_empty() && begins_empty(&resolved(install.clone()));
+        Self::newest(guard, namespace, release).filter(|_| !is_empty())
     }
 
     /// The state that an install is judged from.
@@ -63,12 +69,14 @@ impl Left {
         before
     }
 
-    /// Whom to ask, and what to do where that data is gone.
-    pub(super) fn words(&self, namespace: &str) -> String {
-        format!(
-            " UpgradeReceipt {} says that Milvus {} wrote the data of this name. Where that data is gone: kubectl delete upgradereceipt -n {namespace} {}",
-            self.receipt, self.to, self.receipt
-        )
+    /// Who says what wrote it.
+    pub(super) fn says(&self) -> String {
+        format!("UpgradeReceipt {} says that Milvus {} wrote the data of this name", self.receipt, self.to)
+    }
+
+    /// How it is said no longer.
+    pub(super) fn deletion(&self, namespace: &str) -> String {
+        format!("kubectl delete upgradereceipt -n {namespace} {}", self.receipt)
     }
 }
 

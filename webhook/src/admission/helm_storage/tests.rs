@@ -279,6 +279,25 @@ async fn a_receipt_speaks_of_data_only_where_an_install_may_find_some() {
 }
 
 #[tokio::test]
+async fn who_lets_a_version_pass_that_nothing_holds_is_told_that_receipts_do_not_know_of_it() {
+    let receipt = json!({"apiVersion": api::API_VERSION, "kind": "UpgradeReceipt", "metadata": {"name": "m-1", "namespace": "db"}, "spec": {"release": "m", "kind": "Upgrade", "to": "2.5.16"}});
+    let told = async |said: Value, tag: &str| {
+        let mut cluster = running(&Recipe::new("4.2.58", 1, json!({})));
+        cluster.put(receipt.clone());
+        let mut namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "db"}});
+        namespace["metadata"].as_object_mut().unwrap().extend(said.as_object().unwrap().clone());
+        cluster.put(namespace);
+        let after = Recipe::new("4.2.58", 2, json!({"image": {"all": {"tag": tag}}})).status("pending-upgrade").secret();
+        judged(cluster, after).await.warnings.iter().any(|text| text.contains("Once it runs: kubectl delete upgradereceipt -n db m-1"))
+    };
+    let warn = || json!({"labels": {"guard.milvus-guard.dev/mode": "warn"}});
+    let until = Timestamp::now().checked_add(jiff::SignedDuration::from_hours(1)).unwrap();
+    let glass = json!({"annotations": {"guard.milvus-guard.dev/break-glass": format!("until={until} reason=x")}});
+    assert!(told(warn(), "v2.5.22").await && told(glass, "v2.5.22").await);
+    assert!(!told(warn(), "v2.5.16").await && !told(json!({}), "v2.5.22").await);
+}
+
+#[tokio::test]
 async fn a_receipt_opens_no_door_for_another_life_of_the_release() {
     let receipt = json!({"apiVersion": api::API_VERSION, "kind": "UpgradeReceipt", "metadata": {"name": "m-1", "namespace": "db"}, "spec": {"release": "m", "kind": "MetadataMigration", "to": "2.2.16"}});
     let upgrade = async |runs: &str| {
