@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::component::{Component, Duty};
 use super::observed::{JobKind, Moment, Stamp, Trouble};
 use super::orders::{Gate, Refusal};
+use crate::model::version::MilvusVersion;
 
 /// What happens next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub enum Deed {
     Revert(Component, Stamp),
     /// Deletes the workload.
     Remove(Component, Stamp),
+    /// Deletes a workload that never ran and was only kept, once its change was taken back.
+    Discard(Component, Stamp),
     /// Remembers the replicas (annotation), then scales to none.
     Stop(Component, Stamp, u32),
     /// Scales to what is remembered, then forgets it.
@@ -66,6 +69,7 @@ impl Deed {
             | Self::Release(component, _)
             | Self::Revert(component, _)
             | Self::Remove(component, _)
+            | Self::Discard(component, _)
             | Self::Stop(component, ..)
             | Self::Start(component, ..) => Some(*component),
             _ => None,
@@ -131,6 +135,8 @@ pub enum Stop {
     Blocked(Arc<str>, Arc<str>),
     /// Only a part of the change has arrived: what is missing.
     ChangeIncomplete(Vec<Component>),
+    /// Another change was stored over this one: its version, and where.
+    AnotherChange(MilvusVersion, Vec<Component>),
     /// A step does not come to its end.
     Stalled(Stalled),
     /// There is no way back from here: the step that closed it, and why.
@@ -244,6 +250,7 @@ impl Stop {
             Self::Paused(_) => "Paused",
             Self::Blocked(..) => "Blocked",
             Self::ChangeIncomplete(_) => "ChangeIncomplete",
+            Self::AnotherChange(..) => "MixedTargets",
             Self::Stalled(stalled) => stalled.why.reason(),
             Self::NoWayBack(..) => "NoWayBack",
             Self::NeedsApplier(_) => "NeedsApplier",

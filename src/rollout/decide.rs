@@ -48,6 +48,18 @@ impl<'r> Round<'r> {
         round.order.steps.iter().filter_map(move |step| Some((step.component, round.workload(step.component)?)))
     }
 
+    /// Whether the order lets a component's stored template run.
+    pub(super) fn is_rolled(&self, component: Component) -> bool {
+        self.order.step(component).is_some_and(|step| step.kind == StepKind::Roll)
+    }
+
+    /// Removes what is left over of a change that was taken back.
+    pub(super) fn discard(&self) -> Option<Action> {
+        self.in_order()
+            .find(|(component, workload)| self.is_rolled(*component) && workload.is_left_over())
+            .map(|(component, workload)| Action::Do(Deed::Discard(component, workload.stamp.clone())))
+    }
+
     /// What runs and has no place in the order: nobody knows when to replace it.
     fn unknown(&self) -> Option<Action> {
         let stranger = self.observed.strangers.first().cloned();

@@ -4,8 +4,9 @@ use super::action::{Action, Deed, Done, Stop, Wait, Waiting};
 use super::component::Component;
 use super::decide::Round;
 use super::observed::{Arrival, Hold, Workload};
-use super::orders::{Gate, Step, StepKind};
+use super::orders::{Gate, Pair, Step, StepKind};
 use super::plan::Course;
+use crate::model::version::MilvusVersion;
 
 /// What `completes` asks of a component that was only started.
 const COMPLETE: [Gate; 3] = [Gate::Ready, Gate::OldPodsGone, Gate::ActiveSession];
@@ -18,6 +19,7 @@ impl Round<'_> {
             .or_else(|| self.dependencies())
             .or_else(|| self.migration())
             .or_else(|| self.order.steps.iter().find_map(|step| self.step(step)))
+            .or_else(|| self.incomplete())
     }
 
     /// Marks stay until everything is complete, and come off then.
@@ -40,16 +42,51 @@ impl Round<'_> {
         if let Some(wait) = self.applier() {
             return Some(wait);
         }
-        let missing: Vec<Component> = self.order.steps.iter().filter(|step| self.is_missing(step)).map(|step| step.component).collect();
-        if missing.is_empty() || self.plan.takes_partial {
+        if let Some(other) = self.another_change() {
+            return Some(other);
+        }
+        let missing = self.missing();
+        let left_over = self.taken_back();
+        if missing.is_empty() || (self.plan.takes_partial && left_over.is_none()) {
             return None;
         }
         let (Arrival::Written(since) | Arrival::Pending(since)) = self.observed.arrival;
         let until = since.plus(self.plan.limits.arrival_seconds);
         if self.now >= until {
-            return Some(Action::Stop(Stop::ChangeIncomplete(missing)));
+            return Some(left_over.unwrap_or(Action::Stop(Stop::ChangeIncomplete(missing))));
         }
         Some(Action::Wait(Wait { what: Waiting::Arrival(missing), since: Some(since), until: Some(until) }))
+    }
+
+    /// What has not arrived of the change.
+    fn missing(&self) -> Vec<Component> {
+        self.order.steps.iter().filter(|step| self.is_missing(step)).map(|step| step.component).collect()
+    }
+
+    /// Where a person took a part of the change: nothing is removed, and nothing is complete, before the rest is there, too.
+    fn incomplete(&self) -> Option<Action> {
+        let missing = self.missing();
+        (!missing.is_empty()).then_some(Action::Stop(Stop::ChangeIncomplete(missing)))
+    }
+
+    /// Another change was stored over this one. It is no part of it that a person could take.
+    fn another_change(&self) -> Option<Action> {
+        let Pair { from, to, .. } = self.plan.pair;
+        let rolled = self.in_order().filter(|(component, workload)| !workload.is_gone && self.is_rolled(*component));
+        let stored =
+            rolled.filter_map(|(component, workload)| Some((component, workload.stored.version.filter(|version| *version != from && *version != to)?)));
+        let others: Vec<(Component, MilvusVersion)> = stored.collect();
+        let version = others.first()?.1;
+        Some(Action::Stop(Stop::AnotherChange(version, others.into_iter().map(|(component, _)| component).collect())))
+    }
+
+    /// What is left of a change that was taken back before anything of it ran: all that served stores the version before again, and what waits is new, never ran, and is there only because it was
+    /// kept.
+    fn taken_back(&self) -> Option<Action> {
+        let Pair { from, to, .. } = self.plan.pair;
+        let mut rolled = self.in_order().filter(|(component, workload)| self.is_rolled(*component) && !workload.is_left_over());
+        let is_before = rolled.all(|(_, workload)| !workload.is_gone && workload.stored.is_of(from));
+        if from == to || !is_before { None } else { self.discard() }
     }
 
     /// Whether a component is neither held with the target nor at it.
@@ -78,7 +115,7 @@ impl Round<'_> {
     fn step(&self, step: &Step) -> Option<Action> {
         match step.kind {
             StepKind::Roll => self.roll(step),
-            StepKind::Remove => self.remove(step),
+            StepKind::Remove => self.incomplete().or_else(|| self.remove(step)),
         }
     }
 

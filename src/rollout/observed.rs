@@ -124,6 +124,8 @@ pub struct Workload {
     pub is_gone: bool,
     /// It carries the marks that keep appliers from deleting it.
     pub is_marked: bool,
+    /// It is there only because of those: nobody else asked to keep it.
+    pub is_kept: bool,
     /// The course that it was last sealed for (annotation; `Plan::epoch`).
     pub epoch: u64,
     /// When something of it last moved: a pod came, went, or became ready.
@@ -347,6 +349,12 @@ impl Workload {
     #[must_use]
     pub const fn is_held(&self) -> bool {
         matches!(self.hold, Hold::Held | Hold::Blocked(_))
+    }
+
+    /// Whether it is new, waits, never ran, and is there only because it was kept.
+    #[must_use]
+    pub fn is_left_over(&self) -> bool {
+        self.is_kept && self.is_held() && !self.is_gone && self.before.is_none() && !self.has_sets && self.all_pods() == 0
     }
 
     /// Whether it is held although the stored template is the one that serves.

@@ -107,6 +107,7 @@ impl World {
             is_rolling: component != Component::Standalone && (self.setting.active_standby || !component.is_coordinator()),
             is_gone: false,
             is_marked: false,
+            is_kept: false,
             epoch: 0,
             moved: self.now,
         }

@@ -127,6 +127,83 @@ fn nothing_is_let_go_before_the_whole_change_is_there() {
     assert!(reason(&world, &partial).starts_with("Release(IndexNode"));
 }
 
+fn into_2_6() -> (World, Plan) {
+    arrived(("2.5.16", "2.6.15"), Topology::MixCoordinator, Topology::Streaming)
+}
+
+/// Carries out what comes next until nothing does: the deeds on components, and why it stops.
+fn carried_out(world: &mut World, plan: &Plan) -> (Vec<String>, String) {
+    let mut deeds = Vec::new();
+    for _ in 0..200 {
+        match next(world, plan) {
+            Action::Do(deed) => {
+                assert!(world.carry_out(&deed));
+                deeds.push(format!("{deed:?}").split(',').next().unwrap().to_owned());
+            }
+            Action::Wait(_) => rest(world),
+            Action::Stop(_) | Action::Done(_) => return (deeds, reason(world, plan)),
+        }
+    }
+    panic!("no end");
+}
+
+#[test]
+fn a_part_that_a_person_takes_removes_nothing_and_is_complete_with_the_rest_only() {
+    let (mut world, plan) = into_2_6();
+    let partial = Plan { takes_partial: true, ..plan };
+    world.write_back(Component::MixCoord);
+    world.write_back(Component::Proxy);
+    let (deeds, why) = carried_out(&mut world, &partial);
+    assert_eq!((deeds, why.as_str()), (vec!["Release(StreamingNode".to_owned(), "Release(QueryNode".into(), "Release(DataNode".into()], "ChangeIncomplete"));
+    let Action::Stop(Stop::ChangeIncomplete(missing)) = next(&world, &partial) else { panic!() };
+    assert_eq!(missing, [Component::MixCoord, Component::Proxy]);
+    // The rest arrives.
+    world.write(Component::MixCoord);
+    world.write(Component::Proxy);
+    let (deeds, why) = carried_out(&mut world, &partial);
+    let wanted = ["Release(MixCoord", "Release(Proxy", "Remove(IndexNode", "Record"];
+    assert_eq!((deeds.iter().filter(|deed| !deed.starts_with("Mark")).map(String::as_str).collect::<Vec<_>>(), why.as_str()), (wanted.to_vec(), "Done"));
+}
+
+#[test]
+fn another_change_that_is_stored_over_this_one_is_no_part_of_it() {
+    let (mut world, plan) = mix();
+    let_go(&mut world, &plan, Component::IndexNode);
+    for component in [Component::MixCoord, Component::Proxy] {
+        world.truth.workloads.get_mut(&component).unwrap().stored.version = Some("2.5.26".parse().unwrap());
+    }
+    for takes_partial in [false, true] {
+        let stop = next(&world, &Plan { takes_partial, ..plan.clone() });
+        assert_eq!(stop, Action::Stop(Stop::AnotherChange("2.5.26".parse().unwrap(), vec![Component::MixCoord, Component::Proxy])));
+    }
+}
+
+#[test]
+fn what_is_left_of_a_change_that_was_taken_back_before_it_began_is_removed() {
+    let (mut world, plan) = into_2_6();
+    let before = world.setting.before.clone();
+    before.keys().for_each(|component| world.write_back(*component));
+    world.truth.workloads.get_mut(&Component::StreamingNode).unwrap().is_kept = true;
+    let partial = Plan { takes_partial: true, ..plan.clone() };
+    for plan in [&plan, &partial] {
+        assert!(reason(&world, plan).starts_with("waits for the rest of the change"), "{}", reason(&world, plan));
+    }
+    later(&mut world);
+    // One that a person keeps, one that ran, and one beside a part of the change stay.
+    let with = |change: &dyn Fn(&mut World)| {
+        let mut world = world.clone();
+        change(&mut world);
+        reason(&world, &plan)
+    };
+    let streaming = |world: &mut World, change: fn(&mut super::observed::Workload)| change(world.truth.workloads.get_mut(&Component::StreamingNode).unwrap());
+    assert_eq!(with(&|world| streaming(world, |workload| workload.is_kept = false)), "ChangeIncomplete");
+    assert_eq!(with(&|world| streaming(world, |workload| workload.has_sets = true)), "ChangeIncomplete");
+    assert_eq!(with(&|world| world.write(Component::Proxy)), "ChangeIncomplete");
+    for plan in [&plan, &partial] {
+        assert!(reason(&world, plan).starts_with("Discard(StreamingNode"), "{}", reason(&world, plan));
+    }
+}
+
 #[test]
 fn what_nobody_knows_or_ordered_is_not_touched() {
     let (mut world, plan) = mix();

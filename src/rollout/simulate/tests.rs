@@ -81,6 +81,8 @@ const PLANTED: &[(&str, &str, Decide)] = &[
     ("a hold is taken off", "into 2.6, query nodes fail", lets_the_rest_go),
     ("on metadata of", "migration of a standalone, webhook dead", unfences_early),
     ("is taken back before", "mix coordinator, aborted", takes_back_in_any_order),
+    ("a receipt is written before", "mix coordinator, a part of it", records_a_part),
+    ("is removed before the whole change", "into 2.6, a part of it", removes_after_a_part),
 ];
 
 /// Schedules of one scenario that a planted bug may take to show.
@@ -180,6 +182,20 @@ fn takes_back_in_any_order(observed: &Observed, plan: &Plan, orders: &Orders, no
     }
 }
 
+fn records_a_part(observed: &Observed, plan: &Plan, orders: &Orders, now: Moment) -> Action {
+    match crate::rollout::next(observed, plan, orders, now) {
+        Action::Stop(Stop::ChangeIncomplete(_)) => Action::Do(Deed::Record),
+        action => action,
+    }
+}
+
+fn removes_after_a_part(observed: &Observed, plan: &Plan, orders: &Orders, now: Moment) -> Action {
+    match (crate::rollout::next(observed, plan, orders, now), observed.workloads.get(&Component::IndexNode)) {
+        (Action::Stop(Stop::ChangeIncomplete(_)), Some(left)) => Action::Do(Deed::Remove(Component::IndexNode, left.stamp.clone())),
+        (action, _) => action,
+    }
+}
+
 #[test]
 fn a_planted_bug_per_invariant_is_found() {
     for (invariant, name, bug) in PLANTED {
@@ -254,6 +270,7 @@ fn every_scenario_reaches_the_ends_that_it_is_about() {
 /// Ends of the scenarios, by reason.
 const ENDS: &str = "
 into 2.6: Done
+into 2.6, a part of it: ChangeIncomplete
 into 2.6, aborted: Done, NoWayBack, WentBack
 into 2.6, mix coordinator fails, rolls back: ProgressDeadlineExceeded
 into 2.6, no standby: Done
@@ -265,6 +282,7 @@ migration, aborted: Done, MigrationFailed, WentBack
 migration, jobs fail: Done, MigrationFailed, RestoreFailed
 migration, webhook dead: Done, MigrationFailed, RestoreFailed
 mix coordinator to 2.5: Done
+mix coordinator, a part of it: ChangeIncomplete
 mix coordinator, aborted: Done, WentBack
 mix coordinator, query nodes fail, rolls back: WentBack
 mix coordinator, rolled back: Done, WentBack

@@ -183,7 +183,7 @@ impl Drawing<'_> {
             Deed::Run(JobKind::Migrate) => "migrate the metadata".to_owned(),
             Deed::Run(JobKind::Restore) => "put the metadata back".to_owned(),
             Deed::Record => "complete".to_owned(),
-            Deed::Mark(..) | Deed::Seal(..) | Deed::Unhold(..) | Deed::Bar(_) | Deed::TurnBack(_) => return None,
+            Deed::Mark(..) | Deed::Seal(..) | Deed::Unhold(..) | Deed::Bar(_) | Deed::TurnBack(_) | Deed::Discard(..) => return None,
         })
     }
 

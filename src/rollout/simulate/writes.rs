@@ -9,7 +9,7 @@ impl World {
     /// Carries a deed out; false where it is refused: the object moved on, or the name is taken.
     pub fn carry_out(&mut self, deed: &Deed) -> bool {
         match deed {
-            Deed::Mark(component, stamp, wanted) => self.on(*component, stamp, |workload| workload.is_marked = *wanted),
+            Deed::Mark(component, stamp, wanted) => self.on(*component, stamp, |workload| (workload.is_marked, workload.is_kept) = (*wanted, *wanted)),
             Deed::Seal(component, stamp, epoch) => self.on(*component, stamp, |workload| workload.epoch = *epoch),
             Deed::Unhold(component, stamp) | Deed::Release(component, stamp) => self.on(*component, stamp, |workload| {
                 workload.hold = Hold::None;
@@ -23,7 +23,7 @@ impl World {
                     workload.is_seen = false;
                 })
             }
-            Deed::Remove(component, stamp) => {
+            Deed::Remove(component, stamp) | Deed::Discard(component, stamp) => {
                 let is_taken = self.is_current(*component, stamp);
                 if is_taken {
                     self.delete(*component);

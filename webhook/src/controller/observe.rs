@@ -209,6 +209,7 @@ impl Seen {
             has_sets: sets().next().is_some(),
             is_gone: false,
             is_marked: workload.is_marked,
+            is_kept: workload.is_kept,
             epoch: workload.epoch,
             moved: moved.unwrap_or(workload.written).max(since),
         }
@@ -258,6 +259,7 @@ fn gone(before: Option<&Arc<str>>) -> Workload {
         has_sets: false,
         is_gone: true,
         is_marked: false,
+        is_kept: false,
         epoch: 0,
         moved: Moment::default(),
     }

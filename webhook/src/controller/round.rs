@@ -652,7 +652,7 @@ impl Round<'_> {
                 let set = set.ok_or_else(|| Undone::Impossible(format!("the template that served before is gone from the ReplicaSets of {component}")))?;
                 self.writer.revert(&name(component)?, stamp, &set.name).await?;
             }
-            Deed::Remove(component, stamp) => self.writer.remove(&name(component)?, stamp).await?,
+            Deed::Remove(component, stamp) | Deed::Discard(component, stamp) => self.writer.remove(&name(component)?, stamp).await?,
             Deed::Stop(component, stamp, remembered) => {
                 // The Jobs of an upgrade that is kept in a ConfigMap go with that: nobody could go on with them.
                 let left = (self.work.kept == Kept::AsObjects).then(|| self.migration(upgrade).left(&upgrade.before));
@@ -673,7 +673,7 @@ impl Round<'_> {
 
 /// Whether a deed makes something run, stop or go: from the first of them on, what the upgrade goes from and to is fixed.
 const fn lets_go(deed: &Deed) -> bool {
-    !matches!(deed, Deed::Mark(..) | Deed::Seal(..) | Deed::Unhold(..) | Deed::TurnBack(_) | Deed::Record)
+    !matches!(deed, Deed::Mark(..) | Deed::Seal(..) | Deed::Unhold(..) | Deed::Discard(..) | Deed::TurnBack(_) | Deed::Record)
 }
 
 /// Whether a status remembers something else than another.

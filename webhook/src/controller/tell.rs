@@ -187,6 +187,7 @@ pub fn words(deed: &Deed) -> String {
         Deed::Release(component, _) => format!("release {component}"),
         Deed::Revert(component, _) => format!("put {component} back to what served before"),
         Deed::Remove(component, _) => format!("remove {component}"),
+        Deed::Discard(component, _) => format!("remove {component}, which never ran and was kept for a change that was taken back"),
         Deed::Stop(component, ..) => format!("stop {component}"),
         Deed::Start(component, ..) => format!("start {component}"),
         Deed::Fence => "put up the fence that keeps pods from starting".into(),
@@ -209,6 +210,7 @@ pub const fn word(deed: &Deed) -> &'static str {
         Deed::Release(..) => "ComponentReleased",
         Deed::Revert(..) => "ComponentReverted",
         Deed::Remove(..) => "ComponentRemoved",
+        Deed::Discard(..) => "LeftoverRemoved",
         Deed::Stop(..) => "ComponentStopped",
         Deed::Start(..) => "ComponentStarted",
         Deed::Fence => "FenceUp",
@@ -248,6 +250,17 @@ fn explain(status: &Status, stop: &Stop, round: &Round<'_>) -> String {
         Stop::Paused(None) => "paused by spec.paused".into(),
         Stop::Paused(Some(duty)) => format!("paused by spec.paused, and meanwhile nothing does the work of the {}: resume it soon", duty.name()),
         Stop::Blocked(what, why) => format!("{what} is not to be released: {why}"),
+        Stop::ChangeIncomplete(missing) if round.plan.takes_partial => format!(
+            "the part of the change that has arrived was let go, and it is not complete before the rest is there; missing: {}. Apply the rest; or go back: set spec.abort.",
+            names(missing)
+        ),
+        Stop::AnotherChange(version, components) => {
+            let (from, to) = (round.plan.pair.from, round.plan.pair.to);
+            format!(
+                "{version} is stored on {}, and the change from {from} to {to} has not ended: the two are not mixed. Apply {to} again, and it goes on; or set spec.abort: what has begun goes back to {from}, and then {version} has its turn.",
+                names(components)
+            )
+        }
         Stop::ChangeIncomplete(missing) => format!(
             "only a part of the change has arrived; missing: {}. Apply the rest, or let the part go on its own with spec.acceptPartial (status.change).",
             names(missing)

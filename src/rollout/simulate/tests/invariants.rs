@@ -16,8 +16,14 @@ pub(super) struct Seen {
     ready: BTreeSet<Component>,
     /// All wanted pods of the target were started once.
     started: BTreeSet<Component>,
-    /// The whole change was there at once.
+    /// The whole change was there at once, or all of it but what is withheld.
     arrived: bool,
+    /// All that the order lets run was stored at the target at once.
+    stored: bool,
+    /// All of that served the target at once, and nothing else.
+    served: bool,
+    /// What never arrives of the change, and a person goes on without.
+    pub(super) withheld: Option<Component>,
     /// Duties that no Deployment was left for.
     lost: BTreeSet<Duty>,
 }
@@ -29,6 +35,11 @@ fn must(holds: bool, violation: impl FnOnce() -> String) -> Checked {
 }
 
 impl Seen {
+    /// Nothing yet; one component of the change never arrives, if any.
+    pub(super) fn without(withheld: Option<Component>) -> Self {
+        Self { withheld, ..Self::default() }
+    }
+
     /// Looks at the cluster after each step.
     pub(super) fn look(&mut self, world: &World, order: &Order) -> Checked {
         for (component, workload) in &world.truth.workloads {
@@ -41,7 +52,9 @@ impl Seen {
                 }
             }
         }
-        self.arrived |= has_arrived(world, order);
+        self.arrived |= self.has_arrived(world, order);
+        self.stored |= of_order(world, order, |workload| workload.stored.is_of(world.setting.pair.to));
+        self.served |= of_order(world, order, |workload| serves(world, workload));
         self.lost.extend(Duty::ALL.into_iter().filter(|duty| is_lost(world, *duty)));
         must(!order.migration || fits(world), || format!("pods run on metadata of another layout: {:?}", world.truth.metadata.layout))?;
         let active = world.truth.metadata.jobs.values().filter(|job| matches!(job.state, JobState::Active(_))).count();
@@ -58,7 +71,15 @@ impl Seen {
             }
             (Deed::Release(component, _), Course::Forwards) => self.whole().and_then(|()| self.in_order(world, order, *component)),
             (Deed::Start(component, ..), Course::Forwards) if is_target(world, *component) => self.in_order(world, order, *component),
-            (Deed::Remove(component, _), Course::Forwards) => self.replaced(world, *component).and_then(|()| self.in_order(world, order, *component)),
+            (Deed::Remove(component, _), Course::Forwards) => {
+                must(self.stored, || format!("{component} is removed before the whole change is stored"))?;
+                self.replaced(world, *component).and_then(|()| self.in_order(world, order, *component))
+            }
+            (Deed::Record, _) => must(self.served, || "a receipt is written before all of the order serves the target".to_owned()),
+            (Deed::Discard(component, _), _) => {
+                let ran = |workload: &Workload| workload.before.is_some() || workload.all_pods() > 0 || self.started.contains(component);
+                must(!world.truth.workloads.get(component).is_some_and(ran), || format!("{component} is thrown away, which ran"))
+            }
             (Deed::Remove(component, _), Course::Back) => self.replaced(world, *component).and_then(|()| in_reverse(world, order, *component)),
             (Deed::Revert(component, _), Course::Back) if !order.migration => in_reverse(world, order, *component),
             (Deed::Unhold(component, _), _) => {
@@ -93,7 +114,11 @@ impl Seen {
         must(self.arrived, || "a component is let go before the whole change is there".to_owned())
     }
 
+    /// Of a part that a person takes, nobody knows what was just stored and is not seen yet.
     fn in_order(&self, world: &World, order: &Order, component: Component) -> Checked {
+        if self.withheld.is_some() {
+            return Ok(());
+        }
         for step in order.steps.iter().take_while(|step| step.component != component) {
             must(self.is_complete(world, step), || format!("{component} before the steps before it: {} is not complete", step.name()))?;
             for completed in &step.completes {
@@ -101,6 +126,13 @@ impl Seen {
             }
         }
         Ok(())
+    }
+
+    fn has_arrived(&self, world: &World, order: &Order) -> bool {
+        let to = world.setting.pair.to;
+        let is_there = |component: &Component| world.truth.workloads.get(component).is_some_and(|workload| workload.stored.is_of(to));
+        let mut wanted = world.setting.after.keys().filter(|component| order.step(**component).is_some() && self.withheld != Some(**component));
+        wanted.all(is_there) && matches!(world.truth.arrival, Arrival::Written(_))
     }
 
     fn is_complete(&self, world: &World, step: &Step) -> bool {
@@ -125,11 +157,16 @@ fn is_lost(world: &World, duty: Duty) -> bool {
     !world.truth.workloads.iter().any(|(component, workload)| component.duties().contains(&duty) && serves(workload))
 }
 
-fn has_arrived(world: &World, order: &Order) -> bool {
+/// Whether something holds of all that the order lets run, as far as the release has it.
+fn of_order(world: &World, order: &Order, holds: impl Fn(&Workload) -> bool) -> bool {
+    let has = |component: &Component| order.step(*component).is_some_and(|step| step.kind == StepKind::Roll);
+    world.setting.after.keys().filter(|component| has(component)).all(|component| world.truth.workloads.get(component).is_some_and(&holds))
+}
+
+fn serves(world: &World, workload: &Workload) -> bool {
     let to = world.setting.pair.to;
-    let is_there = |component: &Component| world.truth.workloads.get(component).is_some_and(|workload| workload.stored.is_of(to));
-    let all = world.setting.after.keys().filter(|component| order.step(**component).is_some()).all(is_there);
-    all && matches!(world.truth.arrival, Arrival::Written(_))
+    let ready: u32 = workload.pods.iter().filter(|pods| pods.template.is_of(to)).map(|pods| pods.ready).sum();
+    workload.stored.is_of(to) && workload.pods.iter().all(|pods| pods.template.is_of(to)) && ready >= workload.wanted
 }
 
 fn in_reverse(world: &World, order: &Order, component: Component) -> Checked {

@@ -17,6 +17,8 @@ pub(super) struct Scenario {
     pub(super) jobs_fail: bool,
     /// The applier deletes before it writes, as Argo CD prunes, and before anybody could mark.
     pub(super) deletes_first: bool,
+    /// One component of the change never arrives, and a person takes the part that did.
+    pub(super) is_partial: bool,
 }
 
 /// What a person does on the way.
@@ -40,7 +42,17 @@ fn scenario(name: &'static str, versions: (&str, &str), before: Topology, after:
     };
     let mut setting = setting(pair, &order, replicas, &[Component::IndexNode, Component::IndexCoord]);
     setting.dependencies = vec!["etcd".into(), "minio".into()];
-    Scenario { name, setting, order, turn: Turn::None, ills: Ills::default(), on_failure: OnFailure::Pause, jobs_fail: false, deletes_first: false }
+    Scenario {
+        name,
+        setting,
+        order,
+        turn: Turn::None,
+        ills: Ills::default(),
+        on_failure: OnFailure::Pause,
+        jobs_fail: false,
+        deletes_first: false,
+        is_partial: false,
+    }
 }
 
 /// All of them.
@@ -77,6 +89,8 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         Scenario { turn: Turn::Abort, ..into_2_6("into 2.6, aborted") },
         Scenario { deletes_first: true, ..to_mix("to the mix coordinator, deleted first") },
         Scenario { ills: ill(Component::QueryNode), ..into_2_6("into 2.6, query nodes fail") },
+        Scenario { is_partial: true, ..into_2_6("into 2.6, a part of it") },
+        Scenario { is_partial: true, ..mix("mix coordinator, a part of it") },
         Scenario { ills: ill(Component::QueryNode), on_failure: OnFailure::Rollback, ..mix("mix coordinator, query nodes fail, rolls back") },
         Scenario { ills: ill(Component::MixCoord), on_failure: OnFailure::Rollback, ..into_2_6("into 2.6, mix coordinator fails, rolls back") },
     ]

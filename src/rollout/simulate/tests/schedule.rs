@@ -59,19 +59,20 @@ impl<'s> Schedule<'s> {
         setting.dependencies.truncate(random.below(3));
         let mut world = World::new(setting, &scenario.order);
         world.ills = scenario.ills;
-        let plan = Plan { on_failure: scenario.on_failure, ..Plan::new(scenario.setting.pair) };
+        let plan = Plan { on_failure: scenario.on_failure, takes_partial: scenario.is_partial, ..Plan::new(scenario.setting.pair) };
         let controllers = (0..1 + random.below(2)).map(|_| Controller { view: world.truth.clone(), plan: plan.clone(), pending: None, frozen: 0 }).collect();
         let mut unwritten: Vec<Component> = scenario.setting.after.keys().copied().collect();
         for at in (1..unwritten.len()).rev() {
             unwritten.swap(at, random.below(at + 1));
         }
+        let withheld = if scenario.is_partial { unwritten.pop() } else { None };
         Self {
             scenario,
             decide,
             world,
             plan,
             controllers,
-            seen: Seen::default(),
+            seen: Seen::without(withheld),
             components: scenario.order.steps.iter().map(|step| step.component).collect(),
             unwritten,
             applier: Applier::Idle,
@@ -312,6 +313,7 @@ impl<'s> Schedule<'s> {
         let is_expected = match stop {
             Stop::WentBack | Stop::NoWayBack(..) | Stop::NeedsApplier(_) => scenario.turn != Turn::None || scenario.on_failure == OnFailure::Rollback,
             Stop::Stalled(stalled) => scenario.ills.never_ready.is_some() && stalled.component == scenario.ills.never_ready,
+            Stop::ChangeIncomplete(missing) => missing.iter().copied().eq(self.seen.withheld),
             Stop::Migration(MigrationStop::Failed(_) | MigrationStop::Restore(_)) => scenario.jobs_fail,
             _ => false,
         };

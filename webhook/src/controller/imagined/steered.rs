@@ -146,7 +146,42 @@ async fn a_part_of_a_change_goes_on_only_once_a_person_accepts_that_very_part() 
     for (component, tag) in [("querynode", "v2.5.22"), ("proxy", "v2.5.22"), ("mixcoord", "v2.5.16"), ("datanode", "v2.5.16")] {
         assert_eq!(tags(&world, component), [tag], "{component}");
     }
+    // A part is not the whole: no receipt, and it is told what lacks until that comes.
+    let status = Status::of(world.upgrade());
+    assert!(says(&world, "ChangeIncomplete") && status.finished_at.is_none() && world.all("upgradereceipts").count() == 0, "{status:?}");
+    let message = status.message.unwrap();
+    assert!(message.contains("missing: indexnode, mixcoord, datanode.") && !message.contains("acceptPartial"), "{message}");
+    let mut world = world;
+    bring(&mut world, &["indexnode", "mixcoord", "datanode"], "v2.5.22");
+    let (world, points) = stage.run(world).await;
+    assert_eq!(names(&let_go(&points)), ["indexnode", "mixcoord", "datanode"], "{:#}", world.upgrade()["status"]);
+    assert!(Status::of(world.upgrade()).phase == Some(Phase::Completed) && runs(&world, "v2.5.22") && world.all("upgradereceipts").count() == 1);
     nothing_is_left(&world);
+}
+
+#[tokio::test]
+async fn what_is_kept_of_a_change_that_was_taken_back_before_it_began_goes_and_the_upgrade_stays_declared() {
+    let stage = Stage::new();
+    let mut world = release(&MIX);
+    world.ask("to", json!("2.6.15"));
+    world.ask("approval", json!("Manual"));
+    bring(&mut world, &["datanode", "mixcoord", "proxy", "querynode"], "v2.6.15");
+    world.put("deployments", of("streamingnode", held, "v2.6.15"));
+    world.components.push("streamingnode");
+    let (mut world, points) = stage.run(world).await;
+    assert!(says(&world, "AwaitingApproval") && let_go(&points).is_empty(), "{:#}", world.upgrade()["status"]);
+    // The applier rolls back; what was marked stays.
+    for component in ["datanode", "mixcoord", "proxy", "querynode"] {
+        world.put("deployments", of(component, deployment, "v2.5.16"));
+    }
+    world.components.retain(|component| *component != "streamingnode");
+    let (world, points) = stage.run(world).await;
+    assert!(world.object("deployments", "m-milvus-streamingnode").is_none(), "{:#}", world.upgrade()["status"]);
+    let status = Status::of(world.upgrade());
+    assert_eq!((status.phase, status.started_at, status.to), (Some(Phase::Prepared), None, None));
+    assert!(let_go(&points).is_empty() && world.all("upgradereceipts").count() == 0);
+    let kept = world.object("deployments", "m-milvus-indexnode").unwrap();
+    assert_eq!(annotation(kept, "helm.sh/resource-policy"), Some("keep"));
 }
 
 #[tokio::test]
