@@ -30,6 +30,9 @@ pub type Before = BTreeMap<Component, Arc<str>>;
 /// Workloads that were let go, and when they came the nearest to their end.
 pub type Reached = BTreeMap<Component, Mark>;
 
+/// Stores and queues that are not complete, and since when that is waited for.
+pub type Awaited = BTreeMap<Arc<str>, Moment>;
+
 /// When a workload was let go, and when it came the nearest to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
@@ -232,12 +235,14 @@ impl Seen {
         )
     }
 
-    /// Stores and queues as decisions need them.
+    /// Stores and queues as decisions need them. `awaited`: since when each of those that are not complete is waited for; others were let go, or fell, just now. They do not tell it themselves: a
+    /// StatefulSet says nothing of its rollout, and our own writes count as nobody's.
     #[must_use]
-    pub fn dependencies(&self, since: Moment) -> BTreeMap<Arc<str>, Dependency> {
+    pub fn dependencies(&self, since: Moment, awaited: &Awaited, now: Moment) -> BTreeMap<Arc<str>, Dependency> {
         let one = |store: &Arc<seen::Store>| {
-            let dependency = Dependency { stamp: store.stamp.clone(), hold: store.hold.clone(), is_complete: store.is_complete, moved: store.moved.max(since) };
-            (Arc::clone(&store.name), dependency)
+            let from = awaited.get(&*store.name).copied().unwrap_or(now);
+            let moved = store.moved.max(since).max(from);
+            (Arc::clone(&store.name), Dependency { stamp: store.stamp.clone(), hold: store.hold.clone(), is_complete: store.is_complete, moved })
         };
         self.stores.iter().map(one).collect()
     }
@@ -412,6 +417,20 @@ mod tests {
         assert_eq!(digest(&objects), old);
         objects.retain(|object| object.pointer("/status/phase").is_none());
         assert_eq!(digest(&objects), new);
+    }
+
+    #[test]
+    fn a_store_has_its_time_from_when_it_is_waited_for_however_long_ago_it_was_written() {
+        let moment = |time: &str| super::super::read_moment(time).unwrap();
+        let written = moment("2026-11-21T20:00:00Z");
+        let object = json!({"metadata": {"name": "m-etcd", "namespace": "db", "generation": 2, "creationTimestamp": "2026-11-21T20:00:00Z",
+            "labels": {"app.kubernetes.io/name": "etcd", "app.kubernetes.io/instance": "m"}}, "spec": {"replicas": 1}, "status": {"observedGeneration": 1}});
+        let seen = Seen { stores: vec![Arc::new(super::super::seen::store(&object, true).unwrap())], ..Seen::default() };
+        let (let_go, now) = (written.plus(7_200), written.plus(7_260));
+        let moved = |awaited: &Awaited| seen.dependencies(Moment(0), awaited, now)["m-etcd"].moved;
+        assert_eq!(moved(&Awaited::new()), now, "it was let go just now: a window, a pause or a late declaration count for nothing");
+        assert_eq!(moved(&Awaited::from([("m-etcd".into(), let_go)])), let_go);
+        assert_eq!(moved(&Awaited::from([("m-etcd".into(), Moment(1))])), written);
     }
 
     #[test]

@@ -566,7 +566,7 @@ impl Round<'_> {
         let observed = Observed {
             workloads: self.seen.observe(&upgrade.before, since, &status.reached()),
             strangers: Vec::new(),
-            dependencies: self.seen.dependencies(since),
+            dependencies: self.seen.dependencies(since, &status.awaited(), self.now),
             arrival,
             sessions: migration.sessions,
             active_standby,

@@ -8,7 +8,7 @@ use milvus_guard::rollout::{Component, Course, Topology};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::observe::{self, Before, Reached};
+use super::observe::{self, Awaited, Before, Reached};
 use super::{read_moment, written};
 
 /// The status of a `GuardedUpgrade`, as its definition has it.
@@ -151,13 +151,13 @@ pub struct Line {
     /// When it was complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<String>,
-    /// How near it came to its end, once it was let go.
+    /// How near it came to its end, once it was let go; of a store or a queue, since when it is waited for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mark: Option<Mark>,
 }
 
 /// The nearest that a workload came to its end. Pods that come, go and come again are no progress, and put no deadline off.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Mark {
     /// The digest of the template that it is to run.
@@ -258,6 +258,13 @@ impl Status {
             Some((Component::named(&line.name)?, mark))
         };
         self.components.iter().filter_map(one).collect()
+    }
+
+    /// Stores and queues that are not complete, and since when that is waited for.
+    #[must_use]
+    pub fn awaited(&self) -> Awaited {
+        let waits = self.components.iter().filter(|line| line.state == State::Released && Component::named(&line.name).is_none());
+        waits.filter_map(|line| Some((Arc::from(line.name.as_str()), read_moment(&line.mark.as_ref()?.reached_at)?))).collect()
     }
 
     /// Says that a condition is so; the time moves only when that is another answer than before.

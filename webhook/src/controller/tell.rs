@@ -330,7 +330,10 @@ fn lines(status: &Status, round: &Round<'_>) -> Vec<Line> {
             (_, true) => State::Complete,
             (_, false) => State::Released,
         };
-        line(status, round, name, state, None, None)
+        let line = line(status, round, name, state, None, None);
+        let known = status.components.iter().find(|known| known.name == line.name && known.state == State::Released);
+        let awaited = || known.and_then(|known| known.mark.clone()).unwrap_or_else(|| Mark { reached_at: written(round.now), ..Mark::default() });
+        Line { mark: (state == State::Released).then(awaited), ..line }
     });
     let steps = round.order.into_iter().flat_map(|order| &order.steps).filter_map(|step| step_line(status, round, step));
     stores.chain(steps).collect()
