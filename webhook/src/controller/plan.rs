@@ -361,6 +361,17 @@ fn ready(upgrade: &Value, status: &mut Status, pair: Pair, before: Before, seen:
     Situation::Upgrade(Box::new(Upgrade { plan, before, change, migration: status.migration.clone() }))
 }
 
+/// The same upgrade led to another target, without what was said of the change before: that one was given up, accepted or approved, and this one was not.
+#[must_use]
+pub fn retargeted(upgrade: &Value, to: MilvusVersion) -> Value {
+    let mut object = upgrade.clone();
+    if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) {
+        spec.insert("to".into(), to.to_string().into());
+        ["abort", "acceptPartial", "approvedStep"].iter().for_each(|said| drop(spec.remove(*said)));
+    }
+    object
+}
+
 fn is_ours(upgrade: &Value) -> bool {
     crate::cluster::annotation(upgrade, super::CREATED_ANNOTATION).is_some()
 }
@@ -592,6 +603,23 @@ mod tests {
         assert_eq!(situation(&declared, &seen(&objects), LATER).1, Situation::Retarget("2.5.23".parse().unwrap()));
         hold(&mut objects, "querynode", "v2.5.24");
         assert_eq!(stuck(&declared, &objects), "MixedTargets");
+    }
+
+    #[test]
+    fn what_was_said_of_a_change_is_not_said_of_the_one_that_takes_its_place() {
+        let mut objects = running(&MIX, "v2.5.22");
+        MIX.iter().for_each(|component| hold(&mut objects, component, "v2.5.24"));
+        let mut declared = upgrade("2.5.26", json!({"phase": "Aborted", "from": "2.5.22", "observedGeneration": 1, "attempt": 2}));
+        declared["metadata"]["annotations"] = json!({super::super::CREATED_ANNOTATION: "us"});
+        declared["spec"] = json!({"to": "2.5.26", "abort": true, "acceptPartial": "c1", "approvedStep": "2.5.26/mixcoord", "approval": "Manual", "retry": 2,
+            "onFailure": "Rollback", "timeouts": {"component": "30m"}});
+        let to = "2.5.24".parse().unwrap();
+        assert_eq!(situation(&declared, &seen(&objects), LATER).1, Situation::Retarget(to));
+        let follows = retargeted(&declared, to);
+        // How upgrades go stays; so do attempts, which count on.
+        assert_eq!(follows["spec"], json!({"to": "2.5.24", "approval": "Manual", "retry": 2, "onFailure": "Rollback", "timeouts": {"component": "30m"}}));
+        let (status, carried) = plan(&follows, &objects);
+        assert_eq!((carried.plan.course, carried.plan.pair.to, status.attempt), (Course::Forwards, to, Some(2)));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, ObjectReference};
 use kube::Client;
 use kube::api::Api;
 use kube::runtime::events::{Event, EventType, Recorder};
+use milvus_guard::model::version::MilvusVersion;
 use milvus_guard::rollout::observed::{Arrival, Hold, Known, Moment, Observed};
 use milvus_guard::rollout::orders::{Gate, Order};
 use milvus_guard::rollout::{Action, Component, Deed, Orders, Stop, Waiting, next};
@@ -427,7 +428,7 @@ impl Round<'_> {
                 self.idle(status, &told).await?;
                 Ok(Again::After(Duration::from_secs(until.since(self.now).clamp(1, 5))))
             }
-            Situation::Retarget(to) => self.retarget(to.to_string()).await,
+            Situation::Retarget(to) => self.retarget(to).await,
             Situation::Stuck(reason, words) => {
                 // A Helm revision that is written may be what it takes.
                 let phase = if self.seen.held().next().is_some() { Phase::Held } else { Phase::Failed };
@@ -455,11 +456,8 @@ impl Round<'_> {
     }
 
     /// Leads an upgrade that we declared ourselves to another target.
-    async fn retarget(&self, to: String) -> anyhow::Result<Again> {
-        let mut object = self.upgrade.clone();
-        if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) {
-            spec.insert("to".into(), to.into());
-        }
+    async fn retarget(&self, to: MilvusVersion) -> anyhow::Result<Again> {
+        let object = plan::retargeted(self.upgrade, to);
         if (self.work.may_write)() {
             self.work.kept.write_spec(&self.work.client, self.key, &object).await?;
         }
