@@ -3,7 +3,7 @@
 use super::action::{Action, Deed, Stalled, Stop, Wait, Waiting, Why};
 use super::component::Component;
 use super::decide::Round;
-use super::observed::{Hold, Moment, Pods, Session, Template, Workload};
+use super::observed::{Hold, Moment, Pods, Session, Template, Trouble, Workload};
 use super::orders::Gate;
 use super::plan::{Course, OnFailure};
 
@@ -68,6 +68,10 @@ impl Round<'_> {
     }
 
     fn unmet(&self, component: Component, workload: &Workload, gate: Gate, detail: String) -> Action {
+        let detail = match trouble(workload) {
+            Some(trouble) => format!("{detail}: {}", trouble.name()),
+            None => detail,
+        };
         let waiting = Waiting::Gate { component, gate, detail };
         if let Some(why) = never(component, workload, gate) {
             return self.failed(Stalled { component: Some(component), why, since: workload.moved });
@@ -80,7 +84,7 @@ impl Round<'_> {
         let target = workload.of(&workload.stored);
         let earlier = workload.others(&workload.stored);
         let not_ready = target.is_some_and(|pods| pods.running > 0 && pods.ready == 0);
-        let trouble = || workload.pods.iter().filter(|pods| pods.template == workload.stored).find_map(|pods| pods.trouble).map(Why::Pods);
+        let trouble = || trouble(workload).map(Why::Pods);
         let shared = || (component == Component::Standalone && workload.is_rolling && not_ready && earlier > 0).then_some(Why::SharedStore);
         let rival = || {
             let roles = component.session_roles().iter().copied();
@@ -115,6 +119,11 @@ impl Round<'_> {
         let turns = self.plan.on_failure == OnFailure::Rollback && self.plan.course == Course::Forwards && !self.order.migration;
         if turns && self.closed().is_none() { Action::Do(Deed::TurnBack(stalled)) } else { Action::Stop(Stop::Stalled(stalled)) }
     }
+}
+
+/// What keeps pods of the stored template from becoming ready.
+fn trouble(workload: &Workload) -> Option<Trouble> {
+    workload.pods.iter().filter(|pods| pods.template == workload.stored).find_map(|pods| pods.trouble)
 }
 
 /// What no time mends.

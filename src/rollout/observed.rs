@@ -181,6 +181,19 @@ pub enum Trouble {
     Refused,
 }
 
+impl Trouble {
+    /// In words.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ImagePull => "the image of its new pods cannot be pulled",
+            Self::Unschedulable => "no node takes its new pods",
+            Self::Crashing => "its new pods crash again and again",
+            Self::Refused => "the API server refuses its new pods (a quota, or an admission policy)",
+        }
+    }
+}
+
 /// A part of etcd, the object store or the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dependency {

@@ -256,6 +256,23 @@ fn what_service_needs_comes_first_when_it_is_gone() {
     assert_eq!(paused, Stop::Paused(Some(Duty::Root)));
 }
 
+#[test]
+fn what_keeps_pods_from_becoming_ready_is_told_at_once_and_fails_the_step_in_its_time() {
+    for (trouble, words) in
+        [(Trouble::Refused, "the API server refuses its new pods (a quota, or an admission policy)"), (Trouble::Unschedulable, "no node takes its new pods")]
+    {
+        let (mut world, plan) = mix();
+        let_go(&mut world, &plan, Component::IndexNode);
+        let workload = world.truth.workloads.get_mut(&Component::IndexNode).unwrap();
+        workload.pods.push(Pods { template: workload.stored.clone(), running: 0, ready: 0, terminating: 0, trouble: Some(trouble) });
+        workload.is_seen = true;
+        assert_eq!(reason(&world, &plan), format!("waits for indexnode: 0 of 2 ready: {words}"));
+        later(&mut world);
+        let Action::Stop(Stop::Stalled(stalled)) = next(&world, &plan) else { panic!() };
+        assert_eq!(stalled.why, super::action::Why::Pods(trouble));
+    }
+}
+
 /// A component was deleted and made anew, and is held without a pod.
 fn made_anew(world: &mut World, component: Component) {
     let workload = world.truth.workloads.get_mut(&component).unwrap();

@@ -227,10 +227,8 @@ fn why(why: &milvus_guard::rollout::action::Why) -> String {
     use milvus_guard::rollout::observed::Trouble;
     match why {
         Why::Deadline(waiting) => format!("nothing moved for longer than allowed while it waited for {waiting}"),
-        Why::Pods(Trouble::ImagePull) => "the image of its new pods cannot be pulled".into(),
-        Why::Pods(Trouble::Unschedulable) => "no node takes its new pods".into(),
-        Why::Pods(Trouble::Crashing) => "its new pods crash again and again".into(),
-        Why::Pods(Trouble::Refused) => "the API server refuses its new pods (a quota, or an admission policy): see `kubectl describe` of its ReplicaSet".into(),
+        Why::Pods(Trouble::Refused) => format!("{}: see `kubectl describe` of its ReplicaSet", Trouble::Refused.name()),
+        Why::Pods(trouble) => trouble.name().into(),
         Why::PausedByOther => "somebody else paused it: `kubectl rollout resume` it, or undo the pause where it was set".into(),
         Why::ScaledToZero => "it is scaled to 0, so no coordinator can become active: scale it up".into(),
         Why::DrainStuck(left) => format!("{left} earlier pods do not end; `kubectl describe pod` tells what they wait for"),
