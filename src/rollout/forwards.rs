@@ -104,7 +104,8 @@ impl Round<'_> {
         match &dependency.hold {
             Hold::Blocked(why) => Some(Action::Stop(Stop::Blocked(name.clone(), why.clone()))),
             Hold::Held => {
-                let first = self.order.steps.first().map(|step| step.component)?;
+                // What approves the first step lets them go, too.
+                let first = self.in_order().map(|(component, _)| component).next()?;
                 let release = || Some(Action::Do(Deed::ReleaseDependency(name.clone(), dependency.stamp.clone())));
                 self.not_now(first).or_else(|| self.unfit_to_migrate()).or_else(release)
             }

@@ -122,7 +122,7 @@ impl Round<'_> {
         if let Known::No(why) = &self.observed.sessions {
             return Some(stop(MigrationStop::SessionsUnknown(why.clone())));
         }
-        self.order.steps.first().and_then(|step| self.not_now(step.component))
+        self.in_order().next().and_then(|(component, _)| self.not_now(component))
     }
 
     /// Everything is stopped and stays so: no replicas, a fence, no pod, no session.

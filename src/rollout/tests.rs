@@ -333,6 +333,16 @@ fn dependencies_come_before_any_component_one_by_one() {
     assert_eq!(reason(&world, &plan), "Blocked");
 }
 
+#[test]
+fn stores_are_let_go_with_the_approval_of_the_first_step_that_there_is() {
+    let (mut world, plan) = into_2_6();
+    assert_eq!(Orders::embedded().find(&plan.pair).unwrap().steps[0].component, Component::Cdc);
+    let etcd = super::observed::Dependency { stamp: super::observed::Stamp::default(), hold: Hold::Held, is_complete: true, moved: world.now };
+    world.truth.dependencies.insert("etcd".into(), etcd);
+    assert_eq!(reason(&world, &Plan { approval: Approval::Manual(None), ..plan.clone() }), "waits for approval of step streamingnode");
+    assert!(reason(&world, &Plan { approval: Approval::Manual(Some(Component::StreamingNode)), ..plan }).starts_with("ReleaseDependency(\"etcd\""));
+}
+
 /// A rollout of a component that hangs, changed by hand, long after something moved.
 fn hanging(setup: fn() -> (World, Plan), component: Component, change: impl FnOnce(&mut World)) -> String {
     let (mut world, plan) = setup();

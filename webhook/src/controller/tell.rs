@@ -99,6 +99,9 @@ pub fn round(status: &mut Status, round: &Round<'_>) {
             status.waiting_for = Some(cut(&wait.what.to_string(), 512));
             if let Waiting::Approval(component) = wait.what {
                 status.awaits_approval = Some(step_to_approve(round.plan.pair.to, component, status));
+                // What is approved lets go of them, too, and first.
+                let store = round.observed.dependencies.iter().find(|(_, dependency)| dependency.hold == Hold::Held);
+                status.next_action = store.map(|(name, _)| cut(&format!("release {name}, and then {component}"), 512));
             }
         }
         Action::Stop(_) | Action::Done(_) => {}
