@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::left::Left;
 use super::observe::{Before, Seen};
-use super::seen::Workload;
+use super::seen::{Workload, believed, epoch_after};
 use super::status::{Phase, Status, Way};
 use super::{read_moment, written};
 use crate::admission::hold::HELD_LABEL;
@@ -109,7 +109,7 @@ fn begin_attempt(upgrade: &Value, status: &mut Status, now: Moment) {
 /// Sets a course that is another one than before, and counts it.
 fn turn(status: &mut Status, way: Way) {
     if status.course.unwrap_or(Way::Forwards) != way {
-        status.epoch = Some(status.epoch.unwrap_or_default().saturating_add(1));
+        status.epoch = Some(epoch_after(status.epoch.unwrap_or_default()));
     }
     status.course = Some(way);
 }
@@ -341,8 +341,9 @@ fn removals(from: MilvusVersion, to: MilvusVersion, seen: &Seen) -> BTreeSet<Com
 fn ready(upgrade: &Value, status: &mut Status, pair: Pair, before: Before, seen: &Seen) -> Situation {
     // An epoch on a workload that the status does not know of: the status was lost.
     let sealed = seen.workloads.iter().map(|workload| workload.epoch).max().unwrap_or_default();
+    status.epoch = status.epoch.map(believed);
     if sealed > status.epoch.unwrap_or_default() {
-        status.epoch = Some(sealed.saturating_add(1));
+        status.epoch = Some(epoch_after(sealed));
     }
     let change = seen.held().find_map(|workload| workload.change.as_deref().map(str::to_owned)).or_else(|| status.change.clone());
     status.change.clone_from(&change);
@@ -718,6 +719,18 @@ mod tests {
         });
         assert_eq!(plan(&upgrade("2.6.15", json!({})), &objects).1.plan.epoch, 6);
         assert_eq!(plan(&upgrade("2.6.15", json!({"epoch": 5})), &objects).1.plan.epoch, 5);
+        // Whatever is written there, and was taken over from there once: what is noted then is believed, so it is noted once.
+        for (forged, known) in [("4294967295", json!({})), ("1000000", json!({})), ("3", json!({"epoch": 4_294_967_296_u64}))] {
+            objects.iter_mut().filter(|object| object["metadata"]["name"] == "m-milvus-proxy").for_each(|object| {
+                object["metadata"]["annotations"]["guard.milvus-guard.dev/epoch"] = json!(forged);
+            });
+            let epoch = plan(&upgrade("2.6.15", known), &objects).1.plan.epoch;
+            objects.iter_mut().filter(|object| object["metadata"]["name"] == "m-milvus-proxy").for_each(|object| {
+                object["metadata"]["annotations"]["guard.milvus-guard.dev/epoch"] = json!(epoch.to_string());
+            });
+            assert_eq!(seen(&objects).workload(Component::Proxy).unwrap().epoch, epoch, "{forged}");
+            assert_eq!(plan(&upgrade("2.6.15", json!({"epoch": epoch})), &objects).1.plan.epoch, epoch, "{forged}");
+        }
     }
 
     #[test]

@@ -24,7 +24,7 @@ use super::metrics::Metrics;
 use super::migration::Migration;
 use super::observe::Seen;
 use super::plan::{self, Situation, Upgrade, situation};
-use super::seen::Workload;
+use super::seen::{Workload, epoch_after};
 use super::status::{Phase, Status, Way};
 use super::tell::{self, Idle, Kind};
 use super::{ReleaseKey, adopt, helm, migration, moment, receipt, refused, standby, turn, uninstalled, written};
@@ -502,7 +502,7 @@ impl Round<'_> {
             Action::Do(Deed::TurnBack(stalled)) => {
                 status.turned_back = Some(tell::words(&Deed::TurnBack(stalled.clone())));
                 status.course = Some(Way::Back);
-                status.epoch = Some(plan.epoch.saturating_add(1));
+                status.epoch = Some(epoch_after(plan.epoch));
                 tell::round(&mut status, &told);
                 self.work.write_status(self.key, self.upgrade, status).await?;
                 Ok(Again::After(Duration::ZERO))

@@ -21,8 +21,20 @@ use crate::cluster::{annotation, label, text};
 /// What the charts call stores and queues, in `app.kubernetes.io/name`, `app` or `component`.
 pub const DEPENDENCIES: &[&str] = &["etcd", "minio", "mysql", "kafka", "zookeeper", "pulsar", "pulsarv2", "pulsarv3", "woodpecker"];
 
-/// The highest epoch that is believed: what is beyond was not written by us, and a status cannot hold it.
-const MAX_EPOCH: u64 = u32::MAX as u64;
+/// The highest epoch that is believed: it counts changes of course, so what is beyond was not written by us. Nor do we write any beyond it, which would not be believed.
+const MAX_EPOCH: u64 = 1_000_000;
+
+/// The epoch that passes another one.
+#[must_use]
+pub fn epoch_after(epoch: u64) -> u64 {
+    epoch.saturating_add(1).min(MAX_EPOCH)
+}
+
+/// An epoch as far as it is believed.
+#[must_use]
+pub fn believed(epoch: u64) -> u64 {
+    epoch.min(MAX_EPOCH)
+}
 
 /// A Deployment of Milvus.
 #[derive(Debug, Clone, PartialEq)]
@@ -392,7 +404,9 @@ mod tests {
 
     #[test]
     fn an_epoch_that_nobody_of_us_wrote_is_none_and_is_taken_off() {
-        for (said, epoch) in [("3", 3), ("18446744073709551615", 0), ("9223372036854775807", 0), ("-1", 0), ("soon", 0)] {
+        for (said, epoch) in
+            [("3", 3), ("1000000", 1_000_000), ("4294967295", 0), ("18446744073709551615", 0), ("9223372036854775807", 0), ("-1", 0), ("soon", 0)]
+        {
             let mut object = deployment("proxy", "v2.5.16");
             object["metadata"]["annotations"][EPOCH_ANNOTATION] = json!(said);
             let workload = workload(&object).unwrap();
