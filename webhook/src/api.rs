@@ -9,6 +9,7 @@ use milvus_guard::policy::Policies;
 use milvus_guard::source::{SourceFile, acknowledgement};
 use serde_json::{Value, json};
 
+use crate::cluster::running::list;
 use crate::cluster::text;
 
 /// The API group.
@@ -58,10 +59,14 @@ pub fn is_open(upgrade: &Value) -> bool {
     matches!(text(upgrade, "/status/phase"), Some("Prepared" | "Held" | "Migrating" | "Running" | "RollingBack" | "Paused"))
 }
 
-/// Where the upgrade leads to that changes the cluster at this moment: what it began with, whatever is written into its `spec` now.
+/// Where the upgrade leads to that changes the cluster at this moment, or stands half done: what it began with, whatever is written into its `spec` now.
 #[must_use]
 pub fn target_under_way(upgrade: &Value) -> Option<&str> {
-    let is_at_work = matches!(text(upgrade, "/status/phase"), Some("Migrating" | "Running" | "RollingBack"));
+    let is_at_work = match text(upgrade, "/status/phase") {
+        Some("Migrating" | "Running" | "RollingBack") => true,
+        Some("Paused") => list(upgrade, "/status/components").any(|line| text(line, "/startedAt").is_some()),
+        _ => false,
+    };
     text(upgrade, "/status/to").or_else(|| upgrade_to(upgrade)).filter(|_| is_at_work)
 }
 
@@ -185,6 +190,8 @@ mod tests {
         assert_eq!(target_under_way(&upgrade), Some("2.6.15"));
         upgrade["status"]["phase"] = json!("Paused");
         assert_eq!((target_under_way(&upgrade), is_open(&upgrade)), (None, true));
+        upgrade["status"]["components"] = json!([{"name": "mixcoord", "state": "Released", "startedAt": "2026-11-22T00:00:00Z"}]);
+        assert_eq!(target_under_way(&upgrade), Some("2.6.15"), "half of it is done");
     }
 
     #[test]

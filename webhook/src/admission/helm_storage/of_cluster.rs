@@ -138,12 +138,15 @@ fn is_rolling(object: &Value) -> bool {
 /// Another upgrade or migration of the release that runs. A rollback is told only: refusing it would leave half of a failed upgrade.
 fn under_way(upgrade: &Value, named: &Named<'_>, namespace: &str, after: &Declaration) -> Option<Point> {
     let target = api::target_under_way(upgrade)?;
-    let leads_there = target.trim().parse::<MilvusVersion>().ok().is_some_and(|to| milvus_of(after).is_some_and(|milvus| milvus == to));
-    if leads_there {
+    let leads_to = |version: &str| version.trim().parse::<MilvusVersion>().ok().is_some_and(|to| milvus_of(after).is_some_and(|milvus| milvus == to));
+    if leads_to(target) {
         return None;
     }
-    let severity = if named.status == "pending-rollback" { Severity::Warning } else { Severity::Error };
-    let message = format!("An upgrade of {} to {target} is running, and this change leads elsewhere.", named.release);
+    // Whoever reverts a commit goes back by an upgrade.
+    let goes_back = named.status == "pending-rollback" || text(upgrade, "/status/from").is_some_and(leads_to);
+    let severity = if goes_back { Severity::Warning } else { Severity::Error };
+    let state = if text(upgrade, "/status/phase") == Some("Paused") { "stands half done" } else { "is running" };
+    let message = format!("An upgrade of {} to {target} {state}, and this change leads elsewhere.", named.release);
     let next =
         format!("Wait until it is done (milvus-guard status {0} -n {namespace}), or take it back first: milvus-guard abort {0} -n {namespace}", named.release);
     Some(Point::new("MV712", severity, message, next))

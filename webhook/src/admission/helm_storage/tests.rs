@@ -473,8 +473,23 @@ async fn a_second_upgrade_waits_for_the_first() {
     let back = judged(cluster.clone(), to("v2.5.22", "pending-rollback")).await;
     assert!(!rules(&back).contains(&"MV712") && back.warnings.iter().any(|text| text.starts_with("MV712")), "{back:?}");
     upgrade["status"]["phase"] = json!("Paused");
+    cluster.put(upgrade.clone());
+    assert!(!rules(&judged(cluster.clone(), to("v2.5.22", "pending-upgrade")).await).contains(&"MV712"), "nothing of it ran");
+    upgrade["status"]["components"] = json!([{"name": "mixcoord", "state": "Released", "startedAt": "2026-11-22T00:00:00Z"}]);
+    upgrade["status"]["from"] = json!("2.4.16");
     cluster.put(upgrade);
-    assert!(!rules(&judged(cluster, to("v2.5.22", "pending-upgrade")).await).contains(&"MV712"));
+    let refused = judged(cluster.clone(), to("v2.5.22", "pending-upgrade")).await;
+    assert_eq!(rules(&refused), ["MV712"], "{refused:?}");
+    assert!(
+        refused
+            .refused
+            .unwrap()
+            .contains("stands half done, and this change leads elsewhere. Wait until it is done (milvus-guard status m -n db), or take it back first")
+    );
+    let mut config = keep.clone();
+    config["log"] = json!({"level": "debug"});
+    let back = judged(cluster, Recipe::new("4.2.20", 2, config).status("pending-upgrade").secret()).await;
+    assert!(!rules(&back).contains(&"MV712") && back.warnings.iter().any(|text| text.starts_with("MV712")), "a commit that is reverted: {back:?}");
 }
 
 #[tokio::test]
