@@ -7,6 +7,9 @@ use super::exceptions::{ALLOW_ANNOTATION, BREAK_GLASS_ANNOTATION, MODE_LABEL};
 use crate::api;
 use crate::cluster::{annotation, label};
 
+/// What stands on an object that was held without a verdict: it differs from all that may stand there, and from nothing, so that it is judged as soon as a gate can.
+pub const NOT_JUDGED: &str = "not-judged";
+
 /// What stands for all that may open a way for the held workloads of a release: its `GuardedUpgrade` as people wrote it, and what its namespace says. Nothing where nobody says anything. The gate
 /// notes it on what it blocks, the controller compares that with what stands now.
 #[must_use]

@@ -1,6 +1,6 @@
 //! Gate 3: workloads of a Milvus release. Holds and never refuses: a refusal in the middle of an apply would leave half a change.
 //!
-//! Doubt: a Deployment whose template moves is held, everything else passes.
+//! Doubt: a Deployment whose template moves, or that is new beside what serves, is held and blocked until it was judged; everything else passes.
 
 mod configuration;
 mod dependency;
@@ -33,6 +33,10 @@ use crate::controller::CREATED_ANNOTATION;
 
 /// What keeps Helm from deleting an object.
 pub(super) const KEEP: (&str, &str) = ("helm.sh/resource-policy", "keep");
+
+/// Why what was held without a verdict is not released.
+const UNJUDGED: &str =
+    "it could not be judged in time, so it is not known whether it may ever run; the controller has it judged again, and so does whoever writes it again";
 
 /// Whether the Milvus operator owns an object. A label that says so is not believed: whoever may edit the object could take a hold off with it.
 #[must_use]
@@ -113,7 +117,8 @@ async fn deployment<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
     let around = Surroundings {
         own: &own,
         release: &release,
-        is_open: is_held(&request.old_object) || is_open(guard, namespace, identity.release, Some((identity.label, &request.name))),
+        is_open: is_held(&request.old_object) && annotation(&request.old_object, JUDGED_FOR_ANNOTATION) != Some(opening::NOT_JUDGED)
+            || is_open(guard, namespace, identity.release, Some((identity.label, &request.name))),
         moved: moved.words.as_deref(),
         unknown: moved.unknown,
         old_data: &old_data,
@@ -388,23 +393,31 @@ fn claim<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
     answer
 }
 
-/// The answer without a verdict: what moves is held.
+/// The answer without a verdict: what moves is held, and blocked until it was judged; so is what is new beside components that serve.
 pub(super) fn in_doubt<C: Cluster>(guard: &Guard<C>, request: &Request, doubt: Doubt) -> Answer {
     let mut answer = Answer::admitted();
     answer.audit.insert("doubt".into(), doubt.name().into());
+    let mut patching = Patching::new(&request.object);
     if is_controllers(guard, request) {
         // Not judged yet, so the controller asks again.
-        let mut patching = Patching::new(&request.object);
         patching.note(JUDGED_FOR_ANNOTATION, annotation(&request.old_object, JUDGED_FOR_ANNOTATION));
         answer.patch = patching.finish();
         return answer;
     }
-    let template = |object: &Value| object.pointer("/spec/template").cloned().unwrap_or(Value::Null);
-    let moves = old(request).is_some_and(|old| is_held(old) || !same_template(&template(old), &template(&request.object)));
     let Some(identity) = Identity::of(&request.object) else { return answer };
+    let template = |object: &Value| object.pointer("/spec/template").cloned().unwrap_or(Value::Null);
+    let waited = old(request).filter(|old| is_held(old) && same_template(&template(old), &template(&request.object)));
+    let moves = old(request).map_or_else(
+        || !serving(&*guard.cluster, &request.namespace, identity.release).is_empty(),
+        |old| is_held(old) || !same_template(&template(old), &template(&request.object)),
+    );
     if request.kind.kind == "Deployment" && request.sub_resource.is_none() && moves && guard.mode(&request.namespace) == Mode::Enforce {
-        let mut patching = Patching::new(&request.object);
-        hold(request, &identity, "it could not be judged in time", None, &mut patching, &mut answer);
+        let of_hold = |name: &str| waited.and_then(|waited| annotation(waited, name));
+        let blocked = of_hold(BLOCKED_ANNOTATION).unwrap_or(UNJUDGED);
+        hold(request, &identity, "it could not be judged in time", Some(blocked), &mut patching, &mut answer);
+        patching.note(JUDGED_FOR_ANNOTATION, Some(opening::NOT_JUDGED));
+        patching.note(DECLARED_ANNOTATION, of_hold(DECLARED_ANNOTATION));
+        patching.note(SERVING_CHART_ANNOTATION, serving_chart(guard, request, &identity).as_deref());
         answer.patch = patching.finish();
     }
     answer

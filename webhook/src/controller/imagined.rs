@@ -69,6 +69,8 @@ struct Ills {
     evicts_until: u64,
     /// Until then the gate does not know what was declared.
     gate_is_behind_until: u64,
+    /// Until then the gate judges nothing in time.
+    gate_doubts_until: u64,
 }
 
 /// The cluster, as it truly is.

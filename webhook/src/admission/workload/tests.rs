@@ -1093,3 +1093,49 @@ fn in_doubt_what_moves_is_held() {
     assert!(!in_doubt(&guard, &request(new, old.clone()), Doubt::Budget).patch.0.is_empty());
     assert!(in_doubt(&guard, &request(old.clone(), old), Doubt::Budget).patch.0.is_empty());
 }
+
+/// The object as it leaves admission without a verdict.
+fn doubted(cluster: &Snapshot, object: &Value, old: &Value) -> Value {
+    let guard = Guard::new(Arc::new(cluster.clone()), Configuration { controller: "guard".into(), ..Configuration::default() });
+    let mut stored = object.clone();
+    json_patch::patch(&mut stored, &in_doubt(&guard, &request(object.clone(), old.clone()), Doubt::Budget).patch).unwrap();
+    stored
+}
+
+#[test]
+fn what_is_held_in_doubt_is_blocked_until_the_controller_had_it_judged() {
+    let (before, mut after) = (Recipe::new("3.2.18", 1, json!({})), Recipe::new("4.0.34", 1, json!({"image": {"all": {"tag": "v2.2.16"}}})));
+    after.revision = 2;
+    let mut cluster = whole(&before);
+    let (old, new) = (before.deployment("proxy"), after.deployment("proxy"));
+    let held = admitted(&cluster, &new, &old);
+    let why = annotation(&held, BLOCKED_ANNOTATION).unwrap();
+    assert!(why.starts_with("MV201"), "{why}");
+    // Of the same template nothing is forgotten, whatever the write leaves out; another one, and a first write, say that they were not judged.
+    let mut bare = held.clone();
+    bare["metadata"]["annotations"] = json!({"note": "x"});
+    let again = doubted(&cluster, &bare, &held);
+    assert!(is_waiting(&again) && annotation(&again, BLOCKED_ANNOTATION) == Some(why), "{again}");
+    assert_eq!(annotation(&again, SERVING_CHART_ANNOTATION), annotation(&held, SERVING_CHART_ANNOTATION));
+    let mut third = held.clone();
+    third["spec"]["template"]["spec"]["containers"][0]["image"] = json!("milvusdb/milvus:v2.2.15");
+    for fresh in [doubted(&cluster, &new, &old), doubted(&cluster, &new, &Value::Null), doubted(&cluster, &third, &held)] {
+        assert!(is_waiting(&fresh) && annotation(&fresh, BLOCKED_ANNOTATION).unwrap().starts_with("it could not be judged in time"), "{fresh}");
+    }
+    // Whatever stands now, the note differs from it; once it can be judged, it is as if there had been no doubt.
+    let fresh = doubted(&cluster, &new, &old);
+    assert_eq!((annotation(&again, JUDGED_FOR_ANNOTATION), annotation(&fresh, JUDGED_FOR_ANNOTATION)), (Some(opening::NOT_JUDGED), Some(opening::NOT_JUDGED)));
+    assert_eq!(judged_again(&cluster, &fresh, ""), held);
+    let judged = judged_again(&cluster, &again, "");
+    assert!(HOLD_ANNOTATIONS.iter().all(|name| annotation(&judged, name) == annotation(&held, name)), "{judged}");
+    cluster.put(api::guarded_upgrade("db", "m", "2.2.16"));
+    let open = judged_again(&cluster, &fresh, "t1");
+    assert!(is_waiting(&open) && annotation(&open, BLOCKED_ANNOTATION).is_none(), "{open}");
+    // What moves nothing was held for the doubt alone.
+    let mut configured = old.clone();
+    configured["spec"]["template"]["metadata"]["annotations"]["checksum/config"] = json!("other");
+    let waits = doubted(&whole(&before), &configured, &old);
+    assert!(is_waiting(&waits) && judged_again(&whole(&before), &waits, "") == configured, "{waits}");
+    // Where nothing of the release serves, what is new is a first install.
+    assert!(!is_held(&doubted(&Snapshot::default(), &new, &Value::Null)));
+}

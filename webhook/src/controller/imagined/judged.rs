@@ -25,6 +25,13 @@ pub(super) fn admit(world: &World, before: &Value, after: &mut Value) {
         drop(after["spec"].as_object_mut().unwrap().remove("paused"));
         return;
     }
+    if world.now < world.ills.gate_doubts_until {
+        let note = before["metadata"]["annotations"].get(JUDGED_FOR_ANNOTATION).cloned();
+        let annotations = after["metadata"]["annotations"].as_object_mut().unwrap();
+        annotations.remove(JUDGED_FOR_ANNOTATION);
+        annotations.extend(note.map(|note| (JUDGED_FOR_ANNOTATION.to_owned(), note)));
+        return;
+    }
     let is_behind = world.now < world.ills.gate_is_behind_until;
     let declared = world.object("guardedupgrades", "m").filter(|_| !is_behind);
     let annotations = after["metadata"]["annotations"].as_object_mut().unwrap();
@@ -73,6 +80,37 @@ async fn what_lacked_its_declaration_goes_on_once_it_is_declared() {
         assert_eq!(names(&let_go(&points)), ORDER, "{:#}", world.upgrade()["status"]);
         assert!(Status::of(world.upgrade()).phase == Some(Phase::Completed) && runs(&world, "v2.5.22"));
         nothing_is_left(&world);
+    }
+}
+
+#[tokio::test]
+async fn what_could_not_be_judged_in_time_waits_until_it_was() {
+    for is_declared in [false, true] {
+        let stage = Stage::new();
+        let mut world = blocked();
+        for component in MIX {
+            let mut object = world.object("deployments", &format!("m-milvus-{component}")).cloned().unwrap();
+            object["metadata"]["annotations"][JUDGED_FOR_ANNOTATION] = json!(opening::NOT_JUDGED);
+            world.put("deployments", object);
+        }
+        if is_declared {
+            declare(&mut world, "2.5.22");
+        }
+        world.ills.gate_doubts_until = world.now + 100;
+        let until = world.ills.gate_doubts_until;
+        let (mut world, points) = stage.run(world).await;
+        // What is blocked is told, and asked again for as long as it takes.
+        world.now = world.now.max(until);
+        let (world, later) = stage.run(world).await;
+        let points = [points, later].concat();
+        let let_go = let_go(&points);
+        assert!(let_go.iter().all(|(_, time)| *time >= until), "{let_go:?}");
+        if is_declared {
+            assert_eq!(names(&let_go), ORDER, "{:#}", world.upgrade()["status"]);
+        } else {
+            assert!(let_go.is_empty() && world.upgrade().is_null() && runs(&world, "v2.5.16"));
+            assert!(world.all("deployments").all(|object| annotation(object, JUDGED_FOR_ANNOTATION).is_none()), "asked until it was judged");
+        }
     }
 }
 
