@@ -113,12 +113,13 @@
     - {apiGroups: [apps], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [deployments, statefulsets], scope: Namespaced}
   matchConditions:
     {{- include "guard.usersAnd" (list $ list) | nindent 4 }}
-    # What the controller writes is decided; but it has what is blocked judged again once something else is declared or waived.
+    # What the controller writes is decided; but it has what is held judged again once something else is declared or waived.
     - name: not-what-the-controller-decided
       expression: >-
         request.userInfo.username != 'system:serviceaccount:{{ $.Release.Namespace }}:{{ include "guard.controllerName" $ }}' ||
         oldObject != null && object.?metadata.annotations['guard.milvus-guard.dev/judged-for'].orValue('') !=
-        oldObject.?metadata.annotations['guard.milvus-guard.dev/judged-for'].orValue('')
+        oldObject.?metadata.annotations['guard.milvus-guard.dev/judged-for'].orValue('') &&
+        object.?metadata.annotations['guard.milvus-guard.dev/hold'].orValue('') != ''
     {{- include "guard.notOperated" $ | nindent 4 }}
     - name: is-milvus
       expression: >-

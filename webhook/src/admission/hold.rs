@@ -21,7 +21,7 @@ pub const TEMPLATE_ANNOTATION: &str = "guard.milvus-guard.dev/template";
 /// The annotation of a held object that the controller must not release: the rule and why.
 pub const BLOCKED_ANNOTATION: &str = "guard.milvus-guard.dev/blocked";
 
-/// The annotation of a blocked object: what was declared and waived when it was judged (see [`super::opening`]). Where the controller writes another one, it is judged again.
+/// The annotation of a held object: what was declared and waived when it was judged (see [`super::opening`]). Where the controller writes another one, it is judged again.
 pub const JUDGED_FOR_ANNOTATION: &str = "guard.milvus-guard.dev/judged-for";
 
 /// The annotation of a held object: the uid of the `GuardedUpgrade` by which a person declared its change. Where that is deleted, it has to be declared again.

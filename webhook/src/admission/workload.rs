@@ -71,7 +71,7 @@ fn is_controllers<C: Cluster>(guard: &Guard<C>, request: &Request) -> bool {
     request.user_info.username == guard.configuration.controller
 }
 
-/// Whether the controller asks for a verdict on what was held, and by no rule: it remembers by its note that it did.
+/// Whether the controller asks for a verdict on what was held, and by no rule: of what never ran it remembers by its note that it did.
 fn is_asked_of_hold<C: Cluster>(guard: &Guard<C>, request: &Request) -> bool {
     is_controllers(guard, request) && annotation(&request.old_object, BLOCKED_ANNOTATION).is_none()
 }
@@ -82,6 +82,7 @@ fn is_to_be_judged(request: &Request) -> bool {
     request.kind.kind == "Deployment"
         && request.sub_resource.is_none()
         && is_held(&request.old_object)
+        && is_held(&request.object)
         && judged_for(&request.object) != judged_for(&request.old_object)
 }
 
@@ -143,10 +144,9 @@ async fn deployment<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
             let blocked = path::blocked(guard, request, &identity, &around, &change, &exceptions);
             hold(request, &identity, &why.sentence(), blocked.as_deref(), &mut patching, &mut answer);
             let excepted = guard.namespace(namespace).as_deref().and_then(opening::excepts);
-            let judged_for = match blocked {
-                Some(_) => opening::of_release(upgrade.as_deref(), excepted.as_deref()),
-                None => annotation(&request.object, JUDGED_FOR_ANNOTATION).filter(|_| is_asked_of_hold(guard, request)).map(str::to_owned),
-            };
+            let asked = annotation(&request.object, JUDGED_FOR_ANNOTATION).filter(|_| blocked.is_none() && is_asked_of_hold(guard, request));
+            let own = || opening::of_release(upgrade.as_deref(), excepted.as_deref(), Timestamp::now());
+            let judged_for = asked.filter(|note| opening::is_beside(note)).map(str::to_owned).or_else(own);
             patching.note(JUDGED_FOR_ANNOTATION, judged_for.as_deref());
             patching.note(DECLARED_ANNOTATION, upgrade.as_deref().and_then(|upgrade| declared_by(upgrade, image(template, identity.component))));
             if let Some(chart) = &chart {

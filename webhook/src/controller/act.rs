@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 use super::left::Left;
 use super::{EPOCH_ANNOTATION, FIELD_MANAGER, KEEP, refused, seen};
 use crate::admission::hold::{
-    BLOCKED_ANNOTATION, HELD_LABEL, HOLD_ANNOTATIONS, JUDGED_FOR_ANNOTATION, MARKS_ANNOTATION, PARTITION_ANNOTATION, STOPPED_ANNOTATION,
-    STOPPED_FOR_ANNOTATION, WAITING_SUFFIX, loosen,
+    HELD_LABEL, HOLD_ANNOTATIONS, JUDGED_FOR_ANNOTATION, MARKS_ANNOTATION, PARTITION_ANNOTATION, STOPPED_ANNOTATION, STOPPED_FOR_ANNOTATION, WAITING_SUFFIX,
+    is_held, loosen,
 };
 use crate::admission::patch::Patching;
 use crate::cluster::{annotation, text};
@@ -164,7 +164,7 @@ impl Writer {
         self.change::<ConfigMap>(&map, switching(&map)).await.map(drop)
     }
 
-    /// Has a blocked workload judged again by gate 3, for what is declared and waived now; whether it was, or the gate does not know of that yet.
+    /// Has a held workload judged again by gate 3, for what is declared and waived now; whether it was, or the gate does not know of that yet.
     ///
     /// # Errors
     /// When it was not done.
@@ -173,7 +173,7 @@ impl Writer {
         let mut patching = Patching::new(&object);
         patching.note(JUDGED_FOR_ANNOTATION, judged_for);
         let after = self.change::<Deployment>(&object, patching.finish()).await?;
-        Ok(annotation(&after, BLOCKED_ANNOTATION).is_none() || annotation(&after, JUDGED_FOR_ANNOTATION) == judged_for)
+        Ok(!is_held(&after) || annotation(&after, JUDGED_FOR_ANNOTATION) == judged_for)
     }
 
     /// Takes a hold off that has nothing to hold.

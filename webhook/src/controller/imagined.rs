@@ -91,6 +91,10 @@ struct World {
     has_arrived: bool,
     rounds: usize,
     ills: Ills,
+    /// What the gate takes for declared while it is behind.
+    behind: Option<Value>,
+    /// What the namespace waives.
+    waived: Option<String>,
     /// What must never be, and was.
     violations: Vec<String>,
 }
@@ -143,6 +147,8 @@ impl World {
             has_arrived: false,
             rounds: 0,
             ills: Ills::default(),
+            behind: None,
+            waived: None,
             violations: Vec::new(),
         };
         let configuration = "etcd:\n  endpoints:\n    - m-etcd:2379\n  rootPath: m\n";

@@ -67,8 +67,8 @@ impl Again {
     }
 }
 
-/// What came of having blocked workloads judged again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What came of having held workloads judged again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Asked {
     /// There was nothing to judge.
     Nothing,
@@ -76,6 +76,8 @@ enum Asked {
     Judged,
     /// A gate does not know yet what was declared: it is asked again.
     Behind,
+    /// The same of something that nothing blocks: nothing is decided before it was judged.
+    Unjudged,
 }
 
 /// What rounds work with.
@@ -150,8 +152,10 @@ impl Work {
         }
         let all = upgrade.as_ref().map(api::image_versions).into_iter().fold(all, |all, said| all.told(&said));
         let asked = self.have_judged(key, &all, upgrade.as_ref()).await?;
-        if asked == Asked::Judged {
-            return Ok(Again::After(AFTER_WRITE));
+        match asked {
+            Asked::Judged => return Ok(Again::After(AFTER_WRITE)),
+            Asked::Unjudged => return Ok(Again::After(AFTER_ASKING)),
+            Asked::Nothing | Asked::Behind => {}
         }
         let again = self.look(key, &all, upgrade).await?;
         Ok(if asked == Asked::Behind { again.at_most(AFTER_ASKING) } else { again })
@@ -177,16 +181,26 @@ impl Work {
         ended
     }
 
-    /// Has what is blocked judged again where something else is declared or waived by now, and once what may be held for nothing any more.
+    /// Has what is blocked judged again where something else is declared or waived by now; what is held since something was, as long as nothing of it has begun; and once what may be held for
+    /// nothing any more.
     async fn have_judged(&self, key: &ReleaseKey, all: &Seen, upgrade: Option<&Value>) -> anyhow::Result<Asked> {
         let Some(excepted) = &self.excepted else { return Ok(Asked::Nothing) };
-        let judged_for = opening::of_release(upgrade, excepted.of(&key.namespace).as_deref());
-        let stranded = if upgrade.is_some_and(|upgrade| Status::of(upgrade).is_begun()) { Vec::new() } else { all.stranded() };
+        let now = i64::try_from((self.clock)().0).ok().and_then(|second| Timestamp::from_second(second).ok()).unwrap_or_default();
+        let judged_for = opening::of_release(upgrade, excepted.of(&key.namespace).as_deref(), now);
+        let is_begun = upgrade.is_some_and(|upgrade| Status::of(upgrade).is_begun());
+        let stranded = if is_begun { Vec::new() } else { all.stranded() };
         let (due, judged_for): (Vec<&Arc<Workload>>, Option<String>) = if stranded.is_empty() {
-            (all.workloads.iter().filter(|workload| matches!(workload.hold, Hold::Blocked(_))).collect(), judged_for)
+            // Whose declaration is gone waits for another one in any case.
+            let was_let_through = |workload: &Workload| workload.judged_for.is_some() && (upgrade.is_some() || !workload.is_declared);
+            let is_due = |workload: &&Arc<Workload>| match workload.hold {
+                Hold::Blocked(_) => true,
+                Hold::Held => !is_begun && workload.stopped.is_none() && was_let_through(workload),
+                Hold::None | Hold::Foreign => false,
+            };
+            (all.workloads.iter().filter(is_due).collect(), judged_for)
         } else {
             let serves: Vec<String> = all.versions().into_iter().flatten().map(|version| version.to_string()).collect();
-            (stranded, opening::token(judged_for.as_deref().into_iter().chain([serves.join(",").as_str()])))
+            (stranded, Some(opening::beside(judged_for.as_deref(), &serves.join(","))))
         };
         let mut asked = Asked::Nothing;
         for workload in due.into_iter().filter(|workload| workload.judged_for.as_deref() != judged_for.as_deref()) {
@@ -198,7 +212,11 @@ impl Work {
                 done => done?,
             };
             tracing::info!(release = %key, workload = &*workload.name, is_judged, "held, and something else is declared, waived or runs by now: judged again");
-            asked = if is_judged && asked != Asked::Behind { Asked::Judged } else { Asked::Behind };
+            asked = asked.max(match (is_judged, &workload.hold) {
+                (true, _) => Asked::Judged,
+                (false, Hold::Blocked(_)) => Asked::Behind,
+                (false, _) => Asked::Unjudged,
+            });
         }
         Ok(asked)
     }

@@ -59,7 +59,7 @@ pub struct Workload {
     pub replicas: u32,
     /// Whether its template may run.
     pub hold: Hold,
-    /// What was declared and waived when it was blocked.
+    /// What was declared and waived when it was judged.
     pub judged_for: Option<Arc<str>>,
     /// The change that it is held for.
     pub change: Option<Arc<str>>,

@@ -545,12 +545,17 @@ fn a_missing_declaration_is_a_hold_with_that_reason() {
 fn judged_again(cluster: &Snapshot, held: &Value, judged_for: &str) -> Value {
     let mut asked = held.clone();
     asked["metadata"]["annotations"][JUDGED_FOR_ANNOTATION] = json!(judged_for);
-    let mut request = request(asked.clone(), held.clone());
+    as_controller(cluster, &asked, held)
+}
+
+/// What comes of a write of the controller.
+fn as_controller(cluster: &Snapshot, object: &Value, old: &Value) -> Value {
+    let mut request = request(object.clone(), old.clone());
     request.user_info.username = "guard".into();
     let guard = Guard::new(Arc::new(cluster.clone()), Configuration { controller: "guard".into(), ..Configuration::default() });
-    let answer = block_on(judge(&guard, &request));
-    json_patch::patch(&mut asked, &answer.patch).unwrap();
-    asked
+    let mut stored = object.clone();
+    json_patch::patch(&mut stored, &block_on(judge(&guard, &request)).patch).unwrap();
+    stored
 }
 
 #[test]
@@ -566,10 +571,21 @@ fn what_is_blocked_is_judged_again_where_the_controller_asks_and_notes_what_it_w
     cluster.put(upgrade("2.3.12"));
     let still = judged_again(&cluster, &held, "t1");
     assert!(is_waiting(&still) && annotation(&still, BLOCKED_ANNOTATION).is_some());
-    assert_eq!(annotation(&still, JUDGED_FOR_ANNOTATION).map(str::to_owned), opening::of_release(Some(&upgrade("2.3.12")), None));
+    assert_eq!(annotation(&still, JUDGED_FOR_ANNOTATION).map(str::to_owned), opening::of_release(Some(&upgrade("2.3.12")), None, Timestamp::now()));
     cluster.put(upgrade("2.2.16"));
     let open = judged_again(&cluster, &still, "t2");
-    assert!(is_waiting(&open) && annotation(&open, BLOCKED_ANNOTATION).is_none() && annotation(&open, JUDGED_FOR_ANNOTATION).is_none(), "{open}");
+    assert!(is_waiting(&open) && annotation(&open, BLOCKED_ANNOTATION).is_none(), "{open}");
+    // It is told what let it through, so that it is noticed where that is withdrawn; a gate that does not know of it yet says so by what it notes.
+    let noted = opening::of_release(Some(&upgrade("2.2.16")), None, Timestamp::now());
+    assert_eq!(annotation(&open, JUDGED_FOR_ANNOTATION).map(str::to_owned), noted);
+    assert_eq!(judged_again(&cluster, &open, "t3"), open);
+    let withdrawn = judged_again(&whole(&before), &open, "t3");
+    assert!(annotation(&withdrawn, BLOCKED_ANNOTATION).unwrap().starts_with("MV201") && annotation(&withdrawn, JUDGED_FOR_ANNOTATION).is_none(), "{withdrawn}");
+    // What the controller lets go loses its note, too, and asks for nothing by that.
+    let mut let_go = open.clone();
+    let_go["spec"].as_object_mut().unwrap().remove("paused");
+    HOLD_ANNOTATIONS.iter().for_each(|name| drop(let_go["metadata"]["annotations"].as_object_mut().unwrap().remove(*name)));
+    assert_eq!(as_controller(&cluster, &let_go, &open), let_go);
     // Where nothing is held any more, what is held stays so: all of it at once would be no order.
     let until = Timestamp::now().checked_add(jiff::SignedDuration::from_hours(1)).unwrap();
     let glass = json!({"annotations": {"guard.milvus-guard.dev/break-glass": format!("until={until} reason=x")}});
@@ -588,9 +604,10 @@ fn what_never_ran_is_let_go_once_nothing_of_another_version_serves_any_more() {
     let (earlier, now) = (recipe("4.2.20"), recipe("4.2.58"));
     let held = admitted(&running(&earlier, &["mixcoord"]), &now.deployment("proxy"), &Value::Null);
     assert!(is_waiting(&held) && annotation(&held, BLOCKED_ANNOTATION).is_none(), "{held}");
-    let still = judged_again(&running(&earlier, &["mixcoord"]), &held, "t1");
-    assert!(is_waiting(&still) && annotation(&still, JUDGED_FOR_ANNOTATION) == Some("t1"), "asked once: {still}");
-    let free = judged_again(&running(&now, &["mixcoord"]), &held, "t1");
+    let note = opening::beside(None, "2.4.16");
+    let still = judged_again(&running(&earlier, &["mixcoord"]), &held, &note);
+    assert!(is_waiting(&still) && annotation(&still, JUDGED_FOR_ANNOTATION) == Some(&*note), "asked once: {still}");
+    let free = judged_again(&running(&now, &["mixcoord"]), &held, &note);
     assert!(!is_held(&free) && free["spec"].get("paused").is_none() && annotation(&free, JUDGED_FOR_ANNOTATION).is_none(), "{free}");
 }
 

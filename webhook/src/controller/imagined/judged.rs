@@ -1,5 +1,6 @@
 //! What is blocked for want of a declaration, and goes on once that is there, without another write of whoever applied it.
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::super::fixture::{MIX, upgrade};
@@ -15,33 +16,31 @@ use crate::cluster::annotation;
 /// The part of gate 3 that is asked for by the controller: what is blocked is blocked until the upgrade is declared. Which rules block, its own tests tell.
 pub(super) fn admit(world: &World, before: &Value, after: &mut Value) {
     let is_asked = annotation(before, JUDGED_FOR_ANNOTATION) != annotation(after, JUDGED_FOR_ANNOTATION);
-    if !is_asked || !is_held(before) {
+    if !is_asked || !is_held(before) || !is_held(after) {
         return;
     }
-    if annotation(before, BLOCKED_ANNOTATION).is_none() {
+    let annotations = after["metadata"]["annotations"].as_object_mut().unwrap();
+    if annotations.get(JUDGED_FOR_ANNOTATION).and_then(Value::as_str).is_some_and(opening::is_beside) {
         // Nothing is there any more that it must not run beside.
-        HOLD_ANNOTATIONS.iter().for_each(|name| drop(after["metadata"]["annotations"].as_object_mut().unwrap().remove(*name)));
+        HOLD_ANNOTATIONS.iter().for_each(|name| drop(annotations.remove(*name)));
         drop(after["metadata"]["labels"].as_object_mut().unwrap().remove(HELD_LABEL));
         drop(after["spec"].as_object_mut().unwrap().remove("paused"));
         return;
     }
+    annotations.remove(JUDGED_FOR_ANNOTATION);
     if world.now < world.ills.gate_doubts_until {
-        let note = before["metadata"]["annotations"].get(JUDGED_FOR_ANNOTATION).cloned();
-        let annotations = after["metadata"]["annotations"].as_object_mut().unwrap();
-        annotations.remove(JUDGED_FOR_ANNOTATION);
-        annotations.extend(note.map(|note| (JUDGED_FOR_ANNOTATION.to_owned(), note)));
+        annotations.extend(annotation(before, JUDGED_FOR_ANNOTATION).map(|note| (JUDGED_FOR_ANNOTATION.to_owned(), json!(note))));
         return;
     }
     let is_behind = world.now < world.ills.gate_is_behind_until;
-    let declared = world.object("guardedupgrades", "m").filter(|_| !is_behind);
-    let annotations = after["metadata"]["annotations"].as_object_mut().unwrap();
-    annotations.remove(JUDGED_FOR_ANNOTATION);
-    let leads_there = declared.is_some_and(|upgrade| upgrade["spec"]["to"] == "2.5.22");
-    if leads_there {
+    let declared = if is_behind { world.behind.as_ref() } else { world.object("guardedupgrades", "m") };
+    if world.waived.is_some() || declared.is_some_and(|upgrade| upgrade["spec"]["to"] == "2.5.22") {
         annotations.remove(BLOCKED_ANNOTATION);
-    } else if let Some(judged_for) = opening::of_release(declared, None) {
-        annotations.insert(JUDGED_FOR_ANNOTATION.into(), json!(judged_for));
+    } else {
+        annotations.insert(BLOCKED_ANNOTATION.into(), json!("MV210: declare it"));
     }
+    let now = Timestamp::from_second(i64::try_from(world.now).unwrap()).unwrap();
+    annotations.extend(opening::of_release(declared, world.waived.as_deref(), now).map(|note| (JUDGED_FOR_ANNOTATION.to_owned(), json!(note))));
 }
 
 /// A change that is held and blocked, and that nobody declared.
@@ -144,4 +143,55 @@ async fn what_is_declared_and_opens_nothing_is_judged_once_for_each_change() {
     world.ask("to", json!("2.5.22"));
     let (world, points) = stage.run(world).await;
     assert_eq!(names(&let_go(&points)), ORDER, "{:#}", world.upgrade()["status"]);
+}
+
+#[tokio::test]
+async fn what_let_a_change_through_and_is_withdrawn_before_anything_began_lets_nothing_through() {
+    for (seconds_behind, is_deleted) in [(0, false), (0, true), (3, false), (3, true)] {
+        let stage = Stage::new();
+        let mut world = blocked();
+        declare(&mut world, "2.5.22");
+        world.ask("windows", json!([{"from": "2030-01-01T00:00:00Z", "until": "2030-01-01T01:00:00Z"}]));
+        // Declared and let through, and its window is far away: the run ends there.
+        world.ask("paused", json!(true));
+        let (mut world, points) = stage.run(world).await;
+        assert!(let_go(&points).is_empty() && world.all("deployments").all(|object| annotation(object, BLOCKED_ANNOTATION).is_none()));
+        let noted = |world: &World| world.all("deployments").filter(|object| annotation(object, JUDGED_FOR_ANNOTATION).is_some()).count();
+        assert_eq!(noted(&world), MIX.len());
+        world.behind = world.object("guardedupgrades", "m").cloned();
+        world.ills.gate_is_behind_until = world.now + seconds_behind;
+        if is_deleted {
+            world.undeclare();
+        } else {
+            world.undeclare();
+            declare(&mut world, "2.5.21");
+        }
+        let (world, points) = stage.run(world).await;
+        assert!(let_go(&points).is_empty() && runs(&world, "v2.5.16"), "{:#}", world.upgrade()["status"]);
+        assert!(world.all("deployments").all(|object| annotation(object, BLOCKED_ANNOTATION).is_some()), "{seconds_behind} {is_deleted}");
+        let asked = asked(&points);
+        assert!(asked <= MIX.len() * 2, "{asked}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_waived_goes_on_by_itself_and_what_is_waived_no_more_does_not() {
+    let waived = || Some(json!(["MV210 reason=known", null, null]).to_string());
+    let stage = Stage::new();
+    let mut world = blocked();
+    world.waived = waived();
+    let (world, points) = stage.run(world).await;
+    assert_eq!(names(&let_go(&points)), ORDER, "{:#}", world.upgrade()["status"]);
+    assert!(asked(&points) <= 2 * MIX.len(), "once for the waiver, and once for what the controller declared: {}", asked(&points));
+    nothing_is_left(&world);
+
+    let mut world = blocked();
+    declare(&mut world, "2.5.21");
+    world.waived = waived();
+    let (mut world, points) = stage.run(world).await;
+    assert!(let_go(&points).is_empty() && world.all("deployments").all(|object| annotation(object, BLOCKED_ANNOTATION).is_none()));
+    world.waived = None;
+    world.undeclare();
+    let (world, points) = stage.run(world).await;
+    assert!(let_go(&points).is_empty() && world.upgrade().is_null() && runs(&world, "v2.5.16"), "{:#}", world.upgrade());
 }

@@ -112,6 +112,7 @@ impl Stage {
             let version = {
                 let world = &self.shared.lock().unwrap().world;
                 work.caches = Caches::of(world.objects.values());
+                work.excepted.as_ref().unwrap().put("db".into(), world.waived.clone());
                 world.version
             };
             let again = work.round(&key).await.unwrap_or(Again::After(Duration::from_secs(2)));

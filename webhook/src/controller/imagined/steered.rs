@@ -39,6 +39,8 @@ pub(super) fn release(components: &[&'static str]) -> World {
         has_arrived: true,
         rounds: 0,
         ills: Ills::default(),
+        behind: None,
+        waived: None,
         violations: Vec::new(),
     };
     for component in world.components.clone() {
