@@ -102,10 +102,19 @@ fn old(request: &Request) -> Option<&Value> {
     (!request.old_object.is_null()).then_some(&request.old_object)
 }
 
+/// The old object, where it is held with the very template that is written.
+fn waited(request: &Request) -> Option<&Value> {
+    old(request).filter(|old| is_held(old) && same_template(template(old), template(&request.object)))
+}
+
+fn template(object: &Value) -> &Value {
+    object.pointer("/spec/template").unwrap_or(&Value::Null)
+}
+
 async fn deployment<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
     let Some(identity) = Identity::of(&request.object) else { return Answer::admitted() };
     let namespace = request.namespace.as_str();
-    let template = request.object.pointer("/spec/template").unwrap_or(&Value::Null);
+    let template = template(&request.object);
     let own = own_serving(guard, request, &identity);
     let release: Vec<Serving> = serving(&*guard.cluster, namespace, identity.release).into_iter().filter(|other| *other.label == *identity.label).collect();
     let upgrade = guard.cluster.object(Kind::GuardedUpgrade, namespace, identity.release);
@@ -148,7 +157,11 @@ async fn deployment<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
             let own = || opening::of_release(upgrade.as_deref(), excepted.as_deref(), Timestamp::now());
             let judged_for = asked.filter(|note| opening::is_beside(note)).map(str::to_owned).or_else(own);
             patching.note(JUDGED_FOR_ANNOTATION, judged_for.as_deref());
-            patching.note(DECLARED_ANNOTATION, upgrade.as_deref().and_then(|upgrade| declared_by(upgrade, image(template, identity.component))));
+            let declared = match upgrade.as_deref() {
+                Some(upgrade) => declared_by(upgrade, image(template, identity.component)),
+                None => waited(request).and_then(|waited| annotation(waited, DECLARED_ANNOTATION)),
+            };
+            patching.note(DECLARED_ANNOTATION, declared);
             if let Some(chart) = &chart {
                 patching.annotate(SERVING_CHART_ANNOTATION, chart);
             }
@@ -301,14 +314,13 @@ fn hold(request: &Request, identity: &Identity<'_>, why: &str, blocked: Option<&
 
 /// Says on an object why it is held, as part of which change, and which template of it waits.
 fn annotate(request: &Request, release: &str, why: &str, id: &str, patching: &mut Patching<'_>) {
-    let template = request.object.pointer("/spec/template").unwrap_or(&Value::Null);
     patching.annotate(
         HOLD_ANNOTATION,
         &format!("{why}; to go back to what serves, so that the upgrade is not run: milvus-guard cleanup -n {} {release}", request.namespace),
     );
     patching.annotate(CHANGE_ANNOTATION, id);
     patching.label(HELD_LABEL, id);
-    patching.annotate(TEMPLATE_ANNOTATION, &digest(template));
+    patching.annotate(TEMPLATE_ANNOTATION, &digest(template(&request.object)));
 }
 
 /// Takes our hold off an object that is what serves: a rollback over a hold leaves nothing held. A pause of somebody else's stays.
@@ -405,14 +417,10 @@ pub(super) fn in_doubt<C: Cluster>(guard: &Guard<C>, request: &Request, doubt: D
         return answer;
     }
     let Some(identity) = Identity::of(&request.object) else { return answer };
-    let template = |object: &Value| object.pointer("/spec/template").cloned().unwrap_or(Value::Null);
-    let waited = old(request).filter(|old| is_held(old) && same_template(&template(old), &template(&request.object)));
-    let moves = old(request).map_or_else(
-        || !serving(&*guard.cluster, &request.namespace, identity.release).is_empty(),
-        |old| is_held(old) || !same_template(&template(old), &template(&request.object)),
-    );
+    let is_same = |old: &Value| same_template(template(old), template(&request.object));
+    let moves = old(request).map_or_else(|| !serving(&*guard.cluster, &request.namespace, identity.release).is_empty(), |old| is_held(old) || !is_same(old));
     if request.kind.kind == "Deployment" && request.sub_resource.is_none() && moves && guard.mode(&request.namespace) == Mode::Enforce {
-        let of_hold = |name: &str| waited.and_then(|waited| annotation(waited, name));
+        let of_hold = |name: &str| waited(request).and_then(|waited| annotation(waited, name));
         let blocked = of_hold(BLOCKED_ANNOTATION).unwrap_or(UNJUDGED);
         hold(request, &identity, "it could not be judged in time", Some(blocked), &mut patching, &mut answer);
         patching.note(JUDGED_FOR_ANNOTATION, Some(opening::NOT_JUDGED));
