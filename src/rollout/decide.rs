@@ -125,9 +125,9 @@ impl<'r> Round<'r> {
         }
     }
 
-    /// Why a step may not begin now: windows and approval. What is stopped comes back at any time.
+    /// Why a step may not begin now: windows and approval. What is stopped for a migration comes back at any time.
     pub(super) fn not_now(&self, component: Component) -> Option<Action> {
-        if self.observed.is_stopped() {
+        if self.order.migration && self.observed.is_stopped() {
             return None;
         }
         let wait = |what| Some(Action::Wait(Wait { what, since: None, until: None }));

@@ -229,6 +229,9 @@ fn people_pause_approve_and_set_windows() {
     assert_eq!(wait.what, Waiting::Window(Some(opens)));
     world.now = opens;
     assert!(reason(&world, &Plan { windows, ..plan.clone() }).starts_with("Release(IndexNode"));
+    // Nothing is stopped where no metadata is migrated, whoever says so.
+    world.truth.workloads.get_mut(&Component::Proxy).unwrap().stopped = Some(1);
+    assert_eq!(reason(&world, &Plan { approval: Approval::Manual(None), ..plan.clone() }), "waits for approval of step indexnode");
     world.truth.workloads.get_mut(&Component::IndexNode).unwrap().hold = Hold::Blocked("MV402: the queue changes".into());
     assert_eq!(reason(&world, &plan), "Blocked");
 }

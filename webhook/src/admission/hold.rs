@@ -36,7 +36,7 @@ pub const PARTITION_ANNOTATION: &str = "guard.milvus-guard.dev/partition";
 /// The annotation of a held Deployment: the chart that serves, as `helm.sh/chart` names it.
 pub const SERVING_CHART_ANNOTATION: &str = "guard.milvus-guard.dev/serving-chart";
 
-/// The annotation of a workload that was stopped for a migration: the replicas that are wanted.
+/// The annotation of a workload that was stopped for a migration: the replicas that are wanted; empty where the stop is given up.
 pub const STOPPED_ANNOTATION: &str = "guard.milvus-guard.dev/stopped";
 
 /// The annotation of a workload that was stopped for a migration: which one ([`crate::controller::left`]).
@@ -98,6 +98,12 @@ pub fn loosen(object: &Value, remembered: &str, patching: &mut Patching<'_>) {
     } else if object.pointer(PARTITION).is_some() {
         patching.set(PARTITION, json!(remembered.parse::<u64>().unwrap_or_default()));
     }
+}
+
+/// The replicas that a workload remembers that is stopped for a migration.
+#[must_use]
+pub fn stopped(object: &Value) -> Option<&str> {
+    annotation(object, STOPPED_ANNOTATION).filter(|replicas| !replicas.is_empty())
 }
 
 /// Whether an object is held by us.

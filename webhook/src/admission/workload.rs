@@ -19,7 +19,7 @@ use super::guard::{Guard, releases_of};
 use super::hold::{
     self, BLOCKED_ANNOTATION, CHANGE_ANNOTATION, DECLARED_ANNOTATION, HELD_LABEL, HOLD_ANNOTATION, HOLD_ANNOTATIONS, Identity, JUDGED_FOR_ANNOTATION,
     MARKS_ANNOTATION, MIXED_COORDINATOR, OldData, Reason, SEPARATE_COORDINATORS, SERVING_CHART_ANNOTATION, STOPPED_ANNOTATION, STOPPED_FOR_ANNOTATION,
-    Surroundings, TEMPLATE_ANNOTATION, is_held, is_let_go, reason,
+    Surroundings, TEMPLATE_ANNOTATION, is_held, is_let_go, reason, stopped,
 };
 use super::judge::Doubt;
 use super::opening;
@@ -333,12 +333,19 @@ fn release_hold(request: &Request, patching: &mut Patching<'_>) {
     HOLD_ANNOTATIONS.iter().for_each(|name| patching.unannotate(name));
 }
 
-/// A workload that was stopped for a migration stays at zero; what is wanted is remembered.
+/// A workload that was stopped for a migration stays at zero; what is wanted is remembered. That one is stopped nobody says but the controller: windows and approvals do not count for what is.
 fn stay_stopped(request: &Request, patching: &mut Patching<'_>, answer: &mut Answer) {
-    if annotation(&request.old_object, STOPPED_ANNOTATION).is_none() {
+    let Some(remembered) = stopped(&request.old_object) else {
+        if [STOPPED_ANNOTATION, STOPPED_FOR_ANNOTATION].iter().any(|name| annotation(&request.object, name).is_some()) {
+            [STOPPED_ANNOTATION, STOPPED_FOR_ANNOTATION].iter().for_each(|name| patching.unannotate(name));
+            let replicas = request.object.pointer("/spec/replicas").and_then(Value::as_u64).unwrap_or(1);
+            answer.warnings.push(format!(
+                "{} says that it is stopped for a migration, which only the controller tells: that is taken off, and it has the {replicas} replicas that it says",
+                request.name
+            ));
+        }
         return;
-    }
-    let remembered = annotation(&request.old_object, STOPPED_ANNOTATION).unwrap_or("1").to_owned();
+    };
     if let Some(migration) = annotation(&request.old_object, STOPPED_FOR_ANNOTATION) {
         patching.annotate(STOPPED_FOR_ANNOTATION, migration);
     }
@@ -349,7 +356,7 @@ fn stay_stopped(request: &Request, patching: &mut Patching<'_>, answer: &mut Ans
             patching.annotate(STOPPED_ANNOTATION, &wanted.to_string());
             answer.warnings.push(format!("{} is stopped for a migration and stays at 0 replicas; {wanted} are remembered", request.name));
         }
-        _ => patching.annotate(STOPPED_ANNOTATION, &remembered),
+        _ => patching.annotate(STOPPED_ANNOTATION, remembered),
     }
 }
 
@@ -375,7 +382,7 @@ fn put_marks_back(request: &Request, patching: &mut Patching<'_>, answer: &mut A
 fn scale<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
     let mut answer = Answer::admitted();
     let deployment = guard.cluster.object(Kind::Deployment, &request.namespace, &request.name);
-    let is_stopped = deployment.as_deref().is_some_and(|deployment| annotation(deployment, STOPPED_ANNOTATION).is_some());
+    let is_stopped = deployment.as_deref().is_some_and(|deployment| stopped(deployment).is_some());
     let wanted = request.object.pointer("/spec/replicas").and_then(Value::as_u64).unwrap_or_default();
     if is_stopped && wanted > 0 && guard.mode(&request.namespace) == Mode::Enforce {
         let mut patching = Patching::new(&request.object);
@@ -419,15 +426,19 @@ pub(super) fn in_doubt<C: Cluster>(guard: &Guard<C>, request: &Request, doubt: D
     let Some(identity) = Identity::of(&request.object) else { return answer };
     let is_same = |old: &Value| same_template(template(old), template(&request.object));
     let moves = old(request).map_or_else(|| !serving(&*guard.cluster, &request.namespace, identity.release).is_empty(), |old| is_held(old) || !is_same(old));
-    if request.kind.kind == "Deployment" && request.sub_resource.is_none() && moves && guard.mode(&request.namespace) == Mode::Enforce {
+    if request.kind.kind != "Deployment" || request.sub_resource.is_some() || guard.mode(&request.namespace) != Mode::Enforce {
+        return answer;
+    }
+    stay_stopped(request, &mut patching, &mut answer);
+    if moves {
         let of_hold = |name: &str| waited(request).and_then(|waited| annotation(waited, name));
         let blocked = of_hold(BLOCKED_ANNOTATION).unwrap_or(UNJUDGED);
         hold(request, &identity, "it could not be judged in time", Some(blocked), &mut patching, &mut answer);
         patching.note(JUDGED_FOR_ANNOTATION, Some(opening::NOT_JUDGED));
         patching.note(DECLARED_ANNOTATION, of_hold(DECLARED_ANNOTATION));
         patching.note(SERVING_CHART_ANNOTATION, serving_chart(guard, request, &identity).as_deref());
-        answer.patch = patching.finish();
     }
+    answer.patch = patching.finish();
     answer
 }
 

@@ -722,6 +722,27 @@ fn a_stopped_workload_stays_at_zero_and_marks_come_back() {
     assert_eq!(annotation(&admitted(&cluster, &claim, &claim), "helm.sh/resource-policy"), Some("keep"));
 }
 
+#[test]
+fn nobody_but_the_controller_says_that_a_workload_is_stopped() {
+    let before = recipe("4.2.20");
+    let old = before.deployment("proxy");
+    let mut said = old.clone();
+    said["metadata"]["annotations"][STOPPED_ANNOTATION] = json!("1");
+    said["metadata"]["annotations"][STOPPED_FOR_ANNOTATION] = json!("which");
+    assert_eq!(admitted(&whole(&before), &said, &old), old);
+    assert_eq!(doubted(&whole(&before), &said, &old), old, "nor where there is no time to judge it");
+    // One that is restored from a backup has the replicas that it says.
+    said["spec"]["replicas"] = json!(0);
+    let answer = ask(&whole(&before), &said, &Value::Null);
+    assert!(answer.warnings[0].contains("only the controller tells") && answer.warnings[0].contains("the 0 replicas"), "{answer:?}");
+    let restored = admitted(&whole(&before), &said, &Value::Null);
+    assert_eq!(
+        (&restored["spec"]["replicas"], annotation(&restored, STOPPED_ANNOTATION), annotation(&restored, STOPPED_FOR_ANNOTATION)),
+        (&json!(0), None, None)
+    );
+    assert_eq!(as_controller(&whole(&before), &said, &old), said);
+}
+
 fn etcd(image: &str) -> Value {
     json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "m-etcd", "namespace": "db", "labels": {"app.kubernetes.io/instance": "m", "app.kubernetes.io/name": "etcd"}},
         "spec": {"replicas": 3, "updateStrategy": {"type": "RollingUpdate"}, "template": {"metadata": {"labels": {"a": "1"}}, "spec": {"containers": [{"name": "etcd", "image": image}]}}}})
