@@ -49,7 +49,7 @@ pub(super) async fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> An
     let upgrade = guard.cluster.object(Kind::GuardedUpgrade, namespace, release);
     let mut patching = Patching::new(&request.object);
     // The same words at every write: the hold is a state.
-    let why = "it differs from what serves while an upgrade is open";
+    let why = "it is a store or queue of a release that changes";
     if waits && may_stop(guard, request, &exceptions(guard, request, upgrade.as_deref()), &mut answer, why) {
         hold(request, before, (release, software), serves.as_deref().unwrap_or_default(), why, &mut patching, &mut answer);
     } else if is_held(before) || is_held(&request.object) {

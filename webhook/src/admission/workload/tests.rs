@@ -758,6 +758,7 @@ fn dependencies_wait_by_partition_and_get_it_back() {
         json!(1_000_000),
         "beyond any replicas: those after a partition begin with what waits"
     );
+    assert!(annotation(&held, HOLD_ANNOTATION).unwrap().starts_with("it is a store or queue of a release that changes"), "true also where no upgrade is open");
     assert!(is_held(&held) && annotation(&held, SERVING_ANNOTATION).is_some() && annotation(&held, PARTITION_ANNOTATION) == Some("0"));
     assert!(ask(&cluster, &held, &held).patch.0.is_empty());
     assert_eq!(admitted(&cluster, &new, &held), held);
