@@ -121,10 +121,13 @@
         oldObject.?metadata.annotations['guard.milvus-guard.dev/judged-for'].orValue('') &&
         object.?metadata.annotations['guard.milvus-guard.dev/hold'].orValue('') != ''
     {{- include "guard.notOperated" $ | nindent 4 }}
+    # Labels and images can be written; the selector cannot, and what is held is judged whatever else it says.
     - name: is-milvus
       expression: >-
         [object, oldObject].exists(o, o != null && (
         o.?metadata.labels['app.kubernetes.io/name'].orValue('') == 'milvus' ||
+        o.?spec.selector.matchLabels['app.kubernetes.io/name'].orValue('') == 'milvus' ||
+        o.?metadata.annotations['guard.milvus-guard.dev/hold'].orValue('') != '' ||
         o.?metadata.labels['helm.sh/chart'].orValue('').startsWith('milvus-') && !o.metadata.labels['helm.sh/chart'].startsWith('milvus-guard-') ||
         o.?spec.template.spec.containers.orValue([]).exists(c, c.?image.orValue('').matches({{ include "guard.imagePattern" $ }}))))
 # Milvus's configuration carries no labels; what it says tells it. Where it moves data, what it said before is noted on it.
@@ -203,12 +206,15 @@ clientConfig: {{- include "guard.client" (list $root "/gates/workload") | ninden
 namespaceSelector: {{- include "guard.namespaces" (list $root (index . 2)) | nindent 2 }}
 {{- end }}
 
-{{- /* What the Milvus operator owns is its own. Helm touching such an object is worth a warning, so that is judged. */}}
+{{- /* What the Milvus operator owns is its own, where it owned it before this write and it is not held: nobody takes a hold off by naming another owner. Helm touching such an object is worth a
+warning, so that is judged. */}}
 {{- define "guard.notOperated" -}}
 - name: not-the-operators
   expression: >-
     request.options.?fieldManager.orValue('').startsWith('helm') ||
-    !object.metadata.?ownerReferences.orValue([]).exists(r, r.apiVersion.startsWith('milvus.io/'))
+    [oldObject == null ? object : oldObject].exists(o,
+    !o.metadata.?ownerReferences.orValue([]).exists(r, r.apiVersion.startsWith('milvus.io/')) ||
+    o.?metadata.annotations['guard.milvus-guard.dev/hold'].orValue('') != '')
 {{- end }}
 
 {{- define "guard.imagePattern" -}}

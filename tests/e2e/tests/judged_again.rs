@@ -4,7 +4,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use kube::ResourceExt as _;
 use milvus_guard_e2e::commands::Program;
 use milvus_guard_e2e::sandbox::wait;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::gates::{BLOCKED, SMALL};
 use crate::upgrades::Upgrading;
@@ -29,10 +29,19 @@ async fn a_change_over_a_door_waits_for_its_declaration_and_then_goes_on_by_itse
     let ended = helm("upgrade", "5.0.19").await;
     assert!(ended.stderr.contains("MV210: Milvus 2.6.15 cannot be walked back to 2.5.16"), "{ended}");
     let why = blocked().await.unwrap_or_default();
+    // Nobody gets round the hold by naming another owner for it, or other labels and images.
+    let admin = sandbox.plane.admin().await;
+    let owner = json!({"apiVersion": "milvus.io/v1beta1", "kind": "Milvus", "name": "m", "uid": "1"});
+    let other = json!({"labels": {"app.kubernetes.io/name": "x", "helm.sh/chart": "x-1.0.0"}});
+    for metadata in [json!({"ownerReferences": [owner]}), other] {
+        let patch = json!({"metadata": metadata, "spec": {"paused": false}}).to_string();
+        let tried = ["patch", "deployment/m-milvus-standalone", "-n", &sandbox.namespace, "--type=merge", "--dry-run=server", "-o", "json", "-p", &patch];
+        let tried = sandbox.command_as(&admin, Program::Kubectl, tried).ok().await.json();
+        assert_eq!(tried["spec"]["paused"], true, "{patch}: {tried:#}");
+    }
     let declared = why.split_once("declare it: ").unwrap_or_else(|| panic!("{why}: {ended}")).1;
     // Another declaration than the one that is asked for has it judged again, and opens nothing.
     let other = declared.replace("2.6.15", "2.6.14");
-    let admin = sandbox.plane.admin().await;
     let apply = async |object: &str| sandbox.command_as(&admin, Program::Kubectl, ["apply", "-f", "-"]).input(object.to_owned()).ok().await;
     apply(&other).await;
     wait("that it was judged for what is declared", async || {

@@ -38,12 +38,17 @@ pub(super) const KEEP: (&str, &str) = ("helm.sh/resource-policy", "keep");
 const UNJUDGED: &str =
     "it could not be judged in time, so it is not known whether it may ever run; the controller has it judged again, and so does whoever writes it again";
 
-/// Whether the Milvus operator owns an object. A label that says so is not believed: whoever may edit the object could take a hold off with it.
+/// Whether the Milvus operator owns an object, and not we hold it. A label that says so is not believed: whoever may edit the object could take a hold off with it.
 #[must_use]
 pub fn is_operated(object: &Value) -> bool {
     let owners = object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
     let is_operators = |owner: &Value| text(owner, "/apiVersion").is_some_and(|version| version.starts_with("milvus.io/"));
-    owners.into_iter().flatten().any(is_operators)
+    owners.into_iter().flatten().any(is_operators) && !is_held(object)
+}
+
+/// Whether a request is about what the operator owned already: an owner that comes with a write could take a hold off with it. The conditions of this gate tell the same.
+fn is_of_operator(request: &Request) -> bool {
+    is_operated(old(request).unwrap_or(&request.object))
 }
 
 /// Judges a request of gate 3.
@@ -51,7 +56,7 @@ pub(super) async fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> An
     if !matches!(request.operation, Operation::Create | Operation::Update) || is_controllers(guard, request) && !is_to_be_judged(request) {
         return Answer::admitted();
     }
-    if is_operated(&request.object) || is_operated(&request.old_object) {
+    if is_of_operator(request) {
         return operated(request);
     }
     match (request.kind.kind.as_str(), request.sub_resource.as_deref()) {
@@ -426,7 +431,7 @@ pub(super) fn in_doubt<C: Cluster>(guard: &Guard<C>, request: &Request, doubt: D
     let Some(identity) = Identity::of(&request.object) else { return answer };
     let is_same = |old: &Value| same_template(template(old), template(&request.object));
     let moves = old(request).map_or_else(|| !serving(&*guard.cluster, &request.namespace, identity.release).is_empty(), |old| is_held(old) || !is_same(old));
-    if request.kind.kind != "Deployment" || request.sub_resource.is_some() || guard.mode(&request.namespace) != Mode::Enforce {
+    if request.kind.kind != "Deployment" || request.sub_resource.is_some() || is_of_operator(request) || guard.mode(&request.namespace) != Mode::Enforce {
         return answer;
     }
     stay_stopped(request, &mut patching, &mut answer);

@@ -148,6 +148,14 @@ fn the_registration_is_made_without_webhooks_and_filled_by_a_replica() {
         let is_judged = asks_again || name == "helmreleases.guard.milvus-guard.dev";
         assert_eq!(users.contains("\"system:serviceaccount:guard:g-milvus-guard-controller\""), !is_judged, "{name}");
         assert!(users.contains("system:serviceaccount:guard:g-milvus-guard\"") && users.contains("generic-garbage-collector"), "{name}");
+        // The gate itself looks at the owners before a write, and at holds.
+        if let Some(condition) = webhook["matchConditions"].as_array().unwrap().iter().find(|condition| condition["name"] == "not-the-operators") {
+            let expression = condition["expression"].as_str().unwrap();
+            assert!(
+                expression.contains("[oldObject == null ? object : oldObject]") && expression.contains("/hold'].orValue('') != ''"),
+                "{name}: {expression}"
+            );
+        }
         let operations = webhook["rules"][0]["operations"].as_array().unwrap();
         assert!(!operations.contains(&Value::from("DELETE")), "{name}: deletes are never judged");
     }

@@ -651,10 +651,22 @@ fn what_a_person_declared_says_so_and_what_the_controller_took_up_does_not() {
 fn the_operators_objects_and_other_charts_are_untouched() {
     let (before, after) = (recipe("4.2.20"), recipe("4.2.58"));
     let cluster = whole(&before);
-    let mut owned = after.deployment("proxy");
-    owned["metadata"]["ownerReferences"] = json!([{"apiVersion": "milvus.io/v1beta1", "kind": "Milvus", "name": "m", "uid": "1"}]);
-    let answer = ask(&cluster, &owned, &before.deployment("proxy"));
+    let owned = |mut object: Value| {
+        object["metadata"]["ownerReferences"] = json!([{"apiVersion": "milvus.io/v1beta1", "kind": "Milvus", "name": "m", "uid": "1"}]);
+        object
+    };
+    let answer = ask(&cluster, &owned(after.deployment("proxy")), &owned(before.deployment("proxy")));
     assert!(answer.patch.0.is_empty() && answer.warnings[0].starts_with("MV708"), "{answer:?}");
+    assert!(ask(&cluster, &owned(after.deployment("proxy")), &Value::Null).patch.0.is_empty());
+    // An owner that comes with the change, or on what is held, takes no hold off: by one write, or by two.
+    assert!(is_waiting(&admitted(&cluster, &owned(after.deployment("proxy")), &before.deployment("proxy"))));
+    let held = admitted(&cluster, &after.deployment("proxy"), &before.deployment("proxy"));
+    let adopted = admitted(&cluster, &owned(held.clone()), &held);
+    for old in [&held, &adopted] {
+        let mut resumed = owned(after.deployment("proxy"));
+        resumed["spec"]["paused"] = json!(false);
+        assert!(is_waiting(&admitted(&cluster, &resumed, old)) && is_waiting(&doubted(&cluster, &resumed, old)));
+    }
     let mut labelled = after.deployment("proxy");
     labelled["metadata"]["labels"]["app.kubernetes.io/managed-by"] = json!("milvus-operator");
     assert!(is_waiting(&admitted(&cluster, &labelled, &before.deployment("proxy"))), "a label is no owner");
