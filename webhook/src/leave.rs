@@ -7,7 +7,7 @@ use crate::admission::change::same_template;
 use crate::admission::gitops::{carried_values, carried_values_secret};
 use crate::admission::hold::{
     HELD_LABEL, HOLD_ANNOTATIONS, KEPT_FILES_ANNOTATION, MARKS_ANNOTATION, PARTITION_ANNOTATION, SERVING_CONFIGURATION_ANNOTATION, STOPPED_ANNOTATION,
-    STOPPED_FOR_ANNOTATION, WAITING_SUFFIX, is_held, loosen, may_join,
+    STOPPED_FOR_ANNOTATION, WAITING_SUFFIX, is_held, loosen, may_join, stopped,
 };
 use crate::admission::patch::Patching;
 use crate::cluster::running::Serving;
@@ -51,14 +51,31 @@ pub fn deployment(object: &Value, serving: &[Serving], release: &[Serving]) -> O
         }
         patching.remove("/spec/paused");
     }
-    if let Some(wanted) = annotation(object, STOPPED_ANNOTATION).and_then(|wanted| wanted.parse::<u64>().ok()) {
-        patching.set("/spec/replicas", json!(wanted));
+    HOLD_ANNOTATIONS.iter().chain([&STOPPED_ANNOTATION, &STOPPED_FOR_ANNOTATION, &EPOCH_ANNOTATION]).for_each(|name| patching.unannotate(name));
+    if let Some(wanted) = stopped(object) {
+        if let Ok(wanted) = wanted.parse::<u64>() {
+            patching.set("/spec/replicas", json!(wanted));
+        }
+        // A stop that only lacks comes back where the webhook is in force.
+        patching.annotate(STOPPED_ANNOTATION, "");
         what = "the replicas from before the stop are back";
     }
-    HOLD_ANNOTATIONS.iter().chain([&STOPPED_ANNOTATION, &STOPPED_FOR_ANNOTATION, &EPOCH_ANNOTATION]).for_each(|name| patching.unannotate(name));
     patching.unlabel(HELD_LABEL);
     marks(object, &mut patching);
     finish(patching, what)
+}
+
+/// Takes off what is left of a stop that was given up, where no webhook did.
+#[must_use]
+pub fn given_up(object: &Value) -> Option<Value> {
+    let path = format!("/metadata/annotations/{}", STOPPED_ANNOTATION.replace('/', "~1"));
+    (annotation(object, STOPPED_ANNOTATION) == Some("")).then(|| json!([{"op": "test", "path": path, "value": ""}, {"op": "remove", "path": path}]))
+}
+
+/// What stands on a workload although it was put back, in words: somebody put it on again.
+#[must_use]
+pub fn still(object: &Value) -> Option<&'static str> {
+    if stopped(object).is_some() { Some("it is stopped") } else { is_held(object).then_some("it is held") }
 }
 
 /// Puts a StatefulSet back: the template of the revision that serves (`status.currentRevision`, given as its ControllerRevision), and the partition

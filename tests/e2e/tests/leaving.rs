@@ -274,6 +274,12 @@ async fn the_guard_leaves_in_every_phase_and_nothing_of_it_stays() {
     may_control(plane, &third).await;
     releases.iter_mut().for_each(|release| release.account = third.account.clone());
     join_all(releases.iter().map(|release| release.advance(3))).await;
+    // A stop is given up while the webhook is in force, too.
+    let migrating = releases.iter().find(|release| release.phase == Phase::Migrating).unwrap();
+    let done = cleanup(plane, &["m", "--force", "-n", &migrating.sandbox.namespace]).await;
+    let milvus = migrating.get(MILVUS).await;
+    assert!(done.status.success() && milvus["spec"]["replicas"] == 1, "{done:?}: {milvus:#}");
+    assert!(!milvus["metadata"]["annotations"].to_string().contains("dev/stopped"), "{milvus:#}");
     third.replicas.iter_mut().for_each(|replica| replica.process().kill());
     let names: Vec<&str> = releases.iter().map(|release| release.sandbox.namespace.as_str()).collect();
     gone(plane, &names).await;

@@ -351,6 +351,11 @@ fn stay_stopped(request: &Request, patching: &mut Patching<'_>, answer: &mut Ans
         }
         return;
     };
+    if annotation(&request.object, STOPPED_ANNOTATION) == Some("") {
+        // Given up: pods stay away as long as the fence stands.
+        [STOPPED_ANNOTATION, STOPPED_FOR_ANNOTATION].iter().for_each(|name| patching.unannotate(name));
+        return;
+    }
     if let Some(migration) = annotation(&request.old_object, STOPPED_FOR_ANNOTATION) {
         patching.annotate(STOPPED_FOR_ANNOTATION, migration);
     }

@@ -250,10 +250,10 @@ async fn put_back(cluster: &Cluster, kind: &str, object: &Value, dry_run: bool) 
         _ => leave::marked(object),
     };
     let Some(undo) = undo else { return Ok(false) };
-    say(&format!("{kind} {}: {}", place(object), told(&undo, dry_run)));
     if !dry_run && !undo.patch.0.is_empty() {
         write(cluster, object, &undo).await?;
     }
+    say(&format!("{kind} {}: {}", place(object), told(&undo, dry_run)));
     Ok(true)
 }
 
@@ -268,9 +268,18 @@ async fn forget(cluster: &Cluster, namespace: &str, name: &str, dry_run: bool) -
     Ok(true)
 }
 
-/// Writes it, and leaves no trace of us as an owner of fields.
+/// Writes it, looks at what was stored, and leaves no trace of us as an owner of fields.
 async fn write(cluster: &Cluster, object: &Value, undo: &Undo) -> anyhow::Result<()> {
-    if !cluster.change(object, &undo.patch).await.map_err(explained)? {
+    let (mut after, mut is_disowned) = cluster.change_by(object, &leave::guarded(object, &undo.patch)).await.map_err(explained)?;
+    if let Some(operations) = leave::given_up(&after) {
+        (after, is_disowned) = cluster.change_by(object, &operations).await.map_err(explained)?;
+    }
+    if let Some(still) = leave::still(&after) {
+        bail!(
+            "{still} again as soon as it was put back: milvus-guard is in force; see its hold, or delete its webhook configurations first, with --configuration NAME"
+        );
+    }
+    if !is_disowned {
         bail!("it is put back, but fields of it stay owned by {FIELD_MANAGER}: others write it all the time");
     }
     Ok(())

@@ -110,16 +110,21 @@ impl Cluster {
     /// Sends a JSON patch that only counts for the very version of the object that was read, and takes us off the owners of its fields: Helm 4 applies server-side, and would meet a conflict at its
     /// next upgrade. Says whether that was possible: others may write it all the time.
     pub(super) async fn change(&self, object: &Value, patch: &json_patch::Patch) -> Result<bool, kube::Error> {
-        let mut after = self.send(object, &leave::guarded(object, patch), false).await?;
+        Ok(self.change_by(object, &leave::guarded(object, patch)).await?.1)
+    }
+
+    /// The same by operations; what became of the object, too.
+    pub(super) async fn change_by(&self, object: &Value, operations: &Value) -> Result<(Value, bool), kube::Error> {
+        let mut after = self.send(object, operations, false).await?;
         // Controllers write at the same time; an empty patch reads.
         for _ in 0..20 {
-            let Some(disowning) = leave::disowning(&after, FIELD_MANAGER) else { return Ok(true) };
+            let Some(disowning) = leave::disowning(&after, FIELD_MANAGER) else { return Ok((after, true)) };
             after = match self.send(object, &disowning, false).await {
                 Ok(after) => after,
                 Err(_) => self.send(object, &json!([]), false).await?,
             };
         }
-        Ok(false)
+        Ok((after, false))
     }
 
     /// Sends a JSON patch; what became of the object, or would in a dry run.

@@ -52,6 +52,7 @@ fn a_held_deployment_goes_back_to_what_serves_and_keeps_what_is_not_ours() {
     let after = applied(&held(), &undo);
     assert_eq!(after["spec"]["template"], template("v2.4.16"), "the very template of the ReplicaSet, so that no pod is replaced");
     assert!(after["spec"].get("paused").is_none());
+    assert_eq!((still(&held()), still(&after)), (Some("it is held"), None));
     assert_eq!(after["metadata"]["annotations"], json!({"own": "x"}));
 }
 
@@ -93,8 +94,14 @@ fn a_stopped_deployment_gets_its_replicas_back() {
     let mut stopped = held();
     stopped["spec"]["replicas"] = json!(0);
     stopped["metadata"]["annotations"] = json!({STOPPED_ANNOTATION: "3", STOPPED_FOR_ANNOTATION: "which"});
-    let after = applied(&stopped, &deployment(&stopped, &[], &[]).unwrap());
-    assert_eq!((&after["spec"]["replicas"], after["metadata"]["annotations"].as_object().unwrap().len()), (&json!(3), 0));
+    assert_eq!(still(&stopped), Some("it is stopped"));
+    let mut after = applied(&stopped, &deployment(&stopped, &[], &[]).unwrap());
+    // The webhook takes that for given up, and takes it off; without one it is taken off afterwards.
+    assert_eq!((&after["spec"]["replicas"], &after["metadata"]["annotations"]), (&json!(3), &json!({STOPPED_ANNOTATION: ""})));
+    assert_eq!(still(&after), None);
+    let taking_off: json_patch::Patch = serde_json::from_value(given_up(&after).unwrap()).unwrap();
+    json_patch::patch(&mut after, &taking_off).unwrap();
+    assert_eq!((&after["metadata"]["annotations"], given_up(&after)), (&json!({}), None));
 }
 
 #[test]

@@ -717,6 +717,13 @@ fn a_stopped_workload_stays_at_zero_and_marks_come_back() {
     let stored = admitted(&cluster, &new, &old);
     assert_eq!((&stored["spec"]["replicas"], annotation(&stored, STOPPED_ANNOTATION)), (&json!(0), Some("3")));
     assert_eq!(annotation(&stored, STOPPED_FOR_ANNOTATION), Some("which"));
+    // A stop that is left out comes back, and one that is given up goes.
+    assert_eq!(annotation(&admitted(&cluster, &before.deployment("proxy"), &stored), STOPPED_ANNOTATION), Some("1"));
+    new["metadata"]["annotations"][STOPPED_ANNOTATION] = json!("");
+    for given_up in [admitted(&cluster, &new, &old), doubted(&cluster, &new, &old)] {
+        assert_eq!((&given_up["spec"]["replicas"], annotation(&given_up, STOPPED_ANNOTATION)), (&json!(3), None));
+        assert_eq!(annotation(&given_up, STOPPED_FOR_ANNOTATION), None);
+    }
     cluster.put(old);
     let scale = json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "m-milvus-proxy", "namespace": "db"}, "spec": {"replicas": 4}});
     assert_eq!(admitted(&cluster, &scale, &scale)["spec"]["replicas"], json!(0));
