@@ -99,6 +99,8 @@ pub enum Waiting {
     Arrival(Vec<Component>),
     /// A dependency to complete.
     Dependency(Arc<str>),
+    /// A dependency of which the applier has not taken the change back yet.
+    TakenBack(Arc<str>),
     /// A gate of a component.
     Gate {
         /// The component.
@@ -228,6 +230,7 @@ impl fmt::Display for Waiting {
             Self::Applier => f.write_str("the Helm revision to leave its pending state"),
             Self::Arrival(missing) => write!(f, "the rest of the change: {}", names(missing)),
             Self::Dependency(name) => write!(f, "{name} to roll out"),
+            Self::TakenBack(name) => write!(f, "{name}, which is still held, to be rolled back"),
             Self::Gate { component, detail, .. } => write!(f, "{component}: {detail}"),
             Self::Gone(component) => write!(f, "the pods of {component} to go"),
             Self::Window(_) => f.write_str("a maintenance window"),

@@ -1,9 +1,11 @@
 //! The way back: what was let go is taken back in reverse order, what was not stays held.
 
-use super::action::{Action, Deed, Stop};
+use std::sync::Arc;
+
+use super::action::{Action, Deed, Stop, Wait, Waiting};
 use super::component::{Component, Duty};
 use super::decide::Round;
-use super::observed::{Template, Workload};
+use super::observed::{Arrival, Dependency, Hold, Template, Workload};
 use super::orders::{Gate, Step, StepKind};
 
 impl Round<'_> {
@@ -15,6 +17,40 @@ impl Round<'_> {
             .or_else(|| self.order.steps.iter().rev().find_map(|step| self.step_back(step)))
             .or_else(|| self.held_for_nothing())
             .or_else(|| self.made_anew())
+            .or_else(|| self.left_over())
+            .or_else(|| self.dependencies_back())
+    }
+
+    /// What the applier leaves of the change when it takes all of it back: components that never ran, and that it would have deleted if they were not kept.
+    fn left_over(&self) -> Option<Action> {
+        // With the same version, what the change leaves alone looks as if it were taken back.
+        if self.plan.pair.from != self.plan.pair.to && self.is_all_back() { self.discard() } else { None }
+    }
+
+    /// Whether all that served stores again what it did: neither the change, nor another one.
+    fn is_all_back(&self) -> bool {
+        let mut served = self.in_order().filter(|(_, workload)| workload.before.is_some()).peekable();
+        served.peek().is_some() && served.all(|(_, workload)| !workload.is_gone && self.is_back(workload))
+    }
+
+    /// Stores and queues run what the change brought until the applier has taken that back; then they are let go once more, one after the other, after all components.
+    fn dependencies_back(&self) -> Option<Action> {
+        if self.is_stored() || !self.is_all_back() {
+            return None;
+        }
+        let is_due = |dependency: &Dependency| dependency.hold != Hold::None || (dependency.was_let_go && !dependency.is_complete);
+        let (name, dependency) = self.observed.dependencies.iter().find(|(_, dependency)| is_due(dependency))?;
+        match dependency.hold {
+            // One that was never let go is freed by the write that takes it back. That may be to come, or was nobody's.
+            Hold::Held if !dependency.was_let_go => self.not_written_back(name).or_else(|| self.release_dependency(name, dependency)),
+            _ => self.dependency(name, dependency),
+        }
+    }
+
+    fn not_written_back(&self, name: &Arc<str>) -> Option<Action> {
+        let (Arrival::Written(since) | Arrival::Pending(since)) = self.observed.arrival;
+        let until = since.plus(self.plan.limits.arrival_seconds);
+        (self.now < until).then(|| Action::Wait(Wait { what: Waiting::TakenBack(Arc::clone(name)), since: Some(since), until: Some(until) }))
     }
 
     /// Whether a workload stores what served before, or the version before with another setting, as the applier wrote it.

@@ -1,9 +1,11 @@
 //! The way forwards: marks, arrival, dependencies, migration, and then step by step.
 
+use std::sync::Arc;
+
 use super::action::{Action, Deed, Done, Stop, Wait, Waiting};
 use super::component::Component;
 use super::decide::Round;
-use super::observed::{Arrival, Hold, Workload};
+use super::observed::{Arrival, Dependency, Hold, Workload};
 use super::orders::{Gate, Pair, Step, StepKind};
 use super::plan::Course;
 use crate::model::version::MilvusVersion;
@@ -101,16 +103,23 @@ impl Round<'_> {
     /// Etcd, object store and queue come before any component, one after the other.
     fn dependencies(&self) -> Option<Action> {
         let (name, dependency) = self.observed.dependencies.iter().find(|(_, dependency)| dependency.hold != Hold::None || !dependency.is_complete)?;
+        self.dependency(name, dependency)
+    }
+
+    pub(super) fn dependency(&self, name: &Arc<str>, dependency: &Dependency) -> Option<Action> {
         match &dependency.hold {
             Hold::Blocked(why) => Some(Action::Stop(Stop::Blocked(name.clone(), why.clone()))),
-            Hold::Held => {
-                // What approves the first step lets them go, too.
-                let first = self.in_order().map(|(component, _)| component).next()?;
-                let release = || Some(Action::Do(Deed::ReleaseDependency(name.clone(), dependency.stamp.clone())));
-                self.not_now(first).or_else(|| self.unfit_to_migrate()).or_else(release)
-            }
+            Hold::Held => self.release_dependency(name, dependency),
             Hold::None | Hold::Foreign => Some(self.overdue(None, dependency.moved, Waiting::Dependency(name.clone()), None)),
         }
+    }
+
+    pub(super) fn release_dependency(&self, name: &Arc<str>, dependency: &Dependency) -> Option<Action> {
+        // What approves the first step lets them go, too.
+        let first = self.in_order().map(|(component, _)| component).next()?;
+        let unfit = || if self.plan.course == Course::Forwards { self.unfit_to_migrate() } else { None };
+        let release = || Some(Action::Do(Deed::ReleaseDependency(name.clone(), dependency.stamp.clone())));
+        self.not_now(first).or_else(unfit).or_else(release)
     }
 
     fn step(&self, step: &Step) -> Option<Action> {

@@ -201,6 +201,8 @@ pub struct Dependency {
     pub stamp: Stamp,
     /// Whether its stored template may run.
     pub hold: Hold,
+    /// It was let go in this upgrade. Where it is held again, what is stored is another template, and what runs is that of the change.
+    pub was_let_go: bool,
     /// All its pods are ready and of the stored template.
     pub is_complete: bool,
     /// When something of it last moved.

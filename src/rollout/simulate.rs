@@ -79,7 +79,7 @@ impl World {
             world.truth.workloads.insert(component, workload);
         }
         for name in world.setting.dependencies.clone() {
-            let dependency = Dependency { stamp: world.stamp(), hold: Hold::None, is_complete: true, moved: world.now };
+            let dependency = Dependency { stamp: world.stamp(), hold: Hold::None, was_let_go: false, is_complete: true, moved: world.now };
             world.truth.dependencies.insert(name.into(), dependency);
         }
         world.truth.active_standby = Known::Yes(world.setting.active_standby);
@@ -166,6 +166,15 @@ impl World {
         } else {
             let workload = self.workload(component, replicas, before, None, Vec::new());
             self.truth.workloads.insert(component, Workload { hold: Hold::Held, ..workload });
+        }
+    }
+
+    /// The applier writes the stores of the version before again. What serves is what is stored where a store still waited; the others are held with it.
+    pub fn write_dependencies_back(&mut self) {
+        let stamps: Vec<Stamp> = (0..self.truth.dependencies.len()).map(|_| self.stamp()).collect();
+        for (dependency, stamp) in self.truth.dependencies.values_mut().zip(stamps) {
+            dependency.hold = if dependency.was_let_go { Hold::Held } else { Hold::None };
+            dependency.stamp = stamp;
         }
     }
 

@@ -322,7 +322,8 @@ fn a_rollback_with_another_setting_is_let_go_on_the_way_back() {
 #[test]
 fn dependencies_come_before_any_component_one_by_one() {
     let (mut world, plan) = mix();
-    let dependency = super::observed::Dependency { stamp: super::observed::Stamp::default(), hold: Hold::Held, is_complete: true, moved: world.now };
+    let dependency =
+        super::observed::Dependency { stamp: super::observed::Stamp::default(), hold: Hold::Held, was_let_go: false, is_complete: true, moved: world.now };
     world.truth.dependencies.insert("etcd".into(), dependency.clone());
     world.truth.dependencies.insert("minio".into(), dependency);
     assert!(reason(&world, &plan).starts_with("ReleaseDependency(\"etcd\""));
@@ -340,10 +341,64 @@ fn dependencies_come_before_any_component_one_by_one() {
 fn stores_are_let_go_with_the_approval_of_the_first_step_that_there_is() {
     let (mut world, plan) = into_2_6();
     assert_eq!(Orders::embedded().find(&plan.pair).unwrap().steps[0].component, Component::Cdc);
-    let etcd = super::observed::Dependency { stamp: super::observed::Stamp::default(), hold: Hold::Held, is_complete: true, moved: world.now };
+    let etcd =
+        super::observed::Dependency { stamp: super::observed::Stamp::default(), hold: Hold::Held, was_let_go: false, is_complete: true, moved: world.now };
     world.truth.dependencies.insert("etcd".into(), etcd);
     assert_eq!(reason(&world, &Plan { approval: Approval::Manual(None), ..plan.clone() }), "waits for approval of step streamingnode");
     assert!(reason(&world, &Plan { approval: Approval::Manual(Some(Component::StreamingNode)), ..plan }).starts_with("ReleaseDependency(\"etcd\""));
+}
+
+#[test]
+fn stores_go_back_once_the_applier_has_taken_the_change_back() {
+    let (mut world, plan) = mix();
+    world.write_back(Component::IndexNode);
+    let back = Plan { course: Course::Back, ..plan };
+    let etcd =
+        super::observed::Dependency { stamp: super::observed::Stamp::default(), hold: Hold::Held, was_let_go: true, is_complete: true, moved: world.now };
+    for (name, was_let_go) in [("etcd", true), ("minio", true), ("kafka", false)] {
+        world.truth.dependencies.insert(name.into(), super::observed::Dependency { was_let_go, ..etcd.clone() });
+    }
+    assert_eq!(reason(&world, &back), "WentBack", "the rest of the change is still stored");
+    let mut other = world.clone();
+    let rest = other.truth.workloads.values_mut().filter(|workload| workload.stored.is_of(back.pair.to));
+    rest.for_each(|workload| workload.stored = super::observed::Template { digest: "other".into(), version: Some("2.5.26".parse().unwrap()) });
+    other.truth.workloads.values_mut().for_each(|workload| workload.is_marked = false);
+    assert_eq!(reason(&other, &back), "WentBack", "another change is stored");
+    let before = world.setting.before.clone();
+    before.keys().for_each(|component| world.write_back(*component));
+    assert!(reason(&world, &back).starts_with("ReleaseDependency(\"etcd\""), "{}", reason(&world, &back));
+    let opens = world.now.plus(10);
+    let windows = vec![Window { from: opens, until: opens.plus(10) }];
+    assert_eq!(reason(&world, &Plan { windows, ..back.clone() }), "waits for a maintenance window");
+    let etcd = world.truth.dependencies.get_mut("etcd").unwrap();
+    (etcd.hold, etcd.is_complete) = (Hold::None, false);
+    assert_eq!(reason(&world, &back), "waits for etcd to roll out");
+    etcd_is_complete(&mut world);
+    // One that was never let go may still hold what the change brought.
+    assert_eq!(reason(&world, &back), "waits for kafka, which is still held, to be rolled back");
+    world.now = world.now.plus(600);
+    assert!(reason(&world, &back).starts_with("ReleaseDependency(\"kafka\""), "{}", reason(&world, &back));
+    world.truth.dependencies.get_mut("kafka").unwrap().hold = Hold::None;
+    assert!(reason(&world, &back).starts_with("ReleaseDependency(\"minio\""), "{}", reason(&world, &back));
+    world.truth.dependencies.get_mut("minio").unwrap().hold = Hold::None;
+    world.truth.workloads.values_mut().for_each(|workload| workload.is_marked = false);
+    assert_eq!(reason(&world, &back), "WentBack");
+}
+
+fn etcd_is_complete(world: &mut World) {
+    world.truth.dependencies.get_mut("etcd").unwrap().is_complete = true;
+}
+
+#[test]
+fn what_was_kept_of_a_change_that_the_applier_took_back_is_removed() {
+    let (mut world, plan) = into_2_6();
+    world.truth.workloads.get_mut(&Component::StreamingNode).unwrap().is_kept = true;
+    let back = Plan { course: Course::Back, ..plan };
+    assert_eq!(reason(&world, &back), "WentBack", "after an abort the change is still stored");
+    let before = world.setting.before.clone();
+    before.keys().for_each(|component| world.write_back(*component));
+    let (deeds, why) = carried_out(&mut world, &back);
+    assert!(deeds.first().is_some_and(|deed| deed == "Discard(StreamingNode") && why == "WentBack", "{deeds:?} {why}");
 }
 
 /// A rollout of a component that hangs, changed by hand, long after something moved.
@@ -492,7 +547,8 @@ fn a_migration_does_not_begin_where_it_cannot_end() {
 #[test]
 fn no_store_is_let_go_before_the_metadata_could_be_migrated() {
     let (mut world, plan) = migration();
-    let etcd = super::observed::Dependency { stamp: super::observed::Stamp::default(), hold: Hold::Held, is_complete: true, moved: world.now };
+    let etcd =
+        super::observed::Dependency { stamp: super::observed::Stamp::default(), hold: Hold::Held, was_let_go: false, is_complete: true, moved: world.now };
     world.truth.dependencies.insert("etcd".into(), etcd);
     assert!(reason(&world, &plan).starts_with("ReleaseDependency"), "{}", reason(&world, &plan));
     let with = |change: &dyn Fn(&mut World)| {

@@ -81,6 +81,8 @@ const PLANTED: &[(&str, &str, Decide)] = &[
     ("a hold is taken off", "into 2.6, query nodes fail", lets_the_rest_go),
     ("on metadata of", "migration of a standalone, webhook dead", unfences_early),
     ("is taken back before", "mix coordinator, aborted", takes_back_in_any_order),
+    ("still waits", "mix coordinator, rolled back", forgets_the_stores),
+    ("streamingnode is left", "into 2.6, rolled back", leaves_what_never_ran),
     ("a receipt is written before", "mix coordinator, a part of it", records_a_part),
     ("is removed before the whole change", "into 2.6, a part of it", removes_after_a_part),
 ];
@@ -182,6 +184,21 @@ fn takes_back_in_any_order(observed: &Observed, plan: &Plan, orders: &Orders, no
     }
 }
 
+fn forgets_the_stores(observed: &Observed, plan: &Plan, orders: &Orders, now: Moment) -> Action {
+    let mut observed = observed.clone();
+    if plan.course == Course::Back {
+        observed.dependencies.clear();
+    }
+    crate::rollout::next(&observed, plan, orders, now)
+}
+
+fn leaves_what_never_ran(observed: &Observed, plan: &Plan, orders: &Orders, now: Moment) -> Action {
+    match crate::rollout::next(observed, plan, orders, now) {
+        Action::Do(Deed::Discard(..)) => Action::Stop(Stop::WentBack),
+        action => action,
+    }
+}
+
 fn records_a_part(observed: &Observed, plan: &Plan, orders: &Orders, now: Moment) -> Action {
     match crate::rollout::next(observed, plan, orders, now) {
         Action::Stop(Stop::ChangeIncomplete(_)) => Action::Do(Deed::Record),
@@ -257,7 +274,7 @@ fn what_a_frozen_controller_decided_is_refused_after_an_abort() {
 fn every_scenario_reaches_the_ends_that_it_is_about() {
     let mut ends: BTreeMap<&str, std::collections::BTreeSet<String>> = BTreeMap::new();
     let all = scenarios();
-    for seed in 0..2_000 {
+    for seed in 0..4_000 {
         let scenario = &all[seed as usize % all.len()];
         if let Ok(end) = Schedule::new(scenario, seed, crate::rollout::next).run() {
             ends.entry(scenario.name).or_default().insert(end);
@@ -275,10 +292,11 @@ into 2.6, aborted: Done, NoWayBack, WentBack
 into 2.6, mix coordinator fails, rolls back: ProgressDeadlineExceeded
 into 2.6, no standby: Done
 into 2.6, query nodes fail: ProgressDeadlineExceeded
+into 2.6, rolled back: Done, NoWayBack, WentBack
 migration: Done
 migration of a standalone: Done
 migration of a standalone, webhook dead: Done
-migration, aborted: Done, MigrationFailed, WentBack
+migration, aborted: Done, MigrationFailed, RestoreFailed, WentBack
 migration, jobs fail: Done, MigrationFailed, RestoreFailed
 migration, webhook dead: Done, MigrationFailed, RestoreFailed
 mix coordinator to 2.5: Done

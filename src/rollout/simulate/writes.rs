@@ -62,6 +62,7 @@ impl World {
         let (next, now) = (self.stamp(), self.now);
         let Some(dependency) = self.truth.dependencies.get_mut(name).filter(|dependency| dependency.stamp == *stamp) else { return false };
         dependency.hold = Hold::None;
+        dependency.was_let_go = true;
         dependency.is_complete = false;
         dependency.stamp = next;
         dependency.moved = now;

@@ -181,8 +181,7 @@ impl Caches {
     pub(super) fn of<'o>(objects: impl IntoIterator<Item = &'o Value>) -> Arc<Self> {
         let caches = Self { filled: AtomicUsize::new(WATCHES.len()), ..Self::default() };
         for object in objects {
-            for watch in [Watch::Workloads, Watch::Sets, Watch::Pods, Watch::Upgrades].into_iter().filter(|watch| text(object, "/kind") == Some(watch.api().2))
-            {
+            for watch in WATCHES.into_iter().filter(|watch| text(object, "/kind") == Some(watch.api().2)) {
                 caches.put(watch, serde_json::from_value(object.clone()).unwrap());
             }
         }

@@ -271,6 +271,7 @@ impl World {
         for component in self.components.clone() {
             self.reconcile(component);
         }
+        self.roll_stores();
         self.run_jobs();
         before != (self.version, self.objects.len(), self.sessions.clone())
     }
@@ -301,6 +302,14 @@ impl World {
             .collect();
         for name in ending.into_iter().skip(usize::from(stays)) {
             self.delete("pods", &name);
+        }
+    }
+
+    /// What the controller of a StatefulSet does, all at once.
+    fn roll_stores(&mut self) {
+        for mut store in self.all("statefulsets").cloned().collect::<Vec<_>>() {
+            store["status"] = json!({"observedGeneration": store["metadata"]["generation"], "readyReplicas": 1, "updatedReplicas": 1});
+            self.put("statefulsets", store);
         }
     }
 

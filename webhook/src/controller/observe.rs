@@ -30,8 +30,17 @@ pub type Before = BTreeMap<Component, Arc<str>>;
 /// Workloads that were let go, and when they came the nearest to their end.
 pub type Reached = BTreeMap<Component, Mark>;
 
-/// Stores and queues that are not complete, and since when that is waited for.
-pub type Awaited = BTreeMap<Arc<str>, Moment>;
+/// What is remembered of stores and queues.
+pub type Stores = BTreeMap<Arc<str>, KnownStore>;
+
+/// What is remembered of a store or a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct KnownStore {
+    /// Since when it is waited for, where it is not complete.
+    pub awaited: Option<Moment>,
+    /// It was let go in this upgrade.
+    pub was_let_go: bool,
+}
 
 /// When a workload was let go, and when it came the nearest to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +103,12 @@ impl Seen {
     /// Workloads that are held, for whatever reason.
     pub fn held(&self) -> impl Iterator<Item = &seen::Workload> {
         self.workloads.iter().map(|workload| &**workload).filter(|workload| matches!(workload.hold, Hold::Held | Hold::Blocked(_)))
+    }
+
+    /// Whether anything of the release is held, its stores included.
+    #[must_use]
+    pub fn is_any_held(&self) -> bool {
+        self.held().next().is_some() || self.stores.iter().any(|store| store.hold == Hold::Held)
     }
 
     /// Workloads that are held and never ran, where nothing is held but such, and nothing serves but their own version, if anything does: what held them may be over, and nobody writes them again.
@@ -235,14 +250,15 @@ impl Seen {
         )
     }
 
-    /// Stores and queues as decisions need them. `awaited`: since when each of those that are not complete is waited for; others were let go, or fell, just now. They do not tell it themselves: a
-    /// StatefulSet says nothing of its rollout, and our own writes count as nobody's.
+    /// Stores and queues as decisions need them, with what is remembered of them: those of which is not remembered since when they are waited for were let go, or fell, just now. They do not tell it
+    /// themselves: a StatefulSet says nothing of its rollout, and our own writes count as nobody's.
     #[must_use]
-    pub fn dependencies(&self, since: Moment, awaited: &Awaited, now: Moment) -> BTreeMap<Arc<str>, Dependency> {
+    pub fn dependencies(&self, since: Moment, known: &Stores, now: Moment) -> BTreeMap<Arc<str>, Dependency> {
         let one = |store: &Arc<seen::Store>| {
-            let from = awaited.get(&*store.name).copied().unwrap_or(now);
-            let moved = store.moved.max(since).max(from);
-            (Arc::clone(&store.name), Dependency { stamp: store.stamp.clone(), hold: store.hold.clone(), is_complete: store.is_complete, moved })
+            let known = known.get(&*store.name).copied().unwrap_or_default();
+            let moved = store.moved.max(since).max(known.awaited.unwrap_or(now));
+            let (stamp, hold) = (store.stamp.clone(), store.hold.clone());
+            (Arc::clone(&store.name), Dependency { stamp, hold, was_let_go: known.was_let_go, is_complete: store.is_complete, moved })
         };
         self.stores.iter().map(one).collect()
     }
@@ -427,10 +443,13 @@ mod tests {
             "labels": {"app.kubernetes.io/name": "etcd", "app.kubernetes.io/instance": "m"}}, "spec": {"replicas": 1}, "status": {"observedGeneration": 1}});
         let seen = Seen { stores: vec![Arc::new(super::super::seen::store(&object, true).unwrap())], ..Seen::default() };
         let (let_go, now) = (written.plus(7_200), written.plus(7_260));
-        let moved = |awaited: &Awaited| seen.dependencies(Moment(0), awaited, now)["m-etcd"].moved;
-        assert_eq!(moved(&Awaited::new()), now, "it was let go just now: a window, a pause or a late declaration count for nothing");
-        assert_eq!(moved(&Awaited::from([("m-etcd".into(), let_go)])), let_go);
-        assert_eq!(moved(&Awaited::from([("m-etcd".into(), Moment(1))])), written);
+        let moved = |awaited: Option<Moment>| {
+            let known = Stores::from([("m-etcd".into(), KnownStore { awaited, was_let_go: false })]);
+            seen.dependencies(Moment(0), &known, now)["m-etcd"].moved
+        };
+        assert_eq!(moved(None), now, "it was let go just now: a window, a pause or a late declaration count for nothing");
+        assert_eq!(moved(Some(let_go)), let_go);
+        assert_eq!(moved(Some(Moment(1))), written);
     }
 
     #[test]

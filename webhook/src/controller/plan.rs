@@ -245,7 +245,9 @@ fn untold<'n>(upgrade: &Value, what: &str, names: impl Iterator<Item = &'n str>)
 /// A change that was declared and has not come.
 fn announced(upgrade: &Value, status: &mut Status, (from, to): (MilvusVersion, MilvusVersion), seen: &Seen) -> Situation {
     let generation = upgrade.pointer("/metadata/generation").and_then(Value::as_i64);
-    if status.phase == Some(Phase::Aborted) && status.observed_generation == generation {
+    // What has ended goes back once more only where a store still follows.
+    let went_back = status.phase == Some(Phase::Aborted) || (status.phase == Some(Phase::RollingBack) && status.finished_at.is_some());
+    if went_back && status.observed_generation == generation {
         return Situation::WentBack(from);
     }
     let Some(before) = Topology::of(&seen.serving().into_iter().collect::<Vec<_>>()) else {

@@ -24,7 +24,7 @@ use super::metrics::Metrics;
 use super::migration::Migration;
 use super::observe::Seen;
 use super::plan::{self, Situation, Upgrade, situation};
-use super::seen::{Workload, epoch_after};
+use super::seen::{Store, Workload, epoch_after};
 use super::status::{Phase, Status, Way};
 use super::tell::{self, Idle, Kind};
 use super::{ReleaseKey, adopt, helm, migration, moment, receipt, refused, standby, turn, uninstalled, written};
@@ -422,7 +422,11 @@ impl Round<'_> {
                 self.tidy().await
             }
             Situation::WentBack(version) => {
-                let words = format!("{version} serves again. To go forwards, set spec.abort to false and raise spec.retry, and apply the change again.");
+                if let Some(again) = self.stores_back(&status, version).await? {
+                    return Ok(again);
+                }
+                let again = if plan::is_aborted(self.upgrade) { "set spec.abort to false and raise spec.retry, and apply" } else { "apply" };
+                let words = format!("{version} serves again. To go forwards, {again} the change again.");
                 self.idle(status, &Idle { phase: Phase::Aborted, reason: "WentBack", message: &words, kind: Kind::Stalled, waiting_for: None }).await?;
                 self.tidy().await
             }
@@ -454,6 +458,31 @@ impl Round<'_> {
                 Ok(Again::Never)
             }
         }
+    }
+
+    /// Stores that the upgrade let go, and whose part of it was taken back only when all else had gone back: they follow one after the other.
+    async fn stores_back(&self, status: &Status, version: MilvusVersion) -> anyhow::Result<Option<Again>> {
+        let known = status.stores();
+        let was_let_go = |store: &&Arc<Store>| known.get(&store.name).is_some_and(|known| known.was_let_go);
+        let ours: Vec<&Arc<Store>> = self.seen.stores.iter().filter(was_let_go).collect();
+        let Some(first) = ours.iter().find(|store| store.hold == Hold::Held) else { return Ok(None) };
+        let words = format!("{version} serves again; {} is still held with the earlier template, and is let go next", first.name);
+        let told =
+            Idle { phase: Phase::RollingBack, reason: "AwaitingDependency", message: &words, kind: Kind::Reconciling, waiting_for: Some("stores and queues") };
+        self.idle(status.clone(), &told).await?;
+        let revision = if self.seen.is_helms() && self.work.heeds_helm {
+            self.work.revisions.newest(&self.work.client, self.key, status.helm_revision, self.seen.written()).await?
+        } else {
+            None
+        };
+        let is_moving = ours.iter().any(|store| store.hold == Hold::None && !store.is_complete);
+        if is_moving || revision.is_some_and(|revision| revision.is_pending()) {
+            return Ok(Some(Again::After(HELM_EVERY)));
+        }
+        if (self.work.may_write)() {
+            settled(self.writer.release_store(first).await)?;
+        }
+        Ok(Some(Again::After(AFTER_WRITE)))
     }
 
     /// Of all that runs what this one runs: each had its turn.
@@ -548,7 +577,7 @@ impl Round<'_> {
             }
             Action::Stop(stop) => {
                 tell::round(&mut status, &told);
-                if *stop == Stop::WentBack && self.seen.held().next().is_none() {
+                if *stop == Stop::WentBack && !self.seen.is_any_held() {
                     status.finished_at.get_or_insert_with(|| written(self.now));
                 }
                 self.work.write_status(self.key, self.upgrade, status).await?;
@@ -582,7 +611,7 @@ impl Round<'_> {
         let observed = Observed {
             workloads: self.seen.observe(&upgrade.before, since, &status.reached()),
             strangers: Vec::new(),
-            dependencies: self.seen.dependencies(since, &status.awaited(), self.now),
+            dependencies: self.seen.dependencies(since, &status.stores(), self.now),
             arrival,
             sessions: migration.sessions,
             active_standby,

@@ -8,7 +8,7 @@ use milvus_guard::rollout::{Component, Course, Topology};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::observe::{self, Awaited, Before, Reached};
+use super::observe::{self, Before, KnownStore, Reached, Stores};
 use super::{read_moment, written};
 
 /// The status of a `GuardedUpgrade`, as its definition has it.
@@ -260,11 +260,12 @@ impl Status {
         self.components.iter().filter_map(one).collect()
     }
 
-    /// Stores and queues that are not complete, and since when that is waited for.
+    /// What is remembered of stores and queues.
     #[must_use]
-    pub fn awaited(&self) -> Awaited {
-        let waits = self.components.iter().filter(|line| line.state == State::Released && Component::named(&line.name).is_none());
-        waits.filter_map(|line| Some((Arc::from(line.name.as_str()), read_moment(&line.mark.as_ref()?.reached_at)?))).collect()
+    pub fn stores(&self) -> Stores {
+        let awaited = |line: &Line| line.mark.as_ref().filter(|_| line.state == State::Released).and_then(|mark| read_moment(&mark.reached_at));
+        let one = |line: &Line| (Arc::from(line.name.as_str()), KnownStore { awaited: awaited(line), was_let_go: line.started_at.is_some() });
+        self.components.iter().filter(|line| Component::named(&line.name).is_none()).map(one).collect()
     }
 
     /// Says that a condition is so; the time moves only when that is another answer than before.

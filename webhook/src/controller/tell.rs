@@ -169,7 +169,7 @@ const fn reason_of_wait(waiting: &Waiting) -> &'static str {
         Waiting::Plan => "Progressing",
         Waiting::Applier => "HelmPending",
         Waiting::Arrival(_) => "ChangeArriving",
-        Waiting::Dependency(_) => "AwaitingDependency",
+        Waiting::Dependency(_) | Waiting::TakenBack(_) => "AwaitingDependency",
         Waiting::Gate { .. } | Waiting::Gone(_) => "AwaitingGate",
         Waiting::Window(_) => "AwaitingWindow",
         Waiting::Approval(_) => "AwaitingApproval",
@@ -286,6 +286,7 @@ fn explain(status: &Status, stop: &Stop, round: &Round<'_>) -> String {
         Stop::NeedsApplier(components) => {
             format!("{} can only be brought back by whoever applies the release: roll it back (`helm rollback`, or the commit)", names(components))
         }
+        Stop::WentBack if !round.observed.workloads.values().any(Workload::is_held) => format!("it went back to {}", round.plan.pair.from),
         Stop::WentBack => format!(
             "it went back to {}; what the change stored stays held. Roll the release back; or go forwards again: set spec.abort to false, raise spec.retry, and apply the change again.",
             round.plan.pair.from

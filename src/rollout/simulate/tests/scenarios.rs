@@ -87,6 +87,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         Scenario { turn: Turn::Abort, ..to_mix("to the mix coordinator, aborted") },
         Scenario { turn: Turn::Rollback, ..to_mix("to the mix coordinator, rolled back") },
         Scenario { turn: Turn::Abort, ..into_2_6("into 2.6, aborted") },
+        Scenario { turn: Turn::Rollback, ..into_2_6("into 2.6, rolled back") },
         Scenario { deletes_first: true, ..to_mix("to the mix coordinator, deleted first") },
         Scenario { ills: ill(Component::QueryNode), ..into_2_6("into 2.6, query nodes fail") },
         Scenario { is_partial: true, ..into_2_6("into 2.6, a part of it") },

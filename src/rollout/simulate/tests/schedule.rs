@@ -7,7 +7,7 @@ use super::scenarios::{Scenario, Turn};
 use super::{Decide, Random};
 use crate::rollout::action::{Action, Deed, MigrationStop, Stop};
 use crate::rollout::component::Component;
-use crate::rollout::observed::Observed;
+use crate::rollout::observed::{Hold, Observed};
 use crate::rollout::orders::Orders;
 use crate::rollout::plan::{Course, OnFailure, Plan};
 use crate::rollout::simulate::World;
@@ -240,6 +240,7 @@ impl<'s> Schedule<'s> {
             self.applier = Applier::Ended;
             let before = self.scenario.setting.before.clone();
             before.keys().for_each(|component| self.world.write_back(*component));
+            self.world.write_dependencies_back();
             self.world.end(&before);
         }
     }
@@ -326,7 +327,23 @@ impl<'s> Schedule<'s> {
         if let Stop::Stalled(stalled) = stop {
             self.stay_held(stalled.component)?;
         }
+        if *stop == Stop::WentBack {
+            self.nothing_is_left()?;
+        }
         Ok(stop.reason().to_owned())
+    }
+
+    /// Once the applier has taken the change back, too: no store waits, and no component that the version before does not have.
+    fn nothing_is_left(&self) -> Result<(), String> {
+        let truth = &self.world.truth;
+        if truth.workloads.values().any(|workload| workload.before.is_some() && workload.is_held()) {
+            return Ok(());
+        }
+        if let Some((name, _)) = truth.dependencies.iter().find(|(_, dependency)| dependency.hold != Hold::None || !dependency.is_complete) {
+            return Err(format!("it went back, and {name} still waits"));
+        }
+        let left = truth.workloads.keys().find(|component| !self.scenario.setting.before.contains_key(component));
+        left.map_or(Ok(()), |component| Err(format!("it went back, and {component} is left")))
     }
 
     /// What comes after a step that failed.

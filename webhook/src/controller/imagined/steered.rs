@@ -212,6 +212,57 @@ async fn what_is_complete_with_a_receipt_goes_back_in_reverse_and_forwards_again
     assert!(world.all("deployments").all(|object| annotation(object, "guard.milvus-guard.dev/hold").is_none()));
 }
 
+/// The release's etcd with a template of the chart, held or not.
+fn etcd(image: &str, is_held: bool) -> Value {
+    let labels = json!({"app.kubernetes.io/name": "etcd", "app.kubernetes.io/instance": "m"});
+    let (hold, partition) =
+        if is_held { (json!({"guard.milvus-guard.dev/hold": "why", "guard.milvus-guard.dev/partition": "0"}), 1_000_000) } else { (json!({}), 0) };
+    json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "m-etcd", "namespace": "db", "labels": labels, "annotations": hold},
+        "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "serviceName": "m-etcd", "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": partition}},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "etcd", "image": image}]}}}})
+}
+
+fn is_etcd_held(world: &World) -> bool {
+    annotation(world.object("statefulsets", "m-etcd").unwrap(), "guard.milvus-guard.dev/hold").is_some()
+}
+
+#[tokio::test]
+async fn a_store_that_was_let_go_follows_when_the_change_is_taken_back() {
+    let stage = Stage::new();
+    let mut world = release(&MIX);
+    world.ills.evicts_until = world.now + 2_000;
+    bring(&mut world, &MIX, "v2.5.22");
+    world.put("statefulsets", etcd("etcd:new", true));
+    let (mut world, points) = stage.run(world).await;
+    assert_eq!((names(&let_go(&points)), is_etcd_held(&world)), (vec!["indexnode"], false), "{:#}", world.upgrade()["status"]);
+    world.ask("abort", json!(true));
+    let (mut world, _) = stage.run(world).await;
+    let status = Status::of(world.upgrade());
+    assert!(status.phase == Some(Phase::Aborted) && status.finished_at.is_none(), "the change is still stored: {status:?}");
+    // The applier rolls back; the gate holds what differs from what serves.
+    for component in MIX {
+        world.put("deployments", of(component, deployment, "v2.5.16"));
+    }
+    world.put("statefulsets", etcd("etcd:old", true));
+    let (mut world, points) = stage.run(world).await;
+    let told = |points: &[Point], what: &str| {
+        points.iter().any(|point| {
+            let status = Status::of(point.after.upgrade());
+            status.phase == Some(Phase::RollingBack) && status.message.is_some_and(|message| message.contains(what))
+        })
+    };
+    assert!(told(&points, "back to 2.5.16: release m-etcd"), "{:#}", world.upgrade()["status"]);
+    assert!(!is_etcd_held(&world) && points.iter().all(|point| !is_etcd_held(&point.after) || Status::of(point.after.upgrade()).finished_at.is_none()));
+    let status = Status::of(world.upgrade());
+    assert!(status.phase == Some(Phase::Aborted) && status.finished_at.is_some() && status.message.unwrap().starts_with("2.5.16 serves again."));
+    // What all of it had gone back of already, before the applier took it back.
+    world.put("statefulsets", etcd("etcd:older", true));
+    let (world, points) = stage.run(world).await;
+    assert!(told(&points, "m-etcd is still held with the earlier template") && !is_etcd_held(&world), "{:#}", world.upgrade()["status"]);
+    assert_eq!(Status::of(world.upgrade()).phase, Some(Phase::Aborted));
+    nothing_is_left(&world);
+}
+
 #[tokio::test]
 async fn pods_that_are_evicted_again_and_again_put_no_deadline_off() {
     let stage = Stage::new();
