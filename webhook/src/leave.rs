@@ -51,25 +51,23 @@ pub fn deployment(object: &Value, serving: &[Serving], release: &[Serving]) -> O
         }
         patching.remove("/spec/paused");
     }
-    HOLD_ANNOTATIONS.iter().chain([&STOPPED_ANNOTATION, &STOPPED_FOR_ANNOTATION, &EPOCH_ANNOTATION]).for_each(|name| patching.unannotate(name));
-    if let Some(wanted) = stopped(object) {
-        if let Ok(wanted) = wanted.parse::<u64>() {
-            patching.set("/spec/replicas", json!(wanted));
-        }
-        // A stop that only lacks comes back where the webhook is in force.
-        patching.annotate(STOPPED_ANNOTATION, "");
+    if let Some(wanted) = stopped(object).and_then(|wanted| wanted.parse::<u64>().ok()) {
+        patching.set("/spec/replicas", json!(wanted));
         what = "the replicas from before the stop are back";
     }
+    HOLD_ANNOTATIONS.iter().chain([&STOPPED_ANNOTATION, &STOPPED_FOR_ANNOTATION, &EPOCH_ANNOTATION]).for_each(|name| patching.unannotate(name));
     patching.unlabel(HELD_LABEL);
     marks(object, &mut patching);
     finish(patching, what)
 }
 
-/// Takes off what is left of a stop that was given up, where no webhook did.
+/// The same operations for a stopped Deployment where the webhook is in force: it puts back a stop that only lacks, and takes off what gives it up within the same write.
 #[must_use]
-pub fn given_up(object: &Value) -> Option<Value> {
-    let path = format!("/metadata/annotations/{}", STOPPED_ANNOTATION.replace('/', "~1"));
-    (annotation(object, STOPPED_ANNOTATION) == Some("")).then(|| json!([{"op": "test", "path": path, "value": ""}, {"op": "remove", "path": path}]))
+pub fn giving_up(mut operations: Value) -> Value {
+    if let Some(operations) = operations.as_array_mut() {
+        operations.push(json!({"op": "add", "path": format!("/metadata/annotations/{}", STOPPED_ANNOTATION.replace('/', "~1")), "value": ""}));
+    }
+    operations
 }
 
 /// What stands on a workload although it was put back, in words: somebody put it on again.

@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use kube::api::DeleteParams;
 use milvus_guard_webhook::admission::gitops;
-use milvus_guard_webhook::admission::hold::{FENCE_LABEL, FENCE_NAMESPACE_LABEL, Identity};
+use milvus_guard_webhook::admission::hold::{FENCE_LABEL, FENCE_NAMESPACE_LABEL, Identity, stopped};
 use milvus_guard_webhook::api;
 use milvus_guard_webhook::cluster::{Snapshot, label, running, text};
 use milvus_guard_webhook::controller::flux::HELM_RELEASES;
@@ -270,10 +270,11 @@ async fn forget(cluster: &Cluster, namespace: &str, name: &str, dry_run: bool) -
 
 /// Writes it, looks at what was stored, and leaves no trace of us as an owner of fields.
 async fn write(cluster: &Cluster, object: &Value, undo: &Undo) -> anyhow::Result<()> {
-    let (mut after, mut is_disowned) = cluster.change_by(object, &leave::guarded(object, &undo.patch)).await.map_err(explained)?;
-    if let Some(operations) = leave::given_up(&after) {
-        (after, is_disowned) = cluster.change_by(object, &operations).await.map_err(explained)?;
+    let mut operations = leave::guarded(object, &undo.patch);
+    if stopped(object).is_some() && stopped(&cluster.send(object, &operations, true).await.map_err(explained)?).is_some() {
+        operations = leave::giving_up(operations);
     }
+    let (after, is_disowned) = cluster.change_by(object, &operations).await.map_err(explained)?;
     if let Some(still) = leave::still(&after) {
         bail!(
             "{still} again as soon as it was put back: milvus-guard is in force; see its hold, or delete its webhook configurations first, with --configuration NAME"
