@@ -557,7 +557,7 @@ fn plan(rolling: &Rolling, asked: &Asked) -> String {
 }
 
 /// Asks on a terminal. Where there is none nobody can be asked, and it goes on: upstream's scripts ask nothing, and the pipelines that call them have decided.
-fn is_wanted() -> anyhow::Result<bool> {
+pub(super) fn is_wanted() -> anyhow::Result<bool> {
     if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
         say("there is no terminal to ask on, so it goes on, as upstream's script does; --dry-run only tells");
         return Ok(true);

@@ -4,13 +4,14 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use milvus_guard::model::version::MilvusVersion;
+use milvus_guard_webhook::api;
+use milvus_guard_webhook::cluster::text;
 use milvus_guard_webhook::controller::alone::Means;
 use milvus_guard_webhook::direct::{Asked, Target};
 use serde_json::{Map, Value, json};
 
 use super::carry::{self, Carry, Refused};
-use super::output::say;
-use super::steer::{self, Intent};
+use super::steer;
 
 /// Arguments of `migrate`.
 #[derive(Debug, Args)]
@@ -87,18 +88,30 @@ enum Operation {
 /// Runs it.
 pub(crate) fn run(arguments: &Migrate) -> anyhow::Result<ExitCode> {
     if arguments.operation == Operation::Rollback {
-        if arguments.dry_run {
-            say(&format!(
-                "the upgrade of {} would be aborted: metadata from its verified backup, then the version before, where there is a way back",
-                arguments.instance
-            ));
-            return Ok(ExitCode::SUCCESS);
-        }
         let target = steer::Target::new(arguments.instance.clone(), arguments.namespace.clone(), arguments.guard_image.clone());
-        return steer::run(Intent::Abort, &target).map(|()| ExitCode::SUCCESS);
+        let to = strict(&arguments.target_version, "-t", MilvusVersion::new(2, 2, 0), MilvusVersion::new(2, 3, 0))?;
+        let is_meant = |upgrade: &Value| Ok(is_migration(upgrade, to, &arguments.instance, &arguments.namespace)?);
+        return steer::take_back(&target, is_meant, arguments.dry_run, arguments.yes);
     }
     let (asked, source) = asked(arguments)?;
     carry::run(carry(arguments, asked, source))
+}
+
+/// That an upgrade is the migration of metadata which leads to this version: no other is taken back in its place.
+fn is_migration(upgrade: &Value, to: MilvusVersion, release: &str, namespace: &str) -> Result<(), Refused> {
+    let (low, high) = (MilvusVersion::new(2, 2, 0), MilvusVersion::new(2, 3, 0));
+    let leads = api::target_under_way(upgrade).or_else(|| api::upgrade_to(upgrade)).unwrap_or_default();
+    let target = leads.trim().parse::<MilvusVersion>().ok();
+    let from = text(upgrade, "/status/from").and_then(|from| from.parse::<MilvusVersion>().ok());
+    let is_below = from.map_or_else(|| upgrade.pointer("/spec/metadataMigration").is_some(), |from| from < low);
+    let next = format!("Nothing was changed. milvus-guard abort {release} -n {namespace} takes it back.");
+    if !is_below || !target.is_some_and(|target| (low..high).contains(&target)) {
+        return Err(Refused::new(format!("the upgrade that is open leads to {leads} and migrates no metadata"), next));
+    }
+    if target != Some(to) {
+        return Err(Refused::new(format!("the upgrade that is open leads to {leads}, and -t says {to}"), next));
+    }
+    Ok(())
 }
 
 fn carry(arguments: &Migrate, asked: Asked, source: Option<MilvusVersion>) -> Carry {
@@ -185,6 +198,30 @@ mod tests {
         // Upstream takes any value of -d for yes, and so deletes the only backup.
         let deletes = |line: &str| Line::try_parse_from(std::iter::once("migrate").chain(line.split_whitespace())).unwrap().migrate.delete;
         assert_eq!(["", "-d", "-d true", "-d false"].map(|flag| deletes(&format!("-i m -t 2.2.16 {flag}"))), [false, true, true, false]);
+    }
+
+    #[test]
+    fn only_the_migration_that_is_meant_is_taken_back() {
+        let told = |spec: Value, status: Value| {
+            let upgrade = json!({"metadata": {"name": "m"}, "spec": spec, "status": status});
+            is_migration(&upgrade, MilvusVersion::new(2, 2, 16), "m", "db").map_err(|refused| refused.to_string())
+        };
+        let other = told(json!({"to": "2.5.26"}), json!({"from": "2.5.16", "phase": "Running"})).unwrap_err();
+        assert_eq!(
+            other,
+            "the upgrade that is open leads to 2.5.26 and migrates no metadata\n  -> Nothing was changed. milvus-guard abort m -n db takes it back."
+        );
+        assert!(told(json!({"to": "2.2.9"}), json!({"from": "2.1.4"})).unwrap_err().contains("leads to 2.2.9, and -t says 2.2.16"));
+        assert!(told(json!({"to": "2.2.16"}), json!({"from": "2.2.9"})).unwrap_err().contains("migrates no metadata"));
+        assert!(told(json!({"to": "2.2.16"}), json!({})).is_err(), "nobody has looked where it comes from, and nothing says that it migrates");
+        for (spec, status) in [
+            (json!({"to": "2.2.16"}), json!({"from": "2.1.4", "phase": "Migrating"})),
+            (json!({"to": "2.2.16", "metadataMigration": {}}), json!({})),
+            // What it began with counts, whatever is written since.
+            (json!({"to": "2.2.9"}), json!({"from": "2.1.4", "to": "2.2.16", "phase": "Running"})),
+        ] {
+            assert_eq!(told(spec.clone(), status), Ok(()), "{spec}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `milvus-guard pause`, `resume`, `abort`, `retry` and `approve`: set what the controller reads from a `GuardedUpgrade`.
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::bail;
@@ -14,7 +15,7 @@ use milvus_guard_webhook::progress::Upgrade;
 use milvus_guard_webhook::server::registration::FIELD_MANAGER;
 use serde_json::{Value, json};
 
-use super::carry::identity;
+use super::carry::{identity, is_wanted};
 use super::cleanup;
 use super::cluster::{Cluster, why};
 use super::output::say;
@@ -85,22 +86,72 @@ impl Change {
     fn new(spec: Value, words: impl Into<String>) -> Self {
         Self { spec, words: words.into() }
     }
+
+    fn is_empty(&self) -> bool {
+        self.spec.as_object().is_none_or(serde_json::Map::is_empty)
+    }
 }
 
 fn change(target: &Target, intent: Option<Intent>, decide: impl Fn(&Value) -> anyhow::Result<Change>) -> anyhow::Result<()> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-        let cluster = Cluster::of_kubeconfig(None).await?;
-        let namespace = target.namespace.clone().unwrap_or_else(|| cluster.client.default_namespace().to_owned());
-        let key = ReleaseKey { namespace: namespace.as_str().into(), name: target.release.as_str().into() };
-        let declared = cluster.get(api::API_VERSION, "GuardedUpgrade", Some(&namespace), &target.release).await;
-        if !matches!(declared, Ok(Some(_)))
-            && let Ok(Some(upgrade)) = Kept::InConfigMaps.read(&cluster.client, &key).await
-        {
-            return begun_alone(&cluster, &key, intent, &upgrade, &target.guard_image).await;
+        let (cluster, key) = place(target).await?;
+        write(&cluster, &key, intent, &target.guard_image, decide).await
+    })
+}
+
+async fn place(target: &Target) -> anyhow::Result<(Cluster, ReleaseKey)> {
+    let cluster = Cluster::of_kubeconfig(None).await?;
+    let namespace = target.namespace.clone().unwrap_or_else(|| cluster.client.default_namespace().to_owned());
+    let key = ReleaseKey { namespace: namespace.as_str().into(), name: target.release.as_str().into() };
+    Ok((cluster, key))
+}
+
+async fn write(
+    cluster: &Cluster,
+    key: &ReleaseKey,
+    intent: Option<Intent>,
+    image: &str,
+    decide: impl Fn(&Value) -> anyhow::Result<Change>,
+) -> anyhow::Result<()> {
+    let declared = cluster.get(api::API_VERSION, "GuardedUpgrade", Some(&key.namespace), &key.name).await;
+    if !matches!(declared, Ok(Some(_)))
+        && let Ok(Some(upgrade)) = Kept::InConfigMaps.read(&cluster.client, key).await
+    {
+        return begun_alone(cluster, key, intent, &upgrade, image).await;
+    }
+    let change = steer(cluster, &key.namespace, &key.name, decide).await?;
+    say(&format!("{key}: {change}"));
+    Ok(())
+}
+
+/// Aborts the upgrade of a release once it is known to be the one that is meant, and somebody wants it: what `migrate -o rollback` does.
+pub(super) fn take_back(target: &Target, is_meant: impl Fn(&Value) -> anyhow::Result<()>, dry_run: bool, yes: bool) -> anyhow::Result<ExitCode> {
+    let decide = |upgrade: &Value| {
+        let change = decide(Intent::Abort, upgrade)?;
+        is_meant(upgrade).map(|()| change)
+    };
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        let (cluster, key) = place(target).await?;
+        let declared = cluster.get(api::API_VERSION, "GuardedUpgrade", Some(&key.namespace), &key.name).await;
+        let declared = declared.map_err(|error| anyhow::anyhow!("reading GuardedUpgrade {key}: {}", why(&error)))?;
+        let upgrade = match declared {
+            Some(declared) => declared,
+            None => match Kept::InConfigMaps.read(&cluster.client, &key).await? {
+                Some(kept) => kept,
+                None => bail!("no upgrade of {key} is open: there is nothing to take back"),
+            },
+        };
+        let change = decide(&upgrade)?;
+        say(&format!("{key}: the upgrade to {} is to be taken back: metadata from its verified backup, then the version before", Upgrade::of(&upgrade).to));
+        if dry_run || change.is_empty() {
+            say(if dry_run { "nothing was changed" } else { &change.words });
+            return Ok(ExitCode::SUCCESS);
         }
-        let change = steer(&cluster, &namespace, &target.release, decide).await?;
-        say(&format!("{}/{}: {}", namespace, target.release, change));
-        Ok(())
+        if !yes && !is_wanted()? {
+            say("nothing was changed");
+            return Ok(ExitCode::from(1));
+        }
+        write(&cluster, &key, Some(Intent::Abort), &target.guard_image, decide).await.map(|()| ExitCode::SUCCESS)
     })
 }
 
@@ -176,7 +227,7 @@ async fn steer(cluster: &Cluster, namespace: &str, release: &str, decide: impl F
             None => bail!(missing(namespace, release)),
         };
         let change = decide(&upgrade)?;
-        if change.spec.as_object().is_none_or(serde_json::Map::is_empty) {
+        if change.is_empty() {
             return Ok(change.words);
         }
         let patch = json!({"metadata": {"resourceVersion": text(&upgrade, "/metadata/resourceVersion")}, "spec": change.spec});
