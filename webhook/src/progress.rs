@@ -227,7 +227,10 @@ impl Release {
     #[must_use]
     pub fn now(&self, now: i64) -> String {
         if let Some(upgrade) = self.upgrade.as_ref().filter(|upgrade| upgrade.end() != Some(true)) {
-            return upgrade.now(now);
+            let approve = upgrade.awaits_approval.as_ref().filter(|_| upgrade.is_seen);
+            let approve =
+                approve.map_or_else(String::new, |step| format!("; to let it go: milvus-guard approve {} {step} -n {}", self.release, self.namespace));
+            return format!("{}{approve}", upgrade.now(now));
         }
         match self.held() {
             0 if self.serving.is_empty() => "nothing runs".to_owned(),
@@ -388,6 +391,13 @@ mod tests {
             "a store that is rolled out stays in its place: {text}"
         );
         assert!(bars(&found[0], 780).contains("proxy     [....................] Held"), "{}", bars(&found[0], 780));
+    }
+
+    #[test]
+    fn what_is_to_be_approved_is_told_as_the_command_that_does_it() {
+        let status = json!({"waitingFor": "the approval of proxy", "awaitsApproval": "2.5.22/proxy#1"});
+        let text = table(&releases(&world(&["proxy"], Some(running(status)))), false, 0);
+        assert!(text.contains("waits for the approval of proxy; to let it go: milvus-guard approve m 2.5.22/proxy#1 -n db"), "{text}");
     }
 
     #[test]

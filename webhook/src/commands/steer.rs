@@ -49,11 +49,11 @@ Without a STEP it approves what the upgrade waits for: a step (spec.approval: Ma
 
 Examples:
   milvus-guard approve m -n db
-  milvus-guard approve m 2.6.15/mixcoord -n db    # only if that is what is waited for when it comes to it")]
+  milvus-guard approve m mixcoord -n db    # only if that is what is waited for")]
 pub(crate) struct Approve {
     #[command(flatten)]
     target: Target,
-    /// The step, as `status` names it
+    /// The step that is waited for, as `status` names it, or its component
     step: Option<String>,
 }
 
@@ -294,21 +294,36 @@ fn decide(intent: Intent, upgrade: &Value) -> anyhow::Result<Change> {
 }
 
 fn approval(upgrade: &Value, step: Option<&str>) -> anyhow::Result<Change> {
-    if let Some(step) = step.or_else(|| text(upgrade, "/status/awaitsApproval")) {
-        return Ok(match text(upgrade, "/spec/approvedStep") {
-            Some(approved) if approved == step => Change::new(json!({}), format!("step {step} is approved already")),
-            _ => Change::new(json!({"approvedStep": step}), format!("step {step} is approved")),
+    let awaited = text(upgrade, "/status/awaitsApproval");
+    let approved = text(upgrade, "/spec/approvedStep");
+    let is_approved = |step: &str| Change::new(json!({}), format!("step {step} is approved already"));
+    if let Some(awaited) = awaited.filter(|awaited| step.is_none_or(|step| step == *awaited || step == component_of(awaited))) {
+        return Ok(if approved == Some(awaited) {
+            is_approved(awaited)
+        } else {
+            Change::new(json!({"approvedStep": awaited}), format!("step {awaited} is approved"))
         });
+    }
+    let waits = || text(upgrade, "/status/waitingFor").map_or_else(String::new, |waiting| format!("; it waits for {waiting}"));
+    if let Some(step) = step {
+        return match awaited {
+            None if approved == Some(step) => Ok(is_approved(step)),
+            None => bail!("step {step} is not waited for: the upgrade waits for the approval of no step{}", waits()),
+            Some(awaited) => bail!("step {step} is not waited for: the upgrade waits for the approval of {awaited}"),
+        };
     }
     let conditions = upgrade.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
     let is_partial = conditions.clone().any(|condition| text(condition, "/status") == Some("True") && text(condition, "/reason") == Some("ChangeIncomplete"));
     match text(upgrade, "/status/change").filter(|_| is_partial) {
         Some(change) => Ok(Change::new(json!({"acceptPartial": change}), format!("change {change} may go on with the part of it that has arrived"))),
-        None => bail!(
-            "the upgrade waits for no approval{}",
-            text(upgrade, "/status/waitingFor").map_or_else(String::new, |waiting| format!("; it waits for {waiting}"))
-        ),
+        None => bail!("the upgrade waits for no approval{}", waits()),
     }
+}
+
+/// The component of a step such as `2.6.15/mixcoord#3`, of the third attempt.
+fn component_of(step: &str) -> &str {
+    let component = step.rsplit_once('/').map_or(step, |(_, component)| component);
+    component.split_once('#').map_or(component, |(component, _)| component)
 }
 
 #[cfg(test)]
@@ -354,7 +369,17 @@ mod tests {
         let set = |status: Value, step| approval(&upgrade(json!({"approvedStep": "2.6.15/streamingnode"}), status), step).map(|change| change.spec);
         assert_eq!(set(json!({"awaitsApproval": "2.6.15/mixcoord"}), None).unwrap(), json!({"approvedStep": "2.6.15/mixcoord"}));
         assert_eq!(set(json!({"awaitsApproval": "2.6.15/streamingnode"}), None).unwrap(), json!({}));
-        assert_eq!(set(json!({}), Some("2.6.15/proxy")).unwrap(), json!({"approvedStep": "2.6.15/proxy"}));
+        for step in ["2.6.15/mixcoord#3", "mixcoord"] {
+            assert_eq!(set(json!({"awaitsApproval": "2.6.15/mixcoord#3"}), Some(step)).unwrap(), json!({"approvedStep": "2.6.15/mixcoord#3"}));
+        }
+        // What the controller would never read as an approval.
+        for step in ["2.6.15/proxy", "streamingnode", "wrong/step", "2.6.15/mixcoord"] {
+            let refused = set(json!({"awaitsApproval": "2.6.15/mixcoord#3"}), Some(step)).unwrap_err().to_string();
+            assert_eq!(refused, format!("step {step} is not waited for: the upgrade waits for the approval of 2.6.15/mixcoord#3"));
+        }
+        let refused = set(json!({"waitingFor": "mixcoord: 0 of 1 ready"}), Some("2.6.15/proxy")).unwrap_err().to_string();
+        assert!(refused.ends_with("waits for the approval of no step; it waits for mixcoord: 0 of 1 ready"), "{refused}");
+        assert_eq!(set(json!({}), Some("2.6.15/streamingnode")).unwrap(), json!({}));
         let partial = json!({"change": "c1", "conditions": [{"type": "Stalled", "status": "True", "reason": "ChangeIncomplete"}]});
         assert_eq!(set(partial, None).unwrap(), json!({"acceptPartial": "c1"}));
         assert_eq!(
