@@ -60,6 +60,12 @@ pub struct Upgrade {
     /// The reason of the condition `Stalled`, while that is so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stalled: Option<String>,
+    /// `spec.paused`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
+    /// `spec.abort`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub abort: bool,
     /// The controller has seen the object as it is now.
     pub is_seen: bool,
 }
@@ -106,6 +112,8 @@ impl Upgrade {
             awaits_approval: status("awaitsApproval"),
             receipt: status("receipt"),
             stalled: stalled.filter_map(|condition| text(condition, "/reason")).map(str::to_owned).next(),
+            paused: object.pointer("/spec/paused") == Some(&Value::Bool(true)),
+            abort: object.pointer("/spec/abort") == Some(&Value::Bool(true)),
             is_seen: number("/status/observedGeneration").is_some() && number("/status/observedGeneration") == number("/metadata/generation"),
         }
     }
@@ -120,8 +128,17 @@ impl Upgrade {
         }
     }
 
-    /// What happens now, in one line.
+    /// What happens now, in one line, with what was asked for and does not show in it.
     fn now(&self, now: i64) -> String {
+        let phase = self.phase.as_deref();
+        let is_to_pause = self.paused && phase != Some("Paused");
+        let is_to_go_back = self.abort && !matches!(phase, Some("RollingBack" | "Aborted"));
+        let asked: String =
+            [(is_to_pause, "; spec.paused is set"), (is_to_go_back, "; spec.abort is set")].iter().filter(|(is, _)| *is).map(|(_, words)| *words).collect();
+        format!("{}{asked}", self.does(now))
+    }
+
+    fn does(&self, now: i64) -> String {
         if !self.is_seen {
             return "the controller has not seen it yet".to_owned();
         }
@@ -398,6 +415,20 @@ mod tests {
         let status = json!({"waitingFor": "the approval of proxy", "awaitsApproval": "2.5.22/proxy#1"});
         let text = table(&releases(&world(&["proxy"], Some(running(status)))), false, 0);
         assert!(text.contains("waits for the approval of proxy; to let it go: milvus-guard approve m 2.5.22/proxy#1 -n db"), "{text}");
+    }
+
+    #[test]
+    fn what_was_asked_of_an_upgrade_that_does_not_move_is_told() {
+        let told = |phase: &str, spec: Value| {
+            let mut upgrade = running(json!({"phase": phase, "message": "proxy is not to be released"}));
+            upgrade["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+            releases(&world(&["proxy"], Some(upgrade)))[0].now(0)
+        };
+        assert_eq!(told("Held", json!({})), "proxy is not to be released");
+        assert_eq!(told("Held", json!({"paused": true})), "proxy is not to be released; spec.paused is set");
+        assert_eq!(told("Held", json!({"abort": true})), "proxy is not to be released; spec.abort is set");
+        assert_eq!(told("Paused", json!({"paused": true})), "proxy is not to be released", "the phase says it");
+        assert_eq!(told("RollingBack", json!({"abort": true})), "proxy is not to be released");
     }
 
     #[test]
