@@ -44,8 +44,17 @@ pub(crate) struct Cleanup {
 
 /// Nothing was done: it would leave an upgrade half way.
 #[derive(Debug, thiserror::Error)]
-#[error("upgrades are open: {0}. Wait for them, or go on with --force")]
+#[error("{0}")]
 pub(crate) struct Refused(String);
+
+impl Refused {
+    /// What is open, as namespace and name.
+    fn of(open: &[(String, String)]) -> Self {
+        let places: Vec<String> = open.iter().map(|(namespace, name)| format!("{namespace}/{name}")).collect();
+        let ways: Vec<String> = open.iter().map(|(namespace, name)| format!("milvus-guard abort {name} -n {namespace}")).collect();
+        Self(format!("upgrades are open: {}. Take them back first: {}. Or wait for them, or go on with --force", places.join(", "), ways.join("; ")))
+    }
+}
 
 /// What selects the webhook configurations of a guard, as our chart labels them.
 const OURS: &str = "app.kubernetes.io/name=milvus-guard";
@@ -59,7 +68,11 @@ async fn clean(arguments: Cleanup) -> anyhow::Result<()> {
     let cluster = Cluster::of_kubeconfig(arguments.namespace.clone()).await?;
     let open = open(&cluster, arguments.release.as_deref()).await?;
     if !open.is_empty() && !arguments.force {
-        return Err(Refused(open.join(", ")).into());
+        let refused = Refused::of(&open);
+        if !arguments.dry_run {
+            return Err(refused.into());
+        }
+        eprintln!("without --dry-run this is refused: {refused}");
     }
     if let Some(name) = &arguments.configuration {
         unregister(&cluster, name, arguments.dry_run).await?;
@@ -157,10 +170,11 @@ async fn unfence(cluster: &Cluster, kind: &str, object: &Value, dry_run: bool) -
 }
 
 /// Upgrades that are being carried out.
-async fn open(cluster: &Cluster, release: Option<&str>) -> anyhow::Result<Vec<String>> {
+async fn open(cluster: &Cluster, release: Option<&str>) -> anyhow::Result<Vec<(String, String)>> {
     let all = cluster.list(api::API_VERSION, "GuardedUpgrade").await?;
     let is_wanted = |object: &&Value| api::is_open(object) && release.is_none_or(|release| text(object, "/metadata/name") == Some(release));
-    Ok(all.iter().filter(is_wanted).map(place).collect())
+    let of = |object: &Value| [text(object, "/metadata/namespace"), text(object, "/metadata/name")].map(|word| word.unwrap_or_default().to_owned());
+    Ok(all.iter().filter(is_wanted).map(of).map(|[namespace, name]| (namespace, name)).collect())
 }
 
 /// Deletes the configurations: replicas may only change those that are there.
@@ -323,6 +337,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_is_open_is_told_with_the_command_that_takes_it_back() {
+        let told = Refused::of(&[("db".into(), "m".into())]).to_string();
+        assert_eq!(told, "upgrades are open: db/m. Take them back first: milvus-guard abort m -n db. Or wait for them, or go on with --force");
+    }
 
     #[test]
     fn what_was_not_done_is_not_told_as_done() {
