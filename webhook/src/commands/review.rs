@@ -79,15 +79,10 @@ pub(crate) fn run(arguments: &Review) -> anyhow::Result<ExitCode> {
     };
     let mut objects = Vec::new();
     for file in &arguments.cluster {
-        let text = read(file)?;
-        for document in serde_yaml::Deserializer::from_str(&text) {
-            let object = Value::deserialize(document).with_context(|| format!("{} is no YAML", file.display()))?;
-            match object.get("items").and_then(Value::as_array) {
-                Some(items) => objects.extend(items.iter().cloned()),
-                None if object.is_object() => objects.push(object),
-                None => {}
-            }
+        if file.is_dir() {
+            bail!("{} is a folder; name a file with objects", file.display());
         }
+        objects.extend(objects_in(&read(file)?).with_context(|| file.display().to_string())?);
     }
     let request = Arc::new(request);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
@@ -97,6 +92,27 @@ pub(crate) fn run(arguments: &Review) -> anyhow::Result<ExitCode> {
         Format::Text => text(gate, &request, &answer),
     })?;
     Ok(if answer.is_admitted() { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) })
+}
+
+/// The objects of a file, one by one or in lists; an empty list is an empty cluster, and anything else without an object none.
+fn objects_in(text: &str) -> anyhow::Result<Vec<Value>> {
+    let mut objects = Vec::new();
+    let mut is_listed = false;
+    for document in serde_yaml::Deserializer::from_str(text) {
+        let object = Value::deserialize(document).context("it is no YAML")?;
+        match object.get("items").and_then(Value::as_array) {
+            Some(items) => {
+                is_listed = true;
+                objects.extend(items.iter().cloned());
+            }
+            None if object.get("kind").is_some_and(Value::is_string) => objects.push(object),
+            None => {}
+        }
+    }
+    if objects.is_empty() && !is_listed {
+        bail!("it holds no Kubernetes object");
+    }
+    Ok(objects)
 }
 
 /// The gates that the chart registers for such an object, the likely one first: ConfigMaps are Milvus's configuration, or releases of Helm.
@@ -209,6 +225,16 @@ mod tests {
         writer.join().unwrap().unwrap();
         let endless = piped(Path::new("/dev/zero"), Duration::from_secs(60)).unwrap_err().to_string();
         assert!(endless.contains("more than 64 MiB"), "{endless}");
+    }
+
+    #[test]
+    fn what_holds_no_object_is_no_empty_cluster() {
+        for text in ["", "hello", "a: 1", "---\n---\n", &"a".repeat(1 << 20)] {
+            assert_eq!(objects_in(text).unwrap_err().to_string(), "it holds no Kubernetes object");
+        }
+        let counts =
+            ["kind: List\nitems: []\n", "kind: Pod\n---\n---\nkind: Pod\n", "kind: List\nitems: [{kind: Pod}]\n"].map(|text| objects_in(text).unwrap().len());
+        assert_eq!(counts, [0, 2, 1]);
     }
 
     #[test]
