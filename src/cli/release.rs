@@ -56,7 +56,8 @@ pub(crate) fn find(path: &Path, release: Option<&str>, environment: Option<&str>
 
 /// Why a file has no release, as far as that is known; what was not read of other files is no reason.
 pub(crate) fn why_none(inputs: &Inputs) -> String {
-    inputs.reading.gaps.iter().find(|gap| inputs.holds(&gap.file)).map_or_else(String::new, |gap| format!(" ({})", gap.reason))
+    let gaps = inputs.walked.gaps.iter().chain(&inputs.reading.gaps);
+    gaps.into_iter().find(|gap| inputs.holds(&gap.file)).map_or_else(String::new, |gap| format!(" ({})", gap.reason))
 }
 
 /// The environment of a helmfile or an umbrella chart that a release stands for.

@@ -62,6 +62,14 @@ fn mistakes_are_told() {
     sandbox.write("redis.yaml", "name: redis\n");
     insta::assert_snapshot!(sandbox.run(&["plan", "--from", "newest", "--to", "2.6.15"]).stderr, @"error: `newest` is no Milvus version that is known here; write it as 2.5.16, or as 2.5 for a line");
     insta::assert_snapshot!(sandbox.run(&["plan", "--to", "2.6.15", "--for", "redis.yaml"]).stderr, @"error: `redis.yaml` declares no Milvus release that can be read; name a file that does");
+    // What could not be read is no file without a release.
+    sandbox.write("latin.yaml", b"# milvus\nimage: {all: {tag: v2.5.16}}\nextra: \xe9\n").write("large.yaml", format!("# milvus {}", "#".repeat(10 << 20)));
+    for (file, why) in [("latin.yaml", "not valid UTF-8"), ("large.yaml", "more than the limit")] {
+        for arguments in [&["plan", "--to", "2.6.15", "--for", file][..], &["values", file]] {
+            let outcome = sandbox.run(arguments);
+            assert!(outcome.code == 2 && outcome.stderr.contains(why), "{}", outcome.shown());
+        }
+    }
     assert_eq!(sandbox.run(&["plan", "--to", "2.6.15"]).code, 2);
     assert_eq!(sandbox.run(&["plan", "--to", "2.6.15", "--for", "redis.yaml", "--format", "json"]).code, 2);
 }
