@@ -4,20 +4,24 @@ use super::hop::{self, Reason, Tried};
 use super::state::{self, State};
 use super::values::Set;
 use super::{Request, StopAt, command, planning, route, tool};
+use crate::model::change::Change;
 use crate::model::finding::Finding;
 use crate::model::place::Fact;
 use crate::model::plan::{Action, ActionKind, Downtime, Hop};
 use crate::model::release::Release;
-use crate::model::words::{Mode, ObjectStoreKind, QueueServer};
-use crate::policy::Policies;
+use crate::model::words::{Mode, ObjectStoreKind, QueueServer, Severity};
 use crate::policy::condition::ValueTree;
 use crate::policy::facts;
 use crate::policy::tables::{Acknowledge, AcknowledgeKind, Gate, GateNeed, Note, NoteAt, Rollback};
+use crate::policy::{Policies, check};
 
 /// The rule that the migration of the metadata answers.
 const MIGRATION: &str = "MV201";
 /// The rule that asks for a backup before a one-way door.
 const DOOR: &str = "MV210";
+
+/// The rule that refuses a way down of the chart.
+const CHART_BACK: &str = "MV110";
 
 /// Where the bucket is said.
 const BUCKET: [(ValueTree, &str); 3] =
@@ -281,11 +285,32 @@ impl Draft<'_> {
                 gate.title
             );
         }
-        let back = route::back(self.request);
-        if before.milvus.line() == stop.milvus.line() {
-            return format!("{back} brings back {}.", before.milvus);
+        let (back, is_of_line) = (route::back(self.request), before.milvus.line() == stop.milvus.line());
+        let unread = format!("may not read indexes that {} built meanwhile; nobody tests this way", stop.milvus);
+        match (self.refused_back(), is_of_line) {
+            (None, true) => format!("{back} brings back {}.", before.milvus),
+            (None, false) => format!("{back} brings back {}, but it {unread}, and milvus-guard does not carry it out.", before.milvus),
+            (Some(refused), true) => format!(
+                "{back} is not the way: {} [{}], and milvus-guard refuses it. Keep chart {} and set `image.all.tag` to `v{milvus}`: that brings back {milvus}.",
+                refused.message.trim_end().trim_end_matches('.'),
+                refused.rule,
+                self.tried.chart,
+                milvus = before.milvus
+            ),
+            (Some(refused), false) => format!(
+                "{back} is not the way: {} [{}], and milvus-guard refuses it. On the chart of this hop {} {unread}: what surely leads back is a restore of the backup.",
+                refused.message.trim_end().trim_end_matches('.'),
+                refused.rule,
+                before.milvus
+            ),
         }
-        format!("{back} brings back {}, but it may not read indexes that {} built meanwhile; nobody tests this way.", before.milvus, stop.milvus)
+    }
+
+    /// What the rules say of going back to the chart before: a finding that refuses it.
+    fn refused_back(&self) -> Option<Finding> {
+        let forwards = &self.tried.change;
+        let back = Change { before: forwards.after.clone(), after: forwards.before.clone(), ..forwards.clone() };
+        check(&back, self.policies).into_iter().find(|finding| *finding.rule == *CHART_BACK && finding.severity == Severity::Error)
     }
 
     /// How long the service is away: coordinators without active standby are replaced one generation after the other.

@@ -57,6 +57,24 @@ fn a_refusal_has_its_own_code_and_json_all_the_same() {
 }
 
 #[test]
+fn a_way_back_that_the_guard_refuses_is_not_promised() {
+    let back = |arguments: &[&str]| {
+        let all: Vec<&str> = ["plan", "--format", "json"].iter().chain(arguments).copied().collect();
+        let plan = Sandbox::new().run(&all).json();
+        plan["hops"].as_array().unwrap().last().unwrap()["rollback"].as_str().unwrap().to_owned()
+    };
+    let moved = back(&["--from", "2.5.10", "--to", "2.5.22", "--chart", "4.2.45"]);
+    assert!(
+        moved.contains("is not the way") && moved.contains("[MV110]") && moved.ends_with("set `image.all.tag` to `v2.5.10`: that brings back 2.5.10."),
+        "{moved}"
+    );
+    let minor = back(&["--from", "2.4.16", "--to", "2.5.22"]);
+    assert!(minor.contains("[MV110]") && minor.ends_with("what surely leads back is a restore of the backup."), "{minor}");
+    let patch = back(&["--from", "2.5.16", "--to", "2.5.22", "--chart", "4.2.58"]);
+    assert!(patch.ends_with("brings back 2.5.16.") || patch.contains("[MV110]"), "{patch}");
+}
+
+#[test]
 fn mistakes_are_told() {
     let sandbox = Sandbox::new();
     sandbox.write("redis.yaml", "name: redis\n");
