@@ -11,6 +11,7 @@ mod find;
 mod fixture;
 pub mod format;
 mod judge;
+pub mod known;
 pub mod load;
 mod names;
 mod place;

@@ -4,7 +4,7 @@ use anyhow::bail;
 
 use milvus_guard::model::catalogue::{Catalogue, ChartStatus};
 use milvus_guard::model::version::{ChartVersion, MilvusVersion};
-use milvus_guard::policy::Policies;
+use milvus_guard::policy::known::{milvus_versions, unknown_milvus};
 
 use super::output;
 
@@ -34,17 +34,9 @@ pub(crate) fn chart(version: &ChartVersion, what: &str) -> anyhow::Result<()> {
 
 /// Says on standard error when a Milvus version of a known line is one that neither the catalogue nor the planner's table knows.
 pub(crate) fn milvus(version: MilvusVersion, what: &str) {
-    let known = milvus_versions();
-    if known.contains(&version) {
-        return;
+    if let Some(words) = unknown_milvus(version) {
+        output::warn(&format!("{what}: {words}"));
     }
-    let below = known.iter().rfind(|known| **known < version);
-    let above = known.iter().find(|known| **known > version);
-    let of_line: Vec<String> = [below, above].into_iter().flatten().filter(|known| known.line() == version.line()).map(ToString::to_string).collect();
-    let nearest = if of_line.is_empty() { String::new() } else { format!(" (nearest known of its line: {})", of_line.join(" and ")) };
-    output::warn(&format!(
-        "{what}: Milvus {version} is not known here{nearest}, so it is judged by its number alone; look whether the image `milvusdb/milvus:v{version}` exists"
-    ));
 }
 
 /// The known lines next to a version of a line that is not known, in words.
@@ -59,15 +51,6 @@ pub(crate) fn nearest_lines(version: MilvusVersion) -> String {
 /// Whether a chart carries a Milvus version or the planner names it.
 pub(crate) fn is_milvus(version: MilvusVersion) -> bool {
     milvus_versions().contains(&version)
-}
-
-/// All Milvus versions that charts carry or the planner names, in order.
-fn milvus_versions() -> std::collections::BTreeSet<MilvusVersion> {
-    let policies = Policies::embedded();
-    let carried = Catalogue::embedded().versions().iter().filter_map(|entry| entry.milvus);
-    let planned = policies.bundle().planning.releases.iter().map(|row| row.milvus.0);
-    let stops = policies.gates().iter().filter_map(|gate| gate.stop.as_ref()).flat_map(|stop| [stop.at_least.0, stop.prefer.0]);
-    carried.chain(planned).chain(stops).collect()
 }
 
 /// A chart of the newest major, after the newest that is known.
@@ -94,6 +77,8 @@ pub(crate) fn nearest_charts(version: &ChartVersion) -> String {
 
 #[cfg(test)]
 mod tests {
+    use milvus_guard::policy::Policies;
+
     use super::*;
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use milvus_guard::model::version::{ImageTag, MilvusVersion};
+use milvus_guard::policy::known::unknown_milvus;
 use milvus_guard::rollout::orders::{Order, StepKind};
 use milvus_guard::rollout::{Component, Orders, Pair, Topology};
 use serde_json::{Value, json};
@@ -319,7 +320,7 @@ async fn draft(guard: &Guard<Snapshot>, namespace: &str, object: &Arc<Value>, co
     operations.0.extend(answer.patch.0);
     draft.blocked = annotation(&after, BLOCKED_ANNOTATION).map(str::to_owned);
     // That it waits is the plan, and no news.
-    draft.warnings = answer.warnings.into_iter().filter(|warning| !warning.contains("is held")).collect();
+    draft.warnings = answer.warnings.into_iter().filter(|warning| !warning.contains("is held")).chain(unknown_milvus(target.version)).collect();
     if !waits(&after) || label(&after, HELD_LABEL).is_none() {
         return Err(refused(
             format!("Deployment {name} would not wait for its turn"),
@@ -494,6 +495,17 @@ mod tests {
         let broken = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "db", "annotations": {"guard.milvus-guard.dev/break-glass": "until=2026-11-22T10:00:00Z"}}});
         let told = not_held(&Snapshot::new(vec![broken]), &asked("m", "v2.5.22", None), "m-milvus-proxy");
         assert!(told.next.contains("kubectl annotate namespace db guard.milvus-guard.dev/break-glass-"), "{told:?}");
+    }
+
+    #[tokio::test]
+    async fn a_version_that_nobody_knows_is_warned_of() {
+        let recipe = Recipe::new("4.2.58", 1, json!({}));
+        assert!(plan(&recipe, "v2.5.22").await.unwrap().warnings().iter().all(|warning| !warning.contains("is not known")));
+        let unknown = plan(&recipe, "v2.5.99").await.unwrap();
+        assert!(
+            unknown.warnings().iter().any(|warning| warning.starts_with("Milvus 2.5.99 is not known here (nearest known of its line: 2.5.")),
+            "{unknown:?}"
+        );
     }
 
     #[tokio::test]
