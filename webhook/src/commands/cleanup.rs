@@ -117,6 +117,11 @@ async fn clean(arguments: Cleanup) -> anyhow::Result<()> {
         bail!("{failed} objects could not be put back; run it again");
     }
     if !is_touched {
+        if let Some(namespace) = &arguments.namespace
+            && cluster.lacks_namespace(namespace).await
+        {
+            bail!("there is no namespace {namespace}");
+        }
         say(&nothing(arguments.release.as_deref(), arguments.namespace.as_deref()));
     }
     Ok(())

@@ -6,6 +6,7 @@ use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, Partia
 use kube::{Api, Client};
 use milvus_guard_webhook::api;
 use milvus_guard_webhook::cluster::text;
+use milvus_guard_webhook::doctor::installation::{NAMES, arguments};
 use milvus_guard_webhook::leave;
 use milvus_guard_webhook::server::registration::FIELD_MANAGER;
 use serde_json::{Value, json};
@@ -100,6 +101,18 @@ impl Cluster {
         }
     }
 
+    /// Whether it is to be seen that no controller is installed: not where that may not be read.
+    pub(super) async fn lacks_controller(&self) -> bool {
+        let everywhere = Self { namespace: None, ..self.clone() };
+        let found = everywhere.select("apps/v1", "Deployment", &format!("app.kubernetes.io/name in ({})", NAMES.join(","))).await;
+        found.is_ok_and(|found| !has_controller(&found.unwrap_or_default()))
+    }
+
+    /// Whether it is to be seen that there is no such namespace.
+    pub(super) async fn lacks_namespace(&self, name: &str) -> bool {
+        matches!(self.get("v1", "Namespace", None, name).await, Ok(None))
+    }
+
     /// One object; nothing where there is none.
     pub(super) async fn get(&self, version: &str, kind: &str, namespace: Option<&str>, name: &str) -> Result<Option<Value>, kube::Error> {
         Ok(self.api(version, kind, namespace).get_opt(name).await?.map(|object| typed(object, version, kind)))
@@ -135,6 +148,11 @@ impl Cluster {
         let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.into()), dry_run, ..PatchParams::default() };
         Ok(typed(api.patch(text(object, "/metadata/name").unwrap_or_default(), &parameters, &patch).await?, version, kind))
     }
+}
+
+/// Whether one of the guard's Deployments is that of a controller.
+fn has_controller(deployments: &[Value]) -> bool {
+    deployments.iter().any(|deployment| arguments(deployment).any(|argument| argument == "controller"))
 }
 
 /// With API version and kind, which lists leave out.
@@ -178,4 +196,16 @@ fn in_full(error: &dyn std::error::Error) -> String {
 /// Kinds in the plural, as people read them.
 pub(super) fn plural(kind: &str) -> String {
     kind.strip_suffix("Policy").map_or_else(|| format!("{kind}s"), |stem| format!("{stem}Policies"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guard_without_a_controller_is_known_by_what_its_deployments_run() {
+        let running = |part: &str| json!({"spec": {"template": {"spec": {"containers": [{"args": [part, "--x"]}]}}}});
+        assert!(!has_controller(&[]) && !has_controller(&[running("webhook")]));
+        assert!(has_controller(&[running("webhook"), running("controller")]));
+    }
 }

@@ -10,7 +10,7 @@ use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use kube::runtime::watcher::{self, watcher};
 use milvus_guard_webhook::api;
-use milvus_guard_webhook::cluster::Snapshot;
+use milvus_guard_webhook::cluster::{Snapshot, text};
 use milvus_guard_webhook::controller::kept::{KEPT_LABEL, unpacked};
 use milvus_guard_webhook::progress::{self, Release};
 
@@ -64,6 +64,11 @@ pub(crate) fn run(arguments: &Status) -> anyhow::Result<ExitCode> {
 async fn once(cluster: &Cluster, arguments: &Status) -> anyhow::Result<ExitCode> {
     let releases = chosen(read(cluster).await?, arguments.release.as_deref());
     if releases.is_empty() {
+        if let Some(namespace) = &cluster.namespace
+            && cluster.lacks_namespace(namespace).await
+        {
+            bail!("there is no namespace {namespace}");
+        }
         let place = cluster.namespace.as_ref().map_or_else(|| "in any namespace".to_owned(), |namespace| format!("in namespace {namespace}"));
         match &arguments.release {
             Some(release) => bail!("there is no Milvus release {release} {place}, and no GuardedUpgrade of that name"),
@@ -75,7 +80,17 @@ async fn once(cluster: &Cluster, arguments: &Status) -> anyhow::Result<ExitCode>
         }
     }
     to_stdout(&shown(&releases, arguments)?)?;
+    let is_text = !matches!(arguments.output, Some(Format::Json | Format::Yaml));
+    if is_text && releases.iter().any(|release| release.upgrade.is_some()) && goes_nowhere(cluster).await {
+        say("no controller is installed in this cluster, so no upgrade that is declared goes on; milvus-guard doctor tells what to do");
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether an upgrade is declared that has not ended, and there is nobody to carry it out.
+async fn goes_nowhere(cluster: &Cluster) -> bool {
+    let declared = cluster.list(api::API_VERSION, "GuardedUpgrade").await.unwrap_or_default();
+    declared.iter().any(|upgrade| !matches!(text(upgrade, "/status/phase"), Some("Completed" | "Aborted"))) && cluster.lacks_controller().await
 }
 
 /// Prints at each move; on a terminal over what it printed before.

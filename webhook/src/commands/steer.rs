@@ -120,7 +120,8 @@ async fn write(
         return begun_alone(cluster, key, intent, &upgrade, image).await;
     }
     let change = steer(cluster, &key.namespace, &key.name, decide).await?;
-    say(&format!("{key}: {change}"));
+    let nobody = if cluster.lacks_controller().await { " No controller is installed in this cluster, so nothing comes of it before there is one." } else { "" };
+    say(&format!("{key}: {change}{nobody}"));
     Ok(())
 }
 
