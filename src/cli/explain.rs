@@ -28,8 +28,20 @@ enum Markup {
 pub(crate) fn run(id_or_name: &str) -> anyhow::Result<()> {
     let all = Policies::embedded();
     let rule = all.rule(id_or_name).or_else(|| all.rule(&format!("MV{id_or_name}"))).and_then(|rule| policy::page(&rule.id));
-    let rule = rule.with_context(|| format!("there is no rule `{id_or_name}`; `milvus-lint rules list` prints all"))?;
+    let rule = rule.with_context(|| missing(id_or_name))?;
     output::to_stdout(page(&rule, Markup::Text, output::prose_width()).as_bytes())
+}
+
+/// Rules that speak of a cluster, and have no page.
+const OF_A_CLUSTER: [&str; 5] = ["MV708", "MV709", "MV710", "MV711", "MV712"];
+
+fn missing(id_or_name: &str) -> String {
+    if OF_A_CLUSTER.iter().any(|id| id.eq_ignore_ascii_case(id_or_name) || id.strip_prefix("MV") == Some(id_or_name)) {
+        return format!(
+            "{id_or_name} is told by the webhook alone, since only a cluster knows: charts/milvus-guard/README.md explains it, below `What is judged`"
+        );
+    }
+    format!("there is no rule `{id_or_name}`; `milvus-lint rules list` prints all")
 }
 
 /// What reports tell about some rules.
@@ -144,6 +156,12 @@ pub(crate) fn shown(template: &Template) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rule_without_a_page_is_told_with_where_it_is_explained() {
+        assert!(missing("mv711").contains("charts/milvus-guard/README.md") && missing("712").contains("charts/milvus-guard/README.md"));
+        assert_eq!(missing("MV799"), "there is no rule `MV799`; `milvus-lint rules list` prints all");
+    }
 
     #[test]
     fn every_rule_has_a_page_with_reason_remedy_and_sources() {

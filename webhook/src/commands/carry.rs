@@ -351,7 +351,12 @@ impl Carrying {
     async fn declare(&self, upgrade: Option<&Value>) -> anyhow::Result<bool> {
         let asked = &self.carry.asked;
         let upgrades = self.cluster.api(api::API_VERSION, "GuardedUpgrade", Some(&asked.namespace));
-        let rights = || format!("declaring the upgrade of {}/{} (the guard's role milvus-guard-declare may)", asked.namespace, asked.release);
+        let rights = || {
+            format!(
+                "declaring the upgrade of {}/{} (the guard's role milvus-guard-declare may, or RELEASE-milvus-guard-declare where its release has another name)",
+                asked.namespace, asked.release
+            )
+        };
         let wanted = asked.upgrade();
         let written = match upgrade {
             Some(upgrade) if is_declared(upgrade, &wanted) => return Ok(false),

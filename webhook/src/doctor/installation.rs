@@ -26,6 +26,11 @@ const DEFINE: &str = "Bring them up to date: milvus-guard crd | kubectl apply --
 pub(super) fn entries(seen: &Seen) -> Vec<Entry> {
     let mut all = vec![kubernetes(seen)];
     let guard = Guard::of(seen);
+    if !guard.is_installed() && seen.is_unread("WebhookConfigurations") {
+        let message = "whether milvus-guard is installed here, and changes are judged, cannot be told: you may not list webhook configurations";
+        all.push(Entry::new(State::Unknown, "registration", message).remedy(ASK));
+        return all;
+    }
     if !guard.is_installed() {
         all.push(Entry::new(State::Note, "registration", "milvus-guard is not installed here, or not to be seen: no change is judged at the API server"));
         return all;

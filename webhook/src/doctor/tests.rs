@@ -272,6 +272,10 @@ fn gates_that_the_user_may_not_see_are_not_taken_for_gone() {
     world.seen.unread.push(("ValidatingWebhookConfigurations".into(), forbidden.into()));
     assert_eq!(world.wrong(), [("registration", String::new(), State::Unknown), ("read", String::new(), State::Unknown)]);
     assert!(world.examine().iter().all(|entry| entry.check != "coverage"));
+    // Nor is a guard of which nothing is to be seen.
+    world.objects.retain(|object| object["metadata"]["namespace"] != "guard");
+    let entry = world.examine().into_iter().find(|entry| entry.check == "registration").unwrap();
+    assert!(entry.state == State::Unknown && entry.message.contains("cannot be told"), "{entry:?}");
 }
 
 #[test]
