@@ -129,6 +129,15 @@ pub(super) fn forget(status: &mut Status) {
     *status = kept;
 }
 
+/// Forgets a change, and what was approved of it: the next one to the same version, of another repository or with another setting, is not that.
+fn forget_approved(upgrade: &Value, to: MilvusVersion, status: &mut Status) {
+    let is_approved = status.to.is_some() && matches!(approval(upgrade, to, status), Approval::Manual(Some(_)));
+    forget(status);
+    if is_approved {
+        status.epoch = Some(epoch_after(status.epoch.unwrap_or_default()));
+    }
+}
+
 /// Whether another change took the place of the one that was begun, before anything of it ran or after all of it went back.
 fn is_another(status: &Status, seen: &Seen) -> bool {
     // What is stopped for a migration has begun, although nothing runs.
@@ -260,7 +269,7 @@ fn announced(upgrade: &Value, status: &mut Status, (from, to): (MilvusVersion, M
     }
     // What was told of this very state stays, or each look would be something new to tell.
     if status.finished_at.is_some() || status.to.is_some() || status.version_from() != Some(from) {
-        forget(status);
+        forget_approved(upgrade, to, status);
     }
     status.from = Some(from.to_string());
     Situation::Declared { from, to, removals: removals(from, to, seen) }
@@ -288,7 +297,7 @@ fn attempt(upgrade: &Value, (from, to): (MilvusVersion, MilvusVersion), status: 
         seen.serving_templates()
     };
     if status.finished_at.is_some() || (status.version_from(), status.version_to()) != (Some(pair.from), Some(pair.to)) {
-        forget(status);
+        forget_approved(upgrade, pair.to, status);
     }
     turn(status, if descends || is_aborted(upgrade) { Way::Back } else { Way::Forwards });
     status.from = Some(pair.from.to_string());
@@ -623,6 +632,42 @@ mod tests {
         assert_eq!(follows["spec"], json!({"to": "2.5.24", "approval": "Manual", "retry": 2, "onFailure": "Rollback", "timeouts": {"component": "30m"}}));
         let (status, carried) = plan(&follows, &objects);
         assert_eq!((carried.plan.course, carried.plan.pair.to, status.attempt), (Course::Forwards, to, Some(2)));
+    }
+
+    #[test]
+    fn what_was_approved_of_a_change_is_not_approved_of_the_next_one_to_the_same_version() {
+        let mut objects = running(&["standalone"], "v2.5.16");
+        hold(&mut objects, "standalone", "v2.5.22");
+        let mut declared = upgrade("2.5.22", json!({}));
+        declared["spec"] = json!({"to": "2.5.22", "approval": "Manual", "approvedStep": "2.5.22/standalone"});
+        let approved = |declared: &Value, objects: &[Value]| plan(declared, objects).1.plan.approval;
+        let (status, first) = plan(&declared, &objects);
+        assert_eq!(first.plan.approval, Approval::Manual(Some(Component::Standalone)));
+        let is_anothers = |declared: &Value, objects: &[Value]| {
+            let (status, carried) = plan(declared, objects);
+            assert_eq!(carried.plan.approval, Approval::Manual(None));
+            // It is asked for once more, and counts then.
+            let mut anew = declared.clone();
+            anew["status"] = serde_json::to_value(&status).unwrap();
+            anew["spec"]["approvedStep"] = json!(step_to_approve("2.5.22".parse().unwrap(), Component::Standalone, &status));
+            assert_eq!(approved(&anew, objects), Approval::Manual(Some(Component::Standalone)));
+        };
+        // It has ended, and the same version comes from elsewhere.
+        let mut ended = declared.clone();
+        ended["status"] = serde_json::to_value(&status).unwrap();
+        ended["status"]["startedAt"] = json!("2026-11-21T20:30:00Z");
+        ended["status"]["finishedAt"] = json!("2026-11-21T20:31:00Z");
+        let mut elsewhere = running(&["standalone"], "v2.5.22");
+        hold(&mut elsewhere, "standalone", "v2.5.22");
+        elsewhere.last_mut().unwrap()["spec"]["template"]["spec"]["containers"][0]["image"] = json!("registry.example.com/mine/milvus:v2.5.22");
+        is_anothers(&ended, &elsewhere);
+        // It was taken back before it began, and another one comes.
+        let mut taken_back = declared.clone();
+        taken_back["status"] = serde_json::to_value(&status).unwrap();
+        let (status, now) = situation(&taken_back, &seen(&running(&["standalone"], "v2.5.16")), LATER);
+        assert!(matches!(now, Situation::Declared { .. }));
+        taken_back["status"] = serde_json::to_value(&status).unwrap();
+        is_anothers(&taken_back, &objects);
     }
 
     #[test]
