@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
-use kube::api::DeleteParams;
 use kube::runtime::events::{Recorder, Reporter};
 use serde_json::Value;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -143,13 +142,6 @@ impl Alone {
     /// # Errors
     /// When the API server refused.
     pub async fn give_back(self) -> anyhow::Result<()> {
-        if !self.leadership.is_held() {
-            return Ok(());
-        }
-        let leases: kube::Api<k8s_openapi::api::coordination::v1::Lease> = kube::Api::namespaced(self.client.clone(), &self.key.namespace);
-        match leases.delete(&name_of(&self.key.name), &DeleteParams::default()).await {
-            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-            done => Ok(done.map(drop)?),
-        }
+        Ok(self.leadership.remove().await?)
     }
 }

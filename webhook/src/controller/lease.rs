@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use kube::api::{Api, ObjectMeta, PostParams};
+use kube::api::{Api, DeleteParams, ObjectMeta, PostParams, Preconditions};
 use kube::{Client, ResourceExt as _};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -75,11 +75,7 @@ impl Leadership {
 
     /// Asks for it no more, and gives it back where it is ours, so that the next one need not wait until it has run out. Nothing is to be written after that.
     pub async fn give_up(&self) {
-        let keeping = self.keeping.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Keeping { api, name, task }) = keeping else { return };
-        task.abort();
-        // What it is about to write is written, or never will be.
-        let _ = task.await;
+        let Some((api, name)) = self.cease().await else { return };
         let was_held = self.is_held();
         self.set(false);
         if !was_held {
@@ -92,6 +88,33 @@ impl Leadership {
                 Err(error) => return tracing::warn!(%error, "the lease was not given back, and runs out by itself"),
             }
         }
+    }
+
+    /// Asks for it no more, and deletes it where it is ours: one of a release that nobody else waits for.
+    ///
+    /// # Errors
+    /// When the API server refused.
+    pub async fn remove(&self) -> kube::Result<()> {
+        let Some((api, name)) = self.cease().await else { return Ok(()) };
+        self.set(false);
+        let found = api.get_opt(&name).await?;
+        let is_ours = |lease: &Lease| lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref()) == Some(&*self.identity);
+        let Some(lease) = found.filter(is_ours) else { return Ok(()) };
+        let preconditions = Some(Preconditions { uid: lease.uid(), resource_version: lease.resource_version() });
+        match api.delete(&name, &DeleteParams { preconditions, ..DeleteParams::default() }).await {
+            // Somebody else has it by now.
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+            done => done.map(drop),
+        }
+    }
+
+    /// Asks for it no more: whoever deletes it while it is asked for finds it made anew. What was asked for.
+    async fn cease(&self) -> Option<(Api<Lease>, String)> {
+        let Keeping { api, name, task } = self.keeping.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        task.abort();
+        // What it is about to write is written, or never will be.
+        let _ = task.await;
+        Some((api, name))
     }
 
     fn set(&self, held: bool) {
@@ -227,7 +250,56 @@ fn taken(written: kube::Result<Lease>) -> kube::Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use http::{Method, Request, Response};
+    use http_body_util::BodyExt as _;
+    use kube::client::Body;
+    use serde_json::{Value, json};
+
     use super::*;
+
+    /// An API server that has one Lease at most.
+    fn server(stored: &Arc<Mutex<Option<Value>>>) -> Client {
+        let stored = Arc::clone(stored);
+        let answer = move |request: Request<Body>| {
+            let stored = Arc::clone(&stored);
+            async move {
+                let method = request.method().clone();
+                let body = request.into_body().collect().await.unwrap().to_bytes();
+                let mut lease = stored.lock().unwrap();
+                match method {
+                    Method::POST | Method::PUT => *lease = serde_json::from_slice(&body).ok(),
+                    Method::DELETE => *lease = None,
+                    _ => {}
+                }
+                let missing = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404});
+                let is_there = lease.is_some() || method == Method::DELETE;
+                let told = lease.clone().unwrap_or(if is_there { json!({"kind": "Status", "apiVersion": "v1", "status": "Success"}) } else { missing });
+                let answer = Response::builder().status(if is_there { 200 } else { 404 });
+                Ok::<_, std::convert::Infallible>(answer.body(Body::from(told.to_string().into_bytes())).unwrap())
+            }
+        };
+        Client::new(tower::service_fn(answer), "db")
+    }
+
+    #[tokio::test]
+    async fn a_lease_that_is_removed_is_not_made_anew_by_its_renewal() {
+        let stored: Arc<Mutex<Option<Value>>> = Arc::default();
+        let leadership = Leadership::start(&server(&stored), "db", "milvus-guard-upgrade-m", "laptop".into());
+        while !leadership.is_held() {
+            tokio::time::sleep(LOOK).await;
+        }
+        leadership.remove().await.unwrap();
+        tokio::time::sleep(EVERY + LOOK).await;
+        assert_eq!((stored.lock().unwrap().clone(), leadership.is_held()), (None, false));
+        // One of somebody else's stays.
+        let leadership = Leadership::start(&server(&stored), "db", "milvus-guard-upgrade-m", "laptop".into());
+        while !leadership.is_held() {
+            tokio::time::sleep(LOOK).await;
+        }
+        stored.lock().unwrap().as_mut().unwrap()["spec"]["holderIdentity"] = json!("another");
+        leadership.remove().await.unwrap();
+        assert!(stored.lock().unwrap().is_some());
+    }
 
     #[test]
     fn a_holder_counts_until_it_has_said_nothing_for_as_long_as_a_lease_lasts_by_our_clock() {
