@@ -32,14 +32,17 @@ pub fn real(version: &str) -> Option<PathBuf> {
 
 /// The archive of our own chart in a version, whatever real ones there are.
 pub fn stand_in(version: &str) -> PathBuf {
+    written_once(run_folder().join(format!("charts/milvus-{version}.tgz")), || pack(&files(version)))
+}
+
+/// An archive that is made where it is not there yet: tests in parallel ask for the same one, and one that reads it must not find half of it.
+fn written_once(path: PathBuf, make: impl FnOnce() -> Vec<u8>) -> PathBuf {
     static PACKING: Mutex<()> = Mutex::new(());
-    let folder = run_folder().join("charts");
-    let path = folder.join(format!("milvus-{version}.tgz"));
-    // Tests in parallel ask for the same version; one that failed here must not fail the others.
+    // One that failed here must not fail the others.
     let _alone = PACKING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if !path.is_file() {
-        std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(&path, pack(&files(version))).unwrap();
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, make()).unwrap();
     }
     path
 }
@@ -72,11 +75,7 @@ fn wrapped(name: &str, version: &str, dependencies: Vec<serde_json::Value>, valu
     all.extend(files(version).into_iter().map(|(path, text)| (format!("{name}/charts/{path}"), text)));
     let archive = pack(&all);
     let digest = archive.iter().fold(0_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte)));
-    let folder = run_folder().join(format!("charts/{digest:x}"));
-    std::fs::create_dir_all(&folder).unwrap();
-    let path = folder.join(format!("{name}-1.0.0.tgz"));
-    std::fs::write(&path, archive).unwrap();
-    path
+    written_once(run_folder().join(format!("charts/{digest:x}/{name}-1.0.0.tgz")), || archive)
 }
 
 /// All files of our chart in a version, below `milvus/`.
