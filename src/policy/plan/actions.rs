@@ -287,20 +287,17 @@ impl Draft<'_> {
         }
         let (back, is_of_line) = (route::back(self.request), before.milvus.line() == stop.milvus.line());
         let unread = format!("may not read indexes that {} built meanwhile; nobody tests this way", stop.milvus);
-        match (self.refused_back(), is_of_line) {
+        let refused = self.refused_back().map(|refused| format!("{} [{}]", refused.message.trim_end().trim_end_matches('.'), refused.rule));
+        match (refused, is_of_line) {
             (None, true) => format!("{back} brings back {}.", before.milvus),
             (None, false) => format!("{back} brings back {}, but it {unread}, and milvus-guard does not carry it out.", before.milvus),
             (Some(refused), true) => format!(
-                "{back} is not the way: {} [{}], and milvus-guard refuses it. Keep chart {} and set `image.all.tag` to `v{milvus}`: that brings back {milvus}.",
-                refused.message.trim_end().trim_end_matches('.'),
-                refused.rule,
+                "{back} is not the way: {refused}, and milvus-guard refuses it. Keep chart {} and set `image.all.tag` to `v{milvus}`: that brings back {milvus}.",
                 self.tried.chart,
                 milvus = before.milvus
             ),
             (Some(refused), false) => format!(
-                "{back} is not the way: {} [{}], and milvus-guard refuses it. On the chart of this hop {} {unread}: what surely leads back is a restore of the backup.",
-                refused.message.trim_end().trim_end_matches('.'),
-                refused.rule,
+                "{back} is not the way: {refused}, and milvus-guard refuses it. On the chart of this hop {} {unread}: what surely leads back is a restore of the backup.",
                 before.milvus
             ),
         }
