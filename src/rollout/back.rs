@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::action::{Action, Deed, Stop, Wait, Waiting};
 use super::component::{Component, Duty};
 use super::decide::Round;
-use super::observed::{Arrival, Dependency, Hold, Template, Workload};
+use super::observed::{Dependency, Hold, Template, Workload};
 use super::orders::{Gate, Step, StepKind};
 
 impl Round<'_> {
@@ -48,8 +48,7 @@ impl Round<'_> {
     }
 
     fn not_written_back(&self, name: &Arc<str>) -> Option<Action> {
-        let (Arrival::Written(since) | Arrival::Pending(since)) = self.observed.arrival;
-        let until = since.plus(self.plan.limits.arrival_seconds);
+        let (since, until) = self.arriving();
         (self.now < until).then(|| Action::Wait(Wait { what: Waiting::TakenBack(Arc::clone(name)), since: Some(since), until: Some(until) }))
     }
 

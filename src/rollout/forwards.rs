@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::action::{Action, Deed, Done, Stop, Wait, Waiting};
 use super::component::Component;
 use super::decide::Round;
-use super::observed::{Arrival, Dependency, Hold, Workload};
+use super::observed::{Arrival, Dependency, Hold, Moment, Workload};
 use super::orders::{Gate, Pair, Step, StepKind};
 use super::plan::Course;
 use crate::model::version::MilvusVersion;
@@ -52,12 +52,17 @@ impl Round<'_> {
         if missing.is_empty() || (self.plan.takes_partial && left_over.is_none()) {
             return None;
         }
-        let (Arrival::Written(since) | Arrival::Pending(since)) = self.observed.arrival;
-        let until = since.plus(self.plan.limits.arrival_seconds);
+        let (since, until) = self.arriving();
         if self.now >= until {
             return Some(left_over.unwrap_or(Action::Stop(Stop::ChangeIncomplete(missing))));
         }
         Some(Action::Wait(Wait { what: Waiting::Arrival(missing), since: Some(since), until: Some(until) }))
+    }
+
+    /// Since when the change arrives, and until when that is waited for.
+    pub(super) fn arriving(&self) -> (Moment, Moment) {
+        let (Arrival::Written(since) | Arrival::Pending(since)) = self.observed.arrival;
+        (since, since.plus(self.plan.limits.arrival_seconds))
     }
 
     /// What has not arrived of the change.
@@ -116,7 +121,7 @@ impl Round<'_> {
 
     pub(super) fn release_dependency(&self, name: &Arc<str>, dependency: &Dependency) -> Option<Action> {
         // What approves the first step lets them go, too.
-        let first = self.in_order().map(|(component, _)| component).next()?;
+        let (first, _) = self.in_order().next()?;
         let unfit = || if self.plan.course == Course::Forwards { self.unfit_to_migrate() } else { None };
         let release = || Some(Action::Do(Deed::ReleaseDependency(name.clone(), dependency.stamp.clone())));
         self.not_now(first).or_else(unfit).or_else(release)
