@@ -179,7 +179,7 @@ async fn judge_one<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &
             let staying: Vec<&running::Serving> =
                 earlier.serving.iter().filter(|serving| serving.label == one.label && running::stays(&*guard.cluster, namespace, serving)).collect();
             let all = if staying.is_empty() {
-                left = receipts::Left::found_by(guard, namespace, named.release, &after);
+                left = receipts::Newest::found_by(guard, namespace, named.release, &after);
                 left.iter().map(|left| left.state(&after)).collect()
             } else {
                 as_running(one, &running::counted(staying))
@@ -345,11 +345,13 @@ fn goes_early<C: Cluster>(guard: &Guard<C>, namespace: &str, one: &StoredMilvus,
 
 /// Another version that nothing holds, so that nobody writes a receipt of it: what the receipts of the release say of its data is no longer so then.
 fn unwitnessed<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &str, request: &Request, found: &[StoredMilvus]) -> Option<Point> {
-    let left = receipts::Left::newest(guard, namespace, named.release)?;
-    let passes = guard.mode(namespace) == Mode::Warn || exceptions(guard, namespace, named.release, request).break_glass.is_some();
-    let is_another = found.iter().filter_map(|one| declared::milvus_of(&one.declaration)).any(|version| version.to_string() != left.to);
-    let words = format!("{}, and no receipt will tell of this change, which nothing holds. Once it runs: {}", left.says(), left.deletion(namespace));
-    (passes && is_another).then(|| Point::new("MV704", Severity::Warning, words, ""))
+    let newest = receipts::Newest::of(guard, namespace, named.release)?;
+    let passes = || guard.mode(namespace) == Mode::Warn || exceptions(guard, namespace, named.release, request).break_glass.is_some();
+    let is_another = || found.iter().filter_map(|one| declared::milvus_of(&one.declaration)).any(|version| version.to_string() != newest.to);
+    (passes() && is_another()).then(|| {
+        let words = format!("{}, and no receipt will tell of this change, which nothing holds. Once it runs: {}", newest.says(), newest.deletion(namespace));
+        Point::new("MV704", Severity::Warning, words, "")
+    })
 }
 
 fn exceptions<C: Cluster>(guard: &Guard<C>, namespace: &str, release: &str, request: &Request) -> Exceptions {

@@ -15,16 +15,9 @@ use crate::api;
 use crate::cluster::running::{Serving, counted, serving};
 use crate::cluster::{Cluster, Kind, text};
 
-/// All receipts of a release.
-pub(super) fn of_release<C: Cluster>(guard: &Guard<C>, namespace: &str, release: &str) -> Vec<Arc<Value>> {
-    let mut all = guard.cluster.naming(Kind::UpgradeReceipt, namespace, release);
-    all.retain(|receipt| text(receipt, "/spec/release") == Some(release));
-    all
-}
-
 /// What receipts prove of a change: nothing where something runs that is below what they tell, since the release was begun anew then, from other data.
 pub(super) fn evidence<C: Cluster>(guard: &Guard<C>, namespace: &str, release: &str) -> Vec<Evidence> {
-    let receipts = of_release(guard, namespace, release);
+    let receipts = guard.cluster.naming(Kind::UpgradeReceipt, namespace, release);
     if receipts.is_empty() {
         return Vec::new();
     }
@@ -40,17 +33,17 @@ fn lowest<'s>(runs: impl IntoIterator<Item = &'s Serving>) -> Option<MilvusVersi
     versions?.into_iter().min()
 }
 
-/// The data of a release, as its newest receipt tells.
-pub(super) struct Left {
+/// The newest receipt of a release: who wrote its data.
+pub(super) struct Newest {
     receipt: String,
     /// The version that wrote it.
     pub(super) to: String,
 }
 
-impl Left {
-    /// What the newest receipt tells.
-    pub(super) fn newest<C: Cluster>(guard: &Guard<C>, namespace: &str, release: &str) -> Option<Self> {
-        let receipts = of_release(guard, namespace, release);
+impl Newest {
+    /// That of a release.
+    pub(super) fn of<C: Cluster>(guard: &Guard<C>, namespace: &str, release: &str) -> Option<Self> {
+        let receipts = guard.cluster.naming(Kind::UpgradeReceipt, namespace, release);
         let newest = api::newest_receipt(&receipts, release)?;
         let (name, to) = (text(newest, "/metadata/name")?, text(newest, "/spec/to")?);
         Some(Self { receipt: name.to_owned(), to: to.trim_start_matches('v').to_owned() })
@@ -59,7 +52,7 @@ impl Left {
     /// What an install finds; nothing where it brings an etcd of its own and no claim is there.
     pub(super) fn found_by<C: Cluster>(guard: &Guard<C>, namespace: &str, release: &str, install: &Declaration) -> Option<Self> {
         let is_empty = || guard.claims_of(namespace, release).is_empty() && begins_empty(&resolved(install.clone()));
-        Self::newest(guard, namespace, release).filter(|_| !is_empty())
+        Self::of(guard, namespace, release).filter(|_| !is_empty())
     }
 
     /// The state that an install is judged from.
@@ -82,8 +75,7 @@ impl Left {
 
 /// Whether metadata is made anew by an install: its own etcd, on a claim of its own, if any.
 fn begins_empty(release: &Release) -> bool {
-    let value = |path: &str| release.effective.lookup(path).found().map(|entry| entry.node.value.clone());
-    let is_on = |path: &str| value(path).and_then(|value| value.as_bool());
-    let claim = value("etcd.persistence.existingClaim");
-    is_on("etcd.enabled") == Some(true) && is_on("externalEtcd.enabled") != Some(true) && claim.is_none_or(|claim| claim.as_str().is_none_or(str::is_empty))
+    let is_on = |path: &str| release.effective.lookup(path).found().and_then(|entry| entry.node.value.as_bool());
+    let claim = release.effective.lookup("etcd.persistence.existingClaim").found().and_then(|entry| entry.node.value.as_str());
+    is_on("etcd.enabled") == Some(true) && is_on("externalEtcd.enabled") != Some(true) && claim.is_none_or(str::is_empty)
 }

@@ -24,6 +24,7 @@ use super::hold::{
 use super::judge::Doubt;
 use super::opening;
 use super::patch::Patching;
+use super::receipts::Newest;
 use super::request::{Operation, Request};
 use super::{Answer, BREAK_GLASS};
 use crate::api;
@@ -242,9 +243,7 @@ fn old_data<C: Cluster>(guard: &Guard<C>, namespace: &str, release: &str) -> Old
     if !guard.claims_of(namespace, release).iter().any(is_of_a_set) {
         return OldData::None;
     }
-    let receipts = guard.cluster.naming(Kind::UpgradeReceipt, namespace, release);
-    let written = api::newest_receipt(&receipts, release).and_then(|receipt| text(receipt, "/spec/to"));
-    written.map_or(OldData::Unknown, |by| OldData::Of(by.trim_start_matches('v').to_owned()))
+    Newest::of(guard, namespace, release).map_or(OldData::Unknown, |newest| OldData::Of(newest.to))
 }
 
 /// The chart that serves of a Deployment: what it was before it was held; of one that is new, that of the others of its release.

@@ -12,6 +12,7 @@ use super::super::exceptions::ALLOW_ANNOTATION;
 use super::super::guard::Guard;
 use super::super::hold::{Identity, STOPPED_ANNOTATION, is_held};
 use super::super::milvus::{StoredMilvus, tag_of};
+use super::super::receipts::Newest;
 use super::super::release::is_completed;
 use super::super::verdict::Point;
 use super::super::workload::is_operated;
@@ -46,12 +47,10 @@ fn old_claims<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &str) 
     if claims == 0 {
         return None;
     }
-    let receipts = guard.cluster.naming(Kind::UpgradeReceipt, namespace, named.release);
-    let written = api::newest_receipt(&receipts, named.release).and_then(|receipt| text(receipt, "/spec/to"));
-    let message = match written {
-        Some(by) => format!(
-            "{} is no first install: {claims} claims are there, and a receipt says that Milvus {by} wrote them. Another version is held.",
-            named.release
+    let message = match Newest::of(guard, namespace, named.release) {
+        Some(newest) => format!(
+            "{} is no first install: {claims} claims are there, and a receipt says that Milvus {} wrote them. Another version is held.",
+            named.release, newest.to
         ),
         None => format!(
             "{} is no first install: {claims} claims of an earlier release are there. It is held; once you know that this version wrote them: kubectl annotate ns {namespace} '{ALLOW_ANNOTATION}=MV704 reason=\"WHY\"'",
