@@ -134,7 +134,7 @@ impl Carrying {
             match self.must_wait(&rolling, &seen).await {
                 Err(error) if error.is::<Refused>() => return Err(error),
                 Err(error) => eprintln!("warning: whether the workloads would wait could not be tried: {error:#}"),
-                Ok(_) => {}
+                Ok(()) => {}
             }
             say("nothing was changed");
             return Ok(ExitCode::SUCCESS);
@@ -406,20 +406,19 @@ impl Carrying {
         }
     }
 
-    /// Whether all are as they were read; what is written into them has to wait: an installed guard takes the hold off again where it holds nothing, and the new image would run at once, beside
-    /// the old one and on its metadata. The API server answers a dry run as it would answer the write.
-    async fn must_wait(&self, rolling: &Rolling, seen: &Seen) -> anyhow::Result<bool> {
-        let mut is_as_read = true;
+    /// What is written has to wait: an installed guard takes the hold off again where it holds nothing, and the new image would run at once, beside the old one and on its metadata. The API server
+    /// answers a dry run as it would answer the write; what somebody else wrote meanwhile is tried again when it is written.
+    async fn must_wait(&self, rolling: &Rolling, seen: &Seen) -> anyhow::Result<()> {
         for draft in rolling.drafts.iter().filter(|draft| !draft.patch.0.is_empty()) {
             let name = text(&draft.object, "/metadata/name").unwrap_or_default();
             match self.cluster.send(&draft.object, &leave::guarded(&draft.object, &draft.patch), true).await {
                 Ok(after) if direct::waits(&after) => {}
                 Ok(_) => return Err(Refused::from(direct::not_held(&seen.cluster, &self.carry.asked, name)).into()),
-                Err(error) if has_moved(&error) => is_as_read = false,
+                Err(error) if has_moved(&error) => {}
                 Err(error) => bail!("Deployment {name} cannot be changed: {}", why(&error)),
             }
         }
-        Ok(is_as_read)
+        Ok(())
     }
 
     /// Writes the new image into every workload, which waits with it. What somebody else wrote meanwhile is read and judged again.
