@@ -57,6 +57,9 @@ pub trait Tree: Sync {
     fn read(&self, path: &str) -> Result<Arc<str>, ReadError>;
 }
 
+/// What a text in UTF-16 is, and how it becomes one that can be read.
+pub const UTF_16: &str = "it is UTF-16 text; convert it to UTF-8: iconv -f UTF-16 -t UTF-8";
+
 /// Why a file has no text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
@@ -74,6 +77,9 @@ pub enum ReadError {
     /// It is not text.
     #[error("the file is not UTF-8 text")]
     NotText,
+    /// It is text in UTF-16, by its byte order mark.
+    #[error("{UTF_16}")]
+    Utf16,
     /// The operating system or git refused.
     #[error("{0}")]
     Failed(String),

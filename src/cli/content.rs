@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 use aho_corasick::packed::{Config, MatchKind, Searcher};
 
 use milvus_guard::model::declaration::{NotChecked, NotCheckedKind};
+use milvus_guard::source::UTF_16;
 
 /// How much of a file above the limit is looked at, in bytes.
 pub(crate) const BEGINNING_BYTES: usize = 1 << 20;
@@ -57,12 +58,12 @@ pub(crate) enum Content<'b> {
 
 /// Looks at the bytes of a file.
 pub(crate) fn examine<'b>(bytes: &'b [u8], kind: NameKind, path: &str) -> Content<'b> {
-    if let Some(reason) = utf16(bytes) {
-        return reason;
-    }
     // Values of a release that lie in a folder of its name need not say the word.
-    let is_of_milvus = mentions_milvus(bytes) || (kind == NameKind::Yaml && mentions_milvus(path.as_bytes()));
-    if !is_of_milvus {
+    let is_of_milvus = |text: &[u8]| mentions_milvus(text) || (kind == NameKind::Yaml && mentions_milvus(path.as_bytes()));
+    if let Some(low_bytes) = utf16(bytes) {
+        return if is_of_milvus(&low_bytes) { Content::NotText(UTF_16) } else { Content::Silent };
+    }
+    if !is_of_milvus(bytes) {
         return Content::Silent;
     }
     if memchr::memchr(0, bytes).is_some() {
@@ -76,16 +77,15 @@ pub(crate) fn examine<'b>(bytes: &'b [u8], kind: NameKind, path: &str) -> Conten
     }
 }
 
-/// A text in UTF-16, as some editors on Windows write it; `None` for any other.
-fn utf16(bytes: &[u8]) -> Option<Content<'static>> {
-    let low_byte = match bytes.get(..2)? {
-        [0xFF, 0xFE] => 2,
-        [0xFE, 0xFF] => 3,
-        _ => return None,
-    };
-    // The low bytes alone are enough to look for an ASCII word.
-    let low: Vec<u8> = bytes.iter().skip(low_byte).step_by(2).copied().collect();
-    Some(if mentions_milvus(&low) { Content::NotText("it is UTF-16 text; save it as UTF-8") } else { Content::Silent })
+/// Whether it is a text in UTF-16, by its byte order mark, as editors and PowerShell on Windows write it.
+pub(crate) const fn is_utf16(bytes: &[u8]) -> bool {
+    matches!(bytes, [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..])
+}
+
+/// The low bytes of a text in UTF-16, which are enough to look for an ASCII word; `None` for any other.
+fn utf16(bytes: &[u8]) -> Option<Vec<u8>> {
+    let low_byte = if bytes.first() == Some(&0xFF) { 2 } else { 3 };
+    is_utf16(bytes).then(|| bytes.iter().skip(low_byte).step_by(2).copied().collect())
 }
 
 /// Whether the bytes hold `milvus` in any case.
@@ -163,7 +163,9 @@ mod tests {
         assert_eq!(examine(b"\xff", NameKind::Yaml, "a.yaml"), Content::Silent);
         assert!(matches!(examine(b"milvus\0", NameKind::Yaml, "a.yaml"), Content::NotText(_)));
         assert_eq!(examine(b"milvus\0", NameKind::Readable, "a.yaml"), Content::Silent);
-        let wide: Vec<u8> = [0xFF, 0xFE].into_iter().chain("name: milvus".encode_utf16().flat_map(u16::to_le_bytes)).collect();
-        assert!(matches!(examine(&wide, NameKind::Yaml, "a.yaml"), Content::NotText(_)));
+        let wide = |text: &str| -> Vec<u8> { [0xFF, 0xFE].into_iter().chain(text.encode_utf16().flat_map(u16::to_le_bytes)).collect() };
+        assert!(matches!(examine(&wide("name: milvus"), NameKind::Yaml, "a.yaml"), Content::NotText(_)));
+        assert!(matches!(examine(&wide("a: b"), NameKind::Yaml, "milvus/a.yaml"), Content::NotText(_)));
+        assert_eq!(examine(&wide("a: b"), NameKind::Yaml, "a.yaml"), Content::Silent);
     }
 }

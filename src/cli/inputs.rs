@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 
 use milvus_guard::model::declaration::{Declaration, Form, Lineage, NotCheckedKind};
 use milvus_guard::source::nested::files_of_declaration;
-use milvus_guard::source::{self, Reading, SourceFile, Tree as _};
+use milvus_guard::source::{self, ReadError, Reading, SourceFile, Tree as _};
 
 use super::content::{self, NameKind};
 use super::scope::{Scope, relative_to};
@@ -160,6 +160,7 @@ fn from_stdin(limit_bytes: u64) -> anyhow::Result<SourceFile> {
     match walk::text_of(bytes) {
         Ok(text) if text.trim().is_empty() => bail!("standard input is empty; did the command before the pipe fail?"),
         Ok(text) => Ok(SourceFile::new(path, text)),
+        Err(error @ ReadError::Utf16) => bail!("standard input cannot be read: {error}"),
         Err(_) => bail!("standard input is not UTF-8 text; pipe in YAML, as `helm template` prints it"),
     }
 }

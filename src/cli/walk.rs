@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use ignore::{DirEntry, ParallelVisitor, ParallelVisitorBuilder, WalkBuilder, WalkState};
 
 use milvus_guard::model::declaration::{NotChecked, NotCheckedKind};
-use milvus_guard::source::{ReadError, SourceFile, Tree};
+use milvus_guard::source::{ReadError, SourceFile, Tree, UTF_16};
 
 use super::content::{self, BEGINNING_BYTES, Content, NameKind};
 use super::scope::{Scope, relative_to};
@@ -278,6 +278,9 @@ impl Looker<'_> {
                 Content::NotText(reason) => {
                     self.found.gaps.push(content::gap(path, NotCheckedKind::NotRead, format!("the file mentions Milvus, but {reason}")))
                 }
+                Content::Silent if was_named && content::is_utf16(bytes) => {
+                    self.found.gaps.push(content::gap(path, NotCheckedKind::NotRead, UTF_16.to_owned()));
+                }
                 Content::Silent => {
                     if was_named && let Ok(text) = std::str::from_utf8(bytes) {
                         self.found.candidates.push(SourceFile::new(Arc::clone(path), text.into()));
@@ -435,6 +438,9 @@ pub(crate) fn read_named(path: &Path, limit_bytes: u64) -> anyhow::Result<Arc<st
 
 /// Bytes as text.
 pub(crate) fn text_of(bytes: Vec<u8>) -> Result<Arc<str>, ReadError> {
+    if content::is_utf16(&bytes) {
+        return Err(ReadError::Utf16);
+    }
     if memchr::memchr(0, &bytes).is_some() {
         return Err(ReadError::NotText);
     }

@@ -46,14 +46,22 @@ fn bytes_that_are_no_text_are_told_where_milvus_stands_in_them() {
     let sandbox = Sandbox::new();
     sandbox.write("latin.yaml", b"name: milvus # gr\xfc\xdfe\n").write("nul.yaml", b"name: milvus\0\n").write("milvus.sh", b"milvus\0\x7fELF");
     sandbox.write("redis.yaml", b"name: redis\xff\n").write("image", b"\x89PNG milvus \xff");
-    let wide: Vec<u8> = [0xFF, 0xFE].into_iter().chain("name: milvus\n".encode_utf16().flat_map(u16::to_le_bytes)).collect();
-    sandbox.write("wide.yaml", wide);
+    let wide = |text: &str| -> Vec<u8> { [0xFF, 0xFE].into_iter().chain(text.encode_utf16().flat_map(u16::to_le_bytes)).collect() };
+    sandbox.write("wide.yaml", wide("name: milvus\n")).write("milvus/wide.yaml", wide("replicas: 2\n")).write("named.yaml", wide("replicas: 3\n"));
     let outcome = sandbox.run(&["check", "--format", "json"]);
     insta::assert_snapshot!(outcome.not_checked().join("\n"), @r"
     latin.yaml: MV901: the file mentions Milvus, but it is not valid UTF-8; save it as UTF-8
+    milvus/wide.yaml: MV901: the file mentions Milvus, but it is UTF-16 text; convert it to UTF-8: iconv -f UTF-16 -t UTF-8
     nul.yaml: MV901: the file mentions Milvus, but it holds NUL bytes, so it is no text; save it as UTF-8 text
-    wide.yaml: MV901: the file mentions Milvus, but it is UTF-16 text; save it as UTF-8
+    wide.yaml: MV901: the file mentions Milvus, but it is UTF-16 text; convert it to UTF-8: iconv -f UTF-16 -t UTF-8
     ");
+    // One that was named is told in any case, whoever wants to read it.
+    let named = sandbox.run(&["check", "named.yaml", "--format", "json"]);
+    assert_eq!(named.not_checked(), ["named.yaml: MV901: it is UTF-16 text; convert it to UTF-8: iconv -f UTF-16 -t UTF-8"]);
+    for arguments in [&["check", "--values", "named.yaml"][..], &["values", "--chart", "4.2.58", "-f", "named.yaml"]] {
+        let outcome = sandbox.run(arguments);
+        assert!(outcome.stderr.contains("named.yaml`: it is UTF-16 text; convert it to UTF-8"), "{}", outcome.stderr);
+    }
 }
 
 #[test]
