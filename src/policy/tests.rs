@@ -428,6 +428,35 @@ fn what_evidence_opened_silences_nothing() {
 }
 
 #[test]
+fn a_pulsar_that_is_turned_on_comes_with_advice_that_itself_passes() {
+    let (off, on, initialised) = (json!({"enabled": false}), json!({"enabled": true}), json!({"enabled": true, "initialize": true}));
+    let kafka = json!({"pulsarv3": off, "kafka": on});
+    let external = json!({"pulsarv3": off, "externalPulsar": {"enabled": true, "host": "p"}});
+    let woodpecker = json!({"pulsarv3": off, "woodpecker": on});
+    let state = |values: &serde_json::Value, tag: &str, evidence: &str| {
+        let evidence: Vec<&str> = Some(evidence).filter(|text| !text.is_empty()).into_iter().collect();
+        json!({"chart": if tag == "v2.5.22" { "4.2.58" } else { "5.0.19" }, "tag": tag, "values": values, "evidence": evidence})
+    };
+    let judged = |before: &serde_json::Value, after: &serde_json::Value, tag: &str, evidence: &str| {
+        let case = json!({"name": "", "before": state(before, tag, ""), "after": state(after, tag, evidence), "expect": "error"});
+        let found = check(&change_of(case), Policies::embedded());
+        found.into_iter().filter(|finding| finding.severity == Severity::Error).map(|finding| (finding.rule.to_string(), finding.remedy)).collect::<Vec<_>>()
+    };
+    let wanted = json!({"pulsarv3": on});
+    // What was before, what the advice says, and the change that it leads to.
+    for (before, tag, advice, advised, evidence) in [
+        (&kafka, "v2.6.15", "kafka.enabled", &kafka, ""),
+        (&external, "v2.6.15", "externalPulsar.enabled", &external, ""),
+        (&woodpecker, "v3.0.0", "# guard.milvus-guard.dev/ack: MV401 <reference>", &json!({"pulsarv3": initialised}), "acknowledged MV401 ticket-7"),
+        (&json!({"pulsarv3": off}), "v2.5.22", "Set `pulsarv3.initialize: true`", &json!({"pulsarv3": initialised}), ""),
+    ] {
+        let found = judged(before, &wanted, tag, "");
+        assert!(matches!(found.as_slice(), [(rule, remedy)] if rule == "MV404" && remedy.contains(advice)), "{before}: {found:?}");
+        assert_eq!(judged(before, advised, tag, evidence), [], "{before} -> {advised}");
+    }
+}
+
+#[test]
 fn a_finding_is_the_same_wherever_its_file_lies() {
     let fingerprint = |change: &Change| check(change, Policies::embedded()).iter().find(|finding| &*finding.rule == "MV205").unwrap().fingerprint.clone();
     let case = |tag: &str| json!({"name": "", "before": {"chart": "4.2.48"}, "after": {"chart": "5.0.19", "tag": tag}, "expect": "error"});
