@@ -316,6 +316,10 @@ fn approval(upgrade: &Value, step: Option<&str>) -> anyhow::Result<Change> {
     let conditions = upgrade.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
     let is_partial = conditions.clone().any(|condition| text(condition, "/status") == Some("True") && text(condition, "/reason") == Some("ChangeIncomplete"));
     match text(upgrade, "/status/change").filter(|_| is_partial) {
+        // The controller says what lacks, and that only the rest completes it.
+        Some(change) if text(upgrade, "/spec/acceptPartial") == Some(change) => {
+            bail!("change {change} was accepted in part already: {}", text(upgrade, "/status/message").unwrap_or("it is complete once the rest has arrived"))
+        }
         Some(change) => Ok(Change::new(json!({"acceptPartial": change}), format!("change {change} may go on with the part of it that has arrived"))),
         None => bail!("the upgrade waits for no approval{}", waits()),
     }
@@ -363,6 +367,16 @@ mod tests {
         }
         assert!(decide(Intent::Retry, &upgrade(json!({}), json!({"phase": "Completed"}))).is_err());
         assert!(decide(Intent::Retry, &upgrade(json!({}), json!({"phase": "Aborted"}))).is_ok());
+    }
+
+    #[test]
+    fn a_part_that_was_accepted_is_not_offered_again() {
+        let status = json!({"change": "c1", "message": "missing: datanode. Apply the rest.", "conditions": [{"type": "Stalled", "status": "True", "reason": "ChangeIncomplete"}]});
+        let refused = |accepted: &str| {
+            approval(&upgrade(json!({"acceptPartial": accepted}), status.clone()), None).map(|change| change.spec).map_err(|error| error.to_string())
+        };
+        assert_eq!(refused("c1"), Err("change c1 was accepted in part already: missing: datanode. Apply the rest.".to_owned()));
+        assert_eq!(refused("c0"), Ok(json!({"acceptPartial": "c1"})), "that was of another change");
     }
 
     #[test]
