@@ -20,6 +20,7 @@ mod migrate;
 mod output;
 mod review;
 mod rolling_update;
+mod server;
 mod status;
 mod steer;
 mod webhook;

@@ -140,7 +140,7 @@ pub struct Seen {
     pub denied: Vec<String>,
     /// What could not be read, and why.
     pub unread: Vec<(String, String)>,
-    /// Why the API server did not answer, where it does not: nothing more was asked then.
+    /// That the API server does not answer, which one, and why: nothing more was asked then.
     pub unanswered: Option<String>,
 }
 
@@ -155,7 +155,7 @@ impl Seen {
 #[must_use]
 pub fn examine(seen: &Seen) -> Vec<Entry> {
     if let Some(why) = &seen.unanswered {
-        let entry = Entry::new(State::Unknown, "read", format!("the API server does not answer: {why}"));
+        let entry = Entry::new(State::Unknown, "read", why.as_str());
         return vec![entry.remedy("See that the kubeconfig's context names the cluster that you mean, and that it can be reached: kubectl cluster-info")];
     }
     let mut all = installation::entries(seen);

@@ -177,7 +177,7 @@ impl Carrying {
 
     /// Whether a guard judges what is written here: its definitions stay where it is uninstalled, and are there for all namespaces where it judges one. A hook of Helm runs only where none does.
     async fn is_guarded(&self) -> anyhow::Result<bool> {
-        if !self.cluster.has_our_kinds().await.map_err(|error| anyhow::anyhow!("the API server does not answer: {}", why(&error)))? {
+        if !self.cluster.has_our_kinds().await.map_err(|error| self.cluster.server.failed(&error))? {
             return Ok(false);
         }
         let asked = &self.carry.asked;
@@ -495,7 +495,7 @@ fn is_stalled(upgrade: &Value) -> bool {
 /// Without the workloads nothing can be told; what else could not be read is said.
 fn must_see_workloads(seen: &Seen) -> anyhow::Result<()> {
     if let Some(why) = &seen.unanswered {
-        bail!("the API server does not answer: {why}");
+        bail!("{why}");
     }
     for (what, why) in &seen.unread {
         if ["Deployments", "ReplicaSets", "StatefulSets", "PersistentVolumeClaims", "GuardedUpgrades"].contains(&what.as_str()) {

@@ -129,7 +129,7 @@ async fn clean(arguments: Cleanup) -> anyhow::Result<()> {
 
 /// Takes everything of ours off the workloads of a release and their configurations, as far as an upgrade from a laptop leaves something there: with the rights that such an upgrade needs, and no more.
 pub(super) async fn take_off(cluster: &Cluster, namespace: &str, release: &str) -> anyhow::Result<()> {
-    let own = Cluster { client: cluster.client.clone(), namespace: Some(namespace.to_owned()) };
+    let own = Cluster { namespace: Some(namespace.to_owned()), ..cluster.clone() };
     let mut configurations = BTreeSet::new();
     for object in own.list("apps/v1", "Deployment").await?.into_iter().filter(|object| is_of(object, release)) {
         put_back(&own, "Deployment", &object, false).await.with_context(|| place(&object))?;
@@ -144,7 +144,7 @@ pub(super) async fn take_off(cluster: &Cluster, namespace: &str, release: &str) 
 
 /// Fences of migrations: bindings first, without which a policy does nothing.
 async fn fences(cluster: &Cluster, arguments: &Cleanup) -> anyhow::Result<Vec<(&'static str, Value)>> {
-    let everywhere = Cluster { client: cluster.client.clone(), namespace: None };
+    let everywhere = Cluster { namespace: None, ..cluster.clone() };
     let mut found = Vec::new();
     for kind in ["ValidatingAdmissionPolicyBinding", "ValidatingAdmissionPolicy"] {
         for object in everywhere.list("admissionregistration.k8s.io/v1", kind).await? {
@@ -315,7 +315,7 @@ fn explained(error: kube::Error) -> anyhow::Error {
 /// What serves of a Deployment, and of its release.
 async fn serving(cluster: &Cluster, object: &Value) -> anyhow::Result<(Vec<running::Serving>, Vec<running::Serving>)> {
     let (namespace, name) = (text(object, "/metadata/namespace").unwrap_or_default(), text(object, "/metadata/name").unwrap_or_default());
-    let own = Cluster { client: cluster.client.clone(), namespace: Some(namespace.to_owned()) };
+    let own = Cluster { namespace: Some(namespace.to_owned()), ..cluster.clone() };
     let sets = Snapshot::new(own.list("apps/v1", "ReplicaSet").await?);
     let release = Identity::of(object).map(|identity| running::serving(&sets, namespace, identity.release));
     Ok((running::serving_of(&sets, namespace, name), release.unwrap_or_default()))

@@ -1,7 +1,5 @@
 //! The cluster as commands read it: lists and objects of any kind, and errors that say which right lacks.
 
-use std::time::Duration;
-
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, PartialObjectMeta, Patch, PatchParams};
 use kube::{Api, Client};
 use milvus_guard_webhook::api;
@@ -11,8 +9,7 @@ use milvus_guard_webhook::leave;
 use milvus_guard_webhook::server::registration::FIELD_MANAGER;
 use serde_json::{Value, json};
 
-/// How long one answer may take where somebody only looks.
-const LOOK: Duration = Duration::from_secs(10);
+use super::server::{LOOK, Server};
 
 const NO_KUBECONFIG: &str = "no way to the API server: no kubeconfig (KUBECONFIG, ~/.kube/config) that can be used";
 
@@ -21,23 +18,34 @@ const NO_KUBECONFIG: &str = "no way to the API server: no kubeconfig (KUBECONFIG
 pub(super) struct Cluster {
     pub(super) client: Client,
     pub(super) namespace: Option<String>,
+    /// Which one it is.
+    pub(super) server: Server,
 }
 
 impl Cluster {
-    /// The cluster of the kubeconfig, or the one that this runs in.
+    /// The cluster of the kubeconfig, or the one that this runs in. It has to answer.
     pub(super) async fn of_kubeconfig(namespace: Option<String>) -> anyhow::Result<Self> {
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let client = Client::try_default().await.map_err(|error| anyhow::anyhow!("{NO_KUBECONFIG}: {}", why(&error)))?;
-        Ok(Self { client, namespace })
+        let cluster = Self::of(config().await?, namespace)?;
+        cluster.must_answer().await.map(|()| cluster)
     }
 
     /// The same for commands that only read, and that an API server which does not answer shall not keep: no watch lives on it.
     pub(super) async fn for_a_look(namespace: Option<String>) -> anyhow::Result<Self> {
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let mut config = kube::Config::infer().await.map_err(|error| anyhow::anyhow!("{NO_KUBECONFIG}: {}", in_full(&error)))?;
+        let mut config = config().await?;
         config.connect_timeout = Some(LOOK);
         config.read_timeout = Some(LOOK);
-        Ok(Self { client: Client::try_from(config).map_err(|error| anyhow::anyhow!("{NO_KUBECONFIG}: {}", why(&error)))?, namespace })
+        Self::of(config, namespace)
+    }
+
+    fn of(config: kube::Config, namespace: Option<String>) -> anyhow::Result<Self> {
+        let server = Server::of(&config);
+        let client = Client::try_from(config).map_err(|error| anyhow::anyhow!("{NO_KUBECONFIG}: {}", why(&error)))?;
+        Ok(Self { client, namespace, server })
+    }
+
+    /// Refuses where the API server does not answer, and says which one that is.
+    pub(super) async fn must_answer(&self) -> anyhow::Result<()> {
+        self.server.must_answer(&self.client, LOOK).await
     }
 
     pub(super) fn api(&self, version: &str, kind: &str, namespace: Option<&str>) -> Api<DynamicObject> {
@@ -117,6 +125,12 @@ impl Cluster {
     pub(super) async fn get(&self, version: &str, kind: &str, namespace: Option<&str>, name: &str) -> Result<Option<Value>, kube::Error> {
         Ok(self.api(version, kind, namespace).get_opt(name).await?.map(|object| typed(object, version, kind)))
     }
+}
+
+/// What kubeconfig or service account say.
+async fn config() -> anyhow::Result<kube::Config> {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    kube::Config::infer().await.map_err(|error| anyhow::anyhow!("{NO_KUBECONFIG}: {}", in_full(&error)))
 }
 
 impl Cluster {

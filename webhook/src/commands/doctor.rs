@@ -20,7 +20,7 @@ use milvus_guard_webhook::doctor::installation::{Guard, NAMES, arguments};
 use milvus_guard_webhook::doctor::{self, Probe, Revision, Seen, Stored, report};
 use serde_json::Value;
 
-use super::cluster::{Cluster, is_unanswered, plural, why};
+use super::cluster::{Cluster, plural, why};
 use super::output::to_stdout;
 
 /// Arguments of `doctor`.
@@ -126,8 +126,8 @@ impl Looking {
     }
 
     fn unread(&mut self, what: impl Into<String>, error: &kube::Error) {
-        if is_unanswered(error) {
-            self.seen.unanswered.get_or_insert_with(|| why(error));
+        if self.seen.unanswered.is_none() {
+            self.seen.unanswered = self.place.server.silent(error);
         }
         self.seen.unread.push((what.into(), why(error)));
     }

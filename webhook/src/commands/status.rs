@@ -137,7 +137,7 @@ fn shown(releases: &[Release], arguments: &Status) -> anyhow::Result<String> {
 /// All releases of the cluster or of one namespace.
 pub(super) async fn read(cluster: &Cluster) -> anyhow::Result<Vec<Release>> {
     let mut objects = Vec::new();
-    let is_ours = cluster.has_our_kinds().await.map_err(|error| anyhow::anyhow!("the API server does not answer: {}", why(&error)))?;
+    let is_ours = cluster.has_our_kinds().await.map_err(|error| cluster.server.failed(&error))?;
     let ours = is_ours.then_some((api::API_VERSION, "GuardedUpgrade"));
     for (version, kind) in [("apps/v1", "Deployment"), ("apps/v1", "ReplicaSet"), ("apps/v1", "StatefulSet")].into_iter().chain(ours) {
         match cluster.select(version, kind, "").await {
