@@ -2,10 +2,12 @@
 //!
 //! What rules say of a cluster (MV708, MV709, MV710) is asked of the functions that the gates ask; nothing has a second verdict here.
 
+pub mod back;
 pub mod installation;
 pub mod releases;
 pub mod report;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use milvus_guard::model::catalogue::Catalogue;
@@ -134,6 +136,8 @@ pub struct Seen {
     pub revisions: Vec<Revision>,
     /// Those of them that may be Milvus, read.
     pub stored: Vec<Stored>,
+    /// Why a release may not go back by `helm rollback`, by namespace and release.
+    pub no_rollback: BTreeMap<(String, String), String>,
     /// What the guard's own account may not do, in words, with the account.
     pub lacking: Vec<(String, String)>,
     /// What the user may not do that commands need, in words.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
@@ -11,13 +12,13 @@ use k8s_openapi::api::authorization::v1::{
 use kube::Api;
 use kube::api::PostParams;
 use kube::core::DynamicObject;
-use milvus_guard_webhook::admission::hold::{FENCE_LABEL, Identity};
+use milvus_guard_webhook::admission::hold::{FENCE_LABEL, Identity, is_held};
 use milvus_guard_webhook::admission::release::{Driver, is_completed};
 use milvus_guard_webhook::api;
 use milvus_guard_webhook::cluster::{Snapshot, running, text};
 use milvus_guard_webhook::controller::kept::KEPT_LABEL;
 use milvus_guard_webhook::doctor::installation::{Guard, NAMES, arguments};
-use milvus_guard_webhook::doctor::{self, Probe, Revision, Seen, Stored, report};
+use milvus_guard_webhook::doctor::{self, Probe, Revision, Seen, Stored, back, report};
 use serde_json::Value;
 
 use super::cluster::{Cluster, plural, why};
@@ -319,9 +320,7 @@ impl Looking {
         let wanted: Vec<Revision> = self.seen.revisions.iter().filter(is_wanted).cloned().collect();
         let mut served: BTreeMap<String, Option<BTreeSet<String>>> = BTreeMap::new();
         for revision in wanted {
-            let kind = if revision.driver == Driver::Secret { "Secret" } else { "ConfigMap" };
-            let name = format!("sh.helm.release.v1.{}.v{}", revision.release, revision.number);
-            let Some(object) = self.get("v1", kind, Some(&revision.namespace), &name).await else { continue };
+            let Some(object) = self.stored(&revision, revision.number).await else { continue };
             let content = doctor::read_stored(&object, revision.driver);
             let mut not_served = Vec::new();
             for (version, kind) in content.as_ref().ok().and_then(Option::as_ref).map(|release| doctor::kinds(&release.manifest)).unwrap_or_default() {
@@ -333,7 +332,37 @@ impl Looking {
                     not_served.push(format!("{version} {kind}"));
                 }
             }
+            if matches!(content, Ok(Some(_))) && self.may_have_to_go_back(&revision) {
+                self.way_back(&revision, object).await;
+            }
             self.seen.stored.push(Stored { revision, content, not_served });
+        }
+    }
+
+    /// What stores a revision of a release.
+    async fn stored(&mut self, revision: &Revision, number: u32) -> Option<Value> {
+        let name = back::name_of(&revision.release, number);
+        self.get("v1", back::kind(revision.driver), Some(&revision.namespace), &name).await
+    }
+
+    /// Whether something of the release waits, or Helm did not end, so that the way back is to be told.
+    fn may_have_to_go_back(&self, revision: &Revision) -> bool {
+        let waits = |object: &&Arc<Value>| is_held(object) && text(object, "/metadata/namespace") == Some(&revision.namespace);
+        revision.status.starts_with("pending-")
+            || self.seen.cluster.of_kind("Deployment").chain(self.seen.cluster.of_kind("StatefulSet")).any(|object| waits(&object))
+    }
+
+    /// Asks gate 1 about the way back by Helm, with the revisions that it would look at.
+    async fn way_back(&mut self, newest: &Revision, object: Value) {
+        let Some(completed) = newest.completed_before else { return };
+        let mut wanted: BTreeSet<u32> = (newest.number.saturating_sub(back::REVISIONS).max(1)..newest.number).collect();
+        wanted.insert(completed);
+        let mut stored = vec![object];
+        for number in wanted {
+            stored.extend(self.stored(newest, number).await);
+        }
+        if let Some(why) = back::refused(&self.seen.cluster, stored, newest).await {
+            self.seen.no_rollback.insert((newest.namespace.clone(), newest.release.clone()), why);
         }
     }
 

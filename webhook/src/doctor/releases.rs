@@ -144,6 +144,9 @@ impl Release<'_> {
         let old = revision.since.map(|since| self.seen.now - since);
         let state = if old.is_some_and(|old| old < HELM_SECONDS) { State::Note } else { State::Problem };
         let mut entry = said(point, "pending-release", state);
+        if let Some((command, why)) = self.rollback().and_then(|command| Some((command, self.no_rollback()?))) {
+            entry.remedy = Some(format!("Wait for it. No way leads back: {command} is refused: {why}."));
+        }
         if let Some(old) = old {
             entry.message = format!("{} It was last written {} ago.", entry.message, age(old));
         }
@@ -214,13 +217,13 @@ impl Release<'_> {
                 Entry { message, ..entry }.remedy(format!("Do what that asks for, or {back}"))
             }
             None if self.has_controller && phase.is_none() => {
-                entry.remedy(format!("Where the controller makes no upgrade of it within a minute, say where it goes: {}; or {back}", self.declaring(&held)))
+                entry.remedy(format!("Where the controller makes no upgrade of it within a minute, say where it goes: {}{back}", self.declaring(&held)))
             }
             None if self.has_controller => {
-                entry.remedy(format!("See what the controller waits for: milvus-guard status {} -n {}; or {back}", self.name, self.namespace))
+                entry.remedy(format!("See what the controller waits for: milvus-guard status {} -n {}{back}", self.name, self.namespace))
             }
             None => entry.remedy(format!(
-                "No controller is there to release them. Let them go in order: milvus-guard rolling-update -i {} -n {} -t TAG -w IMAGE; or {back}",
+                "No controller is there to release them. Let them go in order: milvus-guard rolling-update -i {} -n {} -t TAG -w IMAGE{back}",
                 self.name, self.namespace
             )),
         }]
@@ -242,9 +245,20 @@ impl Release<'_> {
         format!("echo '{declared}' | kubectl apply -f -")
     }
 
-    /// How a change is taken back that is held (a component of Milvus that never ran and is of no release is deleted; a store or a queue never is): by Helm where its newest revision brought it, else by putting back what serves.
+    /// How Helm takes its newest revision back.
+    fn rollback(&self) -> Option<String> {
+        let revision = self.revision?.completed_before?;
+        Some(format!("helm rollback {} {revision} -n {}", self.name, self.namespace))
+    }
+
+    /// Why that is refused.
+    fn no_rollback(&self) -> Option<&str> {
+        self.seen.no_rollback.get(&(self.namespace.to_owned(), self.name.to_owned())).map(String::as_str)
+    }
+
+    /// How a change is taken back that is held, as the end of a sentence that tells how it goes on (a component of Milvus that never ran and is of no release is deleted; a store or a queue never is): by Helm where its newest revision brought it, else by putting back what serves.
     fn taking_back(&self, held: &[&&Arc<Value>]) -> String {
-        let (name_of_release, namespace) = (self.name, self.namespace);
+        let namespace = self.namespace;
         let rendered = self.rendered();
         let part = |workload: &Value| rendered.iter().flat_map(|one| &one.parts).find(|part| *part.deployment == *name(workload));
         let never_ran = |workload: &Value| self.serving.iter().all(|serving| *serving.deployment != *name(workload) || serving.pods == 0);
@@ -257,15 +271,16 @@ impl Release<'_> {
             part(workload).is_some_and(|part| part.image.is_some() && part.image.as_deref() == image(part))
         };
         let mut ways = Vec::new();
-        if let Some(revision) = self.revision.and_then(|revision| revision.completed_before)
-            && of_release.iter().any(is_helms)
-        {
-            ways.push(format!("helm rollback {name_of_release} {revision} -n {namespace}"));
+        if let Some(command) = self.rollback().filter(|_| of_release.iter().any(is_helms)) {
+            if let Some(why) = self.no_rollback() {
+                return format!(". No way leads back: {command} is refused: {why}.");
+            }
+            ways.push(command);
         } else if !of_release.is_empty() {
-            ways.push(format!("milvus-guard cleanup -n {namespace} {name_of_release} (--dry-run tells first)"));
+            ways.push(format!("milvus-guard cleanup -n {namespace} {} (--dry-run tells first)", self.name));
         }
         ways.extend(strays.iter().map(|workload| format!("kubectl delete deployment {} -n {namespace}", name(workload))));
-        format!("take the change back: {}", ways.join("; "))
+        format!("; or take the change back: {}", ways.join("; "))
     }
 
     fn rolling(&self) -> Vec<Entry> {

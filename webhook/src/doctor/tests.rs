@@ -254,6 +254,42 @@ fn a_hold_says_why_it_is_not_released_and_who_would() {
     assert!(remedy(false, false).contains("milvus-guard rolling-update -i m -n db"));
 }
 
+/// A release of which a part runs 2.6.15 and the rest waits for it; `beside`: what its pods run, too.
+async fn on_the_way_to_2_6(runs: &str) -> Vec<Entry> {
+    let mut world = World::new();
+    let (before, after) = (Recipe::new("4.2.58", 2, json!({})), Recipe::new("5.0.19", 3, json!({})).status("deployed"));
+    world.objects.retain(|object| object["metadata"]["namespace"] != "db" || object["kind"] == "Namespace");
+    let mut mixcoord = after.deployment("mixcoord");
+    mixcoord["spec"]["template"]["spec"]["containers"][0]["image"] = json!(format!("milvusdb/milvus:{runs}"));
+    world.objects.push(replica_set(&mixcoord, 2, 1));
+    for component in ["mixcoord", "proxy"] {
+        world.objects.push(replica_set(&before.deployment(component), 1, u64::from(component == "proxy")));
+        let mut deployment = after.deployment(component);
+        deployment["metadata"]["annotations"][HOLD_ANNOTATION] = json!("waits");
+        world.objects.push(deployment);
+    }
+    world.store(&after, "deployed", &[]);
+    let cluster = Snapshot::new(world.objects.clone());
+    if let Some(why) = back::refused(&cluster, vec![after.secret(), before.secret()], &world.seen.revisions[0]).await {
+        world.seen.no_rollback.insert(("db".into(), "m".into()), why);
+    }
+    world.seen.revisions[0].status = "pending-upgrade".into();
+    world.examine()
+}
+
+#[tokio::test]
+async fn a_way_back_is_told_only_where_gate_1_lets_it_pass() {
+    let remedy = |entries: &[Entry], check: &str| entries.iter().find(|entry| entry.check == check).and_then(|entry| entry.remedy.clone()).unwrap();
+    let entries = on_the_way_to_2_6("v2.5.16").await;
+    assert!(remedy(&entries, "hold").ends_with("; or take the change back: helm rollback m 2 -n db"), "{}", remedy(&entries, "hold"));
+    assert!(remedy(&entries, "pending-release").contains("put the release back first: helm rollback m 2 -n db"));
+    let entries = on_the_way_to_2_6("v2.6.15").await;
+    for check in ["hold", "pending-release"] {
+        let remedy = remedy(&entries, check);
+        assert!(remedy.contains(". No way leads back: helm rollback m 2 -n db is refused: MV211: ") && !remedy.contains("take the change back"), "{remedy}");
+    }
+}
+
 #[test]
 fn an_image_that_tells_no_version_is_declared_with_its_version() {
     let mut world = World::new();
