@@ -246,11 +246,12 @@ pub fn parse_embedded(source: &str, scalar: &Node, limits: &Limits) -> Option<Re
     let base = source.get(..scalar.span.start.byte)?.rfind('\n').map_or(0, |i| i + 1);
     let first_line = scalar.span.start.line;
     let body = source.get(base..scalar.span.end.byte)?;
-    let indent = body.lines().filter(|l| !l.trim().is_empty()).map(|l| l.len() - l.trim_start_matches(' ').len()).min()?;
+    let spaces_of = |line: &str| line.bytes().take_while(|byte| *byte == b' ').count();
+    let indent = body.lines().filter(|line| !line.trim().is_empty()).map(spaces_of).min()?;
     // The same text with the block's indent taken off each line; columns are put back by `indent`.
     let mut dedented = String::with_capacity(body.len());
     for line in body.split_inclusive('\n') {
-        dedented.push_str(line.get(indent.min(line.len() - line.trim_start_matches(' ').len())..).unwrap_or_default());
+        dedented.push_str(line.get(indent.min(spaces_of(line))..).unwrap_or_default());
     }
     let masked = mask(&dedented);
     let length = dedented.len();

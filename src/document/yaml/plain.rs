@@ -1,5 +1,5 @@
 //! The plain subset of YAML in which nearly all values are written, read several times faster than the parser does: block mappings and sequences of one-line
-//! scalars in ASCII. Gives nothing at the first thing that it does not know; then the parser reads the document. A test holds that both read the same.
+//! scalars and literal blocks in ASCII. Gives nothing at the first thing that it does not know; then the parser reads the document. A test holds that both read the same.
 
 use super::{BLOCK_DEPTH, Kind, Node, Point, Span, Style, dedupe};
 
@@ -154,7 +154,7 @@ impl Reader<'_> {
         let colon = self.at;
         if !self.ends_line(colon + 1) {
             self.at = self.skip_spaces(colon + 1);
-            return self.rest_of_line();
+            return if self.byte(self.at) == Some(b'|') { self.literal(indent) } else { self.rest_of_line() };
         }
         let nothing = Span { start: self.point(colon), end: self.point(colon) };
         self.next_line();
@@ -195,6 +195,53 @@ impl Reader<'_> {
         }
         self.next_line();
         Some(node)
+    }
+
+    /// A literal block of a key at a column, and then the next line: `|`, `|-` or `|+`, and all lines that stand further in than the key.
+    fn literal(&mut self, indent: usize) -> Option<Node> {
+        let chomping = self.byte(self.at + 1).filter(|byte| matches!(byte, b'-' | b'+'));
+        if !self.ends_line(self.at + 1 + usize::from(chomping.is_some())) {
+            return None;
+        }
+        let mut next = self.at + memchr::memchr(b'\n', self.text.as_bytes().get(self.at..)?)? + 1;
+        let (mut text, mut begin, mut widest_blank) = (String::new(), None, 0);
+        (self.lines, self.line_start, self.at) = (self.lines + 1, next, next);
+        for line in self.text.get(next..)?.split_inclusive('\n') {
+            let content = line.strip_suffix('\n').unwrap_or(line);
+            let spaces = content.len() - content.trim_start_matches(' ').len();
+            let is_blank = spaces == content.len();
+            let column = match begin {
+                Some((column, _)) if is_blank || spaces >= column => column,
+                None if is_blank => {
+                    widest_blank = widest_blank.max(spaces);
+                    spaces
+                }
+                None if spaces > indent && spaces >= widest_blank => {
+                    begin = Some((spaces, self.point(next + spaces)));
+                    spaces
+                }
+                None => return None,
+                Some(_) => {
+                    self.at = next + spaces;
+                    break;
+                }
+            };
+            text.push_str(content.get(column..).unwrap_or_default());
+            text.push('\n');
+            next += line.len();
+            self.at = next;
+            if line.len() > content.len() {
+                (self.lines, self.line_start) = (self.lines + 1, next);
+            }
+        }
+        let span = Span { start: begin?.1, end: self.point(self.at) };
+        if chomping != Some(b'+') {
+            text.truncate(text.trim_end_matches('\n').len() + usize::from(chomping.is_none()));
+        }
+        if self.at < self.text.len() {
+            self.begin_line(self.line_start);
+        }
+        self.node(span, Kind::Scalar { text: text.into(), style: Style::Literal, tag: None, templated: false })
     }
 
     /// `{}` or `[]`.
@@ -245,7 +292,7 @@ mod tests {
     use super::*;
 
     const VALUES: &str = "---\n# a release\nimage:\n  all: {tag: x}\n";
-    const TYPICAL: &str = "# values\nimage:\n  all:\n    tag: v2.5.16 # pinned\n    pullPolicy: 'Always'\n\nqueryNode:\n  tolerations: []\n  extraEnv:\n  - name: \"A B\"\n    value:\n  replicas: 3\nhosts:\n  - http://a:9000/x\n  - b\n";
+    const TYPICAL: &str = "# values\nimage:\n  all:\n    tag: v2.5.16 # pinned\n    pullPolicy: 'Always'\n\nqueryNode:\n  tolerations: []\n  files: # read by it\n    user.yaml: |\n      # more\n      a:\n        b: {c: 1}\n\n  extraEnv:\n  - name: \"A B\"\n    value:\n  replicas: 3\nhosts:\n  - http://a:9000/x\n  - b\n";
 
     /// Reads all documents of a text both ways; how many the short way read.
     fn read_both_ways(text: &str) -> usize {
@@ -307,6 +354,10 @@ mod tests {
             let text: String = lines.iter().map(|(indent, line)| format!("{}{line}\n", " ".repeat(*indent))).collect();
             read_both_ways(&text);
             read_both_ways(text.trim_end());
+            ["|", "|-", "|+ "].iter().for_each(|header| {
+                read_both_ways(&format!("- a: {header}\n{text}"));
+                read_both_ways(&format!("a: {header}\n{}", text.trim_end()));
+            });
         }
 
         #[test]
@@ -327,6 +378,10 @@ mod tests {
         "- 'q'",
         "-",
         "- - x",
+        "e: |",
+        "e: |-  # f",
+        "- e: |+",
+        "g: 1 | 2",
         "",
         "  ",
         "# no",
