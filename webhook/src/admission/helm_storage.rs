@@ -64,12 +64,7 @@ pub(super) async fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> An
     let Some(named) = Named::of(request) else { return Answer::admitted() };
     let namespace = request.namespace.as_str();
     let serving = running::serving(&*guard.cluster, namespace, named.release);
-    let last = last(guard, &named, namespace, &serving).await;
-    let (stored, last) = join(guard.decode(&request.object, named.driver, None), async {
-        let (revision, object) = last?;
-        Some((revision, decoded(guard, &named, object, None).await))
-    })
-    .await;
+    let (last, stored) = join(last(guard, &named, namespace, &serving), arriving(guard, &named, request)).await;
     let (stored, renderings) = match stored {
         Ok(Some(Decoded { release, renderings })) => (release, renderings),
         Ok(None) => return Answer::admitted(),
@@ -83,7 +78,7 @@ pub(super) async fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> An
     }
     let mut all = Vec::new();
     for one in &found {
-        all.extend(manifest_differs(one, &stored.manifest).map(|difference| Point::new("MV902", Severity::Warning, difference, "")));
+        all.extend(manifest_differs(one).map(|difference| Point::new("MV902", Severity::Warning, difference, "")));
         all.extend(judge_one(guard, &named, namespace, one, &earlier).await);
     }
     all.extend(unwitnessed(guard, &named, namespace, request, &found));
@@ -113,7 +108,14 @@ enum Unread {
 /// What the API server said to a question for a revision.
 type Asked = Result<Option<Value>, ReadError>;
 
-/// The revision before, as the API server has it, where Milvus runs under this name: two revisions that are there are decoded at the same time. Of any other release nothing is asked for unseen.
+/// The revision that arrives, with all that is asked of it alone.
+async fn arriving<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, request: &Request) -> Result<Option<Decoded>, DecodeError> {
+    let Some(Decoded { release, renderings }) = guard.decode(&request.object, named.driver, None).await? else { return Ok(None) };
+    let renderings = renderings.into_iter().map(|rendering| rendering.with_queue(&release.manifest)).collect();
+    Ok(Some(Decoded { release, renderings }))
+}
+
+/// The revision before, as the API server has it, where Milvus runs under this name: it is on its way while the one that arrives is decoded. Of any other release nothing is asked for unseen.
 async fn last<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &str, serving: &[running::Serving]) -> Option<(u32, Asked)> {
     let revision = named.revision?.checked_sub(1).filter(|revision| *revision > 0)?;
     if named.status == "pending-install" || serving.is_empty() {
@@ -123,19 +125,19 @@ async fn last<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &str, 
 }
 
 /// A revision that was asked for. `other` may have the same values.
-async fn decoded<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, asked: Asked, other: Option<&StoredRelease>) -> Result<Option<Decoded>, Unread> {
+async fn decoded<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, asked: Asked, other: &StoredRelease) -> Result<Option<Decoded>, Unread> {
     let Some(object) = asked.map_err(Unread::NotGiven)? else { return Ok(None) };
-    guard.decode(&object, named.driver, other).await.map_err(Unread::NotDecoded)
+    guard.decode(&object, named.driver, Some(other)).await.map_err(Unread::NotDecoded)
 }
 
-/// The revisions before, newest first, as far back as the one that put in place what runs. `last`: one that was read already.
+/// The revisions before, newest first, as far back as the one that put in place what runs. `last`: one that was asked for already.
 async fn earlier<C: Cluster>(
     guard: &Guard<C>,
     named: &Named<'_>,
     namespace: &str,
     stored: &StoredRelease,
     serving: Vec<running::Serving>,
-    last: Option<(u32, Result<Option<Decoded>, Unread>)>,
+    last: Option<(u32, Asked)>,
 ) -> Earlier {
     let mut earlier = Earlier { revisions: Vec::new(), serving, running: None, unread: None, undecodable: None };
     if named.status == "pending-install" {
@@ -143,14 +145,11 @@ async fn earlier<C: Cluster>(
     }
     let mut last = last;
     for revision in (1..stored.revision).rev().take(MAX_READS as usize) {
-        let read = match last.take_if(|(known, _)| *known == revision) {
-            Some((_, read)) => read,
-            None => {
-                let asked = guard.cluster.release(namespace, named.release, revision, named.driver).await;
-                decoded(guard, named, asked, Some(stored)).await
-            }
+        let asked = match last.take_if(|(known, _)| *known == revision) {
+            Some((_, asked)) => asked,
+            None => guard.cluster.release(namespace, named.release, revision, named.driver).await,
         };
-        match read {
+        match decoded(guard, named, asked, stored).await {
             Ok(Some(decoded)) => {
                 if earlier.add(decoded) {
                     break;
@@ -227,7 +226,7 @@ fn told(found: &[Finding], one: &StoredMilvus) -> Vec<Point> {
 }
 
 /// What the rendered objects say otherwise than the values: a post-renderer, or a chart of somebody's own.
-fn manifest_differs(one: &StoredMilvus, manifest: &str) -> Option<String> {
+fn manifest_differs(one: &StoredMilvus) -> Option<String> {
     let rendered: Vec<&str> = one.parts.iter().map(|part| &*part.component).collect();
     let release = Release::resolve(Arc::new(one.declaration.clone()), None, &Default::default(), Catalogue::embedded());
     let missing: Vec<&str> = release
@@ -238,9 +237,8 @@ fn manifest_differs(one: &StoredMilvus, manifest: &str) -> Option<String> {
         .filter(|name| !rendered.contains(name))
         .collect();
     let unexpected: Vec<&&str> = rendered.iter().filter(|name| release.component(name).is_none()).collect();
-    let queue = one.parts.first().and_then(|part| milvus::message_queue(manifest, part));
-    if let (Some(rendered), Fact::Known(said, _)) = (queue, &release.queue)
-        && !same_queue(&rendered, said.kind)
+    if let (Some(rendered), Fact::Known(said, _)) = (&one.queue, &release.queue)
+        && !same_queue(rendered, said.kind)
     {
         return Some(format!("The rendered configuration says message queue {rendered}, and the values say {}.", word(said.kind)));
     }

@@ -12,7 +12,7 @@ use milvus_guard::model::place::{Fact, Origin, Place};
 use milvus_guard::model::value::Node;
 use milvus_guard::model::version::{ChartVersion, ImageTag, MilvusVersion, VersionSpec};
 
-pub use self::rendered::{Part, Rendering, message_queue, renderings};
+pub use self::rendered::{Part, Rendering, renderings};
 use super::release::StoredRelease;
 
 /// The keys named when `--reuse-values` leaves some nil.
@@ -29,6 +29,8 @@ pub struct StoredMilvus {
     pub declaration: Declaration,
     /// Its Deployments.
     pub parts: Vec<Part>,
+    /// The message queue that its rendered configuration names, where that was read.
+    pub queue: Option<Arc<str>>,
     /// The chart whose default values were kept by `--reuse-values`.
     pub reused_from: Option<ChartVersion>,
     /// Value paths that only the new chart has and that are nil, so far as they are known.
@@ -83,7 +85,7 @@ fn declare(release: &StoredRelease, rendering: Rendering, earlier: Option<&Store
     }
     let mut nil_keys = read.nil_keys;
     nil_keys.truncate(MAX_NIL_KEYS);
-    StoredMilvus { key, label: rendering.label, declaration, parts: rendering.parts, reused_from: read.reused_from, nil_keys }
+    StoredMilvus { key, label: rendering.label, declaration, parts: rendering.parts, queue: rendering.queue, reused_from: read.reused_from, nil_keys }
 }
 
 /// What Helm does, by the status that it stores before it begins.

@@ -129,14 +129,23 @@ pub struct StoredRelease {
     pub config: Node,
     /// The rendered objects, YAML documents.
     pub manifest: Arc<str>,
-    /// A hash of `chart.values` as they are written.
-    chart_values_digest: [u8; 32],
+    /// How `chart.values` were written.
+    chart_values_written: Written,
+}
+
+/// How values were written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Written {
+    /// A hash of their text.
+    digest: [u8; 32],
+    /// How many there are.
+    nodes: usize,
 }
 
 /// `chart.values` of a release, and how they were written: most revisions have those of the one before.
 #[derive(Debug, Clone)]
 pub struct Carried {
-    digest: [u8; 32],
+    written: Written,
     values: Node,
 }
 
@@ -311,12 +320,14 @@ impl StoredRelease {
             alias: dependency.alias.filter(|alias| !alias.is_empty()).map(|alias| alias.as_ref().into()),
             version: dependency.version.as_ref().into(),
         };
-        let chart_values_digest = Sha256::digest(stored.chart.values.map_or("", RawValue::get)).into();
-        let chart_values = match other {
-            Some(other) if other.digest == chart_values_digest => other.values.clone(),
-            _ => values(stored.chart.values, "chart.values", MAX_NODES)?,
+        let digest = Sha256::digest(stored.chart.values.map_or("", RawValue::get)).into();
+        let carried = match other {
+            Some(other) if other.written.digest == digest => other.clone(),
+            _ => {
+                let (values, nodes) = values(stored.chart.values, "chart.values", MAX_NODES)?;
+                Carried { written: Written { digest, nodes }, values }
+            }
         };
-        let left = MAX_NODES.saturating_sub(stored.chart.values.map_or(0, |raw| measure(raw.get().as_bytes()).nodes));
         Ok(Self {
             name: stored.name.as_ref().into(),
             namespace: stored.namespace.as_ref().into(),
@@ -326,9 +337,9 @@ impl StoredRelease {
             chart_name: metadata.name.as_ref().into(),
             chart_version: metadata.version.as_ref().into(),
             dependencies: metadata.dependencies.unwrap_or_default().into_iter().map(dependency).collect(),
-            chart_values,
-            chart_values_digest,
-            config: values(stored.config, "config", left)?,
+            config: values(stored.config, "config", MAX_NODES.saturating_sub(carried.written.nodes))?.0,
+            chart_values: carried.values,
+            chart_values_written: carried.written,
             manifest: stored.manifest.as_ref().into(),
         })
     }
@@ -336,14 +347,14 @@ impl StoredRelease {
     /// Its `chart.values`, for another revision that may have the same.
     #[must_use]
     pub fn carried(&self) -> Carried {
-        Carried { digest: self.chart_values_digest, values: self.chart_values.clone() }
+        Carried { written: self.chart_values_written, values: self.chart_values.clone() }
     }
 }
 
-/// Reads a table of values, so many at most; nothing and null are an empty one. The origin of each value says which tree it stands in.
-fn values(raw: Option<&RawValue>, what: &'static str, most: usize) -> Result<Node, DecodeError> {
+/// Reads a table of values, so many at most, and counts them; nothing and null are an empty one. The origin of each value says which tree it stands in.
+fn values(raw: Option<&RawValue>, what: &'static str, most: usize) -> Result<(Node, usize), DecodeError> {
     let origin = Origin::Given(what.into());
-    let Some(raw) = raw.map(RawValue::get).filter(|raw| *raw != "null") else { return Ok(Node::empty_table(origin)) };
+    let Some(raw) = raw.map(RawValue::get).filter(|raw| *raw != "null") else { return Ok((Node::empty_table(origin), 1)) };
     let size = measure(raw.as_bytes());
     if size.nodes > most {
         return Err(DecodeError::TooLarge { what, limit: most, unit: "values" });
@@ -351,7 +362,8 @@ fn values(raw: Option<&RawValue>, what: &'static str, most: usize) -> Result<Nod
     if size.depth > MAX_DEPTH {
         return Err(DecodeError::TooLarge { what, limit: MAX_DEPTH, unit: "levels" });
     }
-    json::read(raw, &|_, _| origin.clone()).map_err(|error| DecodeError::NotJson { at_byte: error.at })
+    let node = json::read(raw, &|_, _| origin.clone()).map_err(|error| DecodeError::NotJson { at_byte: error.at })?;
+    Ok((node, size.nodes))
 }
 
 struct Size {
@@ -362,19 +374,11 @@ struct Size {
 /// Counts the values and levels of a JSON text without building them.
 fn measure(text: &[u8]) -> Size {
     let (mut nodes, mut depth, mut deepest) = (1_usize, 0_usize, 0_usize);
-    let (mut in_string, mut escaped) = (false, false);
-    for byte in text {
-        if in_string {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = true,
-                b'"' => in_string = false,
-                _ => {}
-            }
-            continue;
-        }
+    let mut rest = text;
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
         match byte {
-            b'"' => in_string = true,
+            b'"' => rest = after_string(after),
             b'{' | b'[' => {
                 depth += 1;
                 nodes += 1;
@@ -386,6 +390,19 @@ fn measure(text: &[u8]) -> Size {
         }
     }
     Size { nodes, depth: deepest }
+}
+
+/// What follows a string of JSON that begins here, behind its quote.
+fn after_string(text: &[u8]) -> &[u8] {
+    let mut rest = text;
+    while let Some(at) = memchr::memchr2(b'"', b'\\', rest) {
+        let is_end = rest.get(at) == Some(&b'"');
+        rest = rest.get(at + if is_end { 1 } else { 2 }..).unwrap_or_default();
+        if is_end {
+            return rest;
+        }
+    }
+    &[]
 }
 
 #[cfg(test)]

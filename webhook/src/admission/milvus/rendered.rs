@@ -38,6 +38,16 @@ pub struct Rendering {
     pub parts: Vec<Part>,
     /// The image that all of them run, if it is one.
     pub(super) common_image: Option<Arc<str>>,
+    /// The message queue that its configuration names, once that was read.
+    pub(super) queue: Option<Arc<str>>,
+}
+
+impl Rendering {
+    /// The same with the queue that its rendered configuration names.
+    #[must_use]
+    pub fn with_queue(self, manifest: &str) -> Self {
+        Self { queue: self.parts.first().and_then(|part| message_queue(manifest, part)), ..self }
+    }
 }
 
 struct Object<'m> {
@@ -75,8 +85,7 @@ pub fn renderings(manifest: &str) -> Vec<Rendering> {
 }
 
 /// The message queue that the rendered configuration of a Deployment's release names, as the linter reads it.
-#[must_use]
-pub fn message_queue(manifest: &str, part: &Part) -> Option<Arc<str>> {
+fn message_queue(manifest: &str, part: &Part) -> Option<Arc<str>> {
     let is_its = |text: &&str| is_deployment(text) && text.contains(&*part.deployment);
     let mut text = documents(manifest).find(is_its)?.to_owned();
     for map in documents(manifest).filter(|text| kind(text) == Some("ConfigMap") && text.contains("default.yaml")) {
@@ -137,7 +146,14 @@ fn add(found: &mut Vec<Rendering>, object: &Object<'_>, part: Part) {
     match found.iter_mut().find(|rendering| *rendering.label == *label && *rendering.chart_name == *name) {
         Some(rendering) if rendering.parts.len() < MAX_OBJECTS => rendering.parts.push(part),
         Some(_) => {}
-        None => found.push(Rendering { chart_name: name.into(), chart_version: version.into(), label: label.into(), parts: vec![part], common_image: None }),
+        None => found.push(Rendering {
+            chart_name: name.into(),
+            chart_version: version.into(),
+            label: label.into(),
+            parts: vec![part],
+            common_image: None,
+            queue: None,
+        }),
     }
 }
 

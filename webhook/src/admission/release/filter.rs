@@ -55,20 +55,40 @@ impl Filter {
 
     /// The next piece of the text.
     pub(super) fn push(&mut self, mut piece: &[u8]) -> Result<(), TooMuch> {
-        loop {
+        while !piece.is_empty() {
             let length = match self.state {
                 State::Between => piece.iter().position(|byte| matches!(byte, b'"' | b'{' | b'}' | b'[' | b']' | b',' | b':')),
-                State::InString => memchr::memchr2(b'"', b'\\', piece),
-                State::AfterBackslash => Some(0),
+                State::InString | State::AfterBackslash => self.closing_quote(piece),
             };
             let Some((plain, rest)) = piece.split_at_checked(length.unwrap_or(piece.len())) else { return Ok(()) };
             self.take(plain)?;
             let Some((byte, rest)) = rest.split_first() else { return Ok(()) };
             match self.state {
                 State::Between => self.mark(*byte)?,
-                State::InString | State::AfterBackslash => self.within(*byte)?,
+                State::InString | State::AfterBackslash => {
+                    (self.state, self.reads_key) = (State::Between, false);
+                    self.take(&[*byte])?;
+                }
             }
             piece = rest;
+        }
+        Ok(())
+    }
+
+    /// Where the string ends that the piece begins in; if that is not in this piece, the state says how the next one begins.
+    fn closing_quote(&mut self, piece: &[u8]) -> Option<usize> {
+        let mut at = usize::from(self.state == State::AfterBackslash);
+        self.state = State::InString;
+        loop {
+            let found = at + memchr::memchr2(b'"', b'\\', piece.get(at..)?)?;
+            if piece.get(found) == Some(&b'"') {
+                return Some(found);
+            }
+            at = found + 2;
+            if at > piece.len() {
+                self.state = State::AfterBackslash;
+                return None;
+            }
         }
     }
 
@@ -89,19 +109,6 @@ impl Filter {
         }
         self.kept.extend_from_slice(bytes);
         Ok(())
-    }
-
-    /// A quote or a backslash in a string, or what follows a backslash.
-    fn within(&mut self, byte: u8) -> Result<(), TooMuch> {
-        self.state = match (self.state, byte) {
-            (State::InString, b'\\') => State::AfterBackslash,
-            (State::InString, _) => {
-                self.reads_key = false;
-                State::Between
-            }
-            _ => State::InString,
-        };
-        self.take(&[byte])
     }
 
     /// A mark of JSON between strings.
