@@ -173,11 +173,13 @@
   matchConditions:
     {{- include "guard.users" $ | nindent 4 }}
     {{- include "guard.notOperated" $ | nindent 4 }}
-    # Those of a Milvus release are told apart by the replica; what is Milvus itself came to the entry above.
+    # Those of a Milvus release are told apart by the replica; what is Milvus itself came to the entry above. Labels can be written; the selector cannot.
     - name: is-a-store-or-a-queue
       expression: >-
-        object.?metadata.labels['app.kubernetes.io/name'].orValue(object.?metadata.labels.app.orValue('')) in
-        ['etcd', 'minio', 'mysql', 'pulsar', 'pulsarv2', 'pulsarv3', 'kafka', 'zookeeper', 'woodpecker'] &&
+        [object, oldObject].exists(o, o != null &&
+        [o.?metadata.labels.orValue({}), o.?spec.selector.matchLabels.orValue({})].exists(l,
+        l[?'app.kubernetes.io/name'].orValue(l[?'app'].orValue('')) in
+        ['etcd', 'minio', 'mysql', 'pulsar', 'pulsarv2', 'pulsarv3', 'kafka', 'zookeeper', 'woodpecker'])) &&
         !object.?spec.template.spec.containers.orValue([]).exists(c, c.?image.orValue('').matches({{ include "guard.imagePattern" $ }}))
 {{- end }}{{ end }}
 {{- end }}

@@ -52,10 +52,12 @@ impl<'o> Patching<'o> {
 
     /// Sets a label.
     pub fn label(&mut self, name: &str, value: &str) {
-        match self.object.pointer("/metadata/labels") {
-            Some(_) => self.set(&format!("/metadata/labels/{}", escape(name)), value.into()),
-            None => self.set("/metadata/labels", json!({name: value})),
+        const LABELS: &str = "/metadata/labels";
+        let is_made = |operation: &Value| operation.get("path").is_some_and(|path| path == LABELS);
+        if self.object.pointer(LABELS).is_none() && !self.operations.iter().any(is_made) {
+            self.set(LABELS, json!({}));
         }
+        self.set(&format!("{LABELS}/{}", escape(name)), value.into());
     }
 
     /// Takes a label away.

@@ -61,9 +61,7 @@ pub(super) async fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> An
         return operated(request);
     }
     match (request.kind.kind.as_str(), request.sub_resource.as_deref()) {
-        ("Deployment", None) if Identity::of(&request.object).is_none() && dependency::software(&request.object).is_some() => {
-            dependency::judge(guard, request).await
-        }
+        ("Deployment", None) if Identity::of(&request.object).is_none() && dependency::is_one(request) => dependency::judge(guard, request).await,
         ("Deployment", None) => deployment(guard, request).await,
         ("Scale", _) | (_, Some("scale")) => scale(guard, request),
         ("StatefulSet", None) => dependency::judge(guard, request).await,

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::super::Answer;
 use super::super::change::{self, digest};
 use super::super::exceptions::Mode;
-use super::super::guard::{Guard, releases_of};
+use super::super::guard::Guard;
 use super::super::hold::{HELD_LABEL, HOLD_ANNOTATIONS, ON_DELETE, PARTITION, PARTITION_ANNOTATION, SERVING_ANNOTATION, is_held, loosen};
 use super::super::patch::Patching;
 use super::super::request::{Operation, Request};
@@ -21,16 +21,39 @@ const BRAKE: u32 = 1_000_000;
 /// What the charts call them, in `app.kubernetes.io/name` or `app`.
 const NAMES: &[&str] = &["etcd", "minio", "mysql", "kafka", "zookeeper", "pulsar", "pulsarv2", "pulsarv3", "woodpecker"];
 
-/// Which store or queue a workload is a part of, by its labels. Milvus's own chart labels its Woodpecker as a component.
-pub(super) fn software(object: &Value) -> Option<&str> {
-    ["app.kubernetes.io/name", "app", "component"].iter().filter_map(|name| label(object, name)).find(|name| NAMES.contains(name))
+/// Labels that tell the software of a workload. Milvus's own chart labels its Woodpecker as a component.
+const SOFTWARE_LABELS: [&str; 3] = ["app.kubernetes.io/name", "app", "component"];
+
+/// Labels that tell the release of a workload.
+const RELEASE_LABELS: [&str; 2] = ["app.kubernetes.io/instance", "release"];
+
+/// The labels of an object's pods that it selects them by, which cannot change; and its own.
+const TELLING: [&str; 2] = ["/spec/selector/matchLabels", "/metadata/labels"];
+
+/// Which store or queue of which release a workload is a part of.
+fn part(object: &Value) -> Option<(&str, &str)> {
+    TELLING.iter().filter_map(|at| object.pointer(at)).find_map(|labels| {
+        let label = |name: &&str| labels.get(*name).and_then(Value::as_str);
+        let software = SOFTWARE_LABELS.iter().filter_map(label).find(|name| NAMES.contains(name))?;
+        Some((software, RELEASE_LABELS.iter().find_map(label)?))
+    })
+}
+
+/// The same of a request: what was one before the write is one whatever the write says of it.
+fn part_of(request: &Request) -> Option<(&str, &str)> {
+    old(request).and_then(part).or_else(|| part(&request.object))
+}
+
+/// Whether a request is about a store or a queue.
+pub(super) fn is_one(request: &Request) -> bool {
+    part_of(request).is_some()
 }
 
 /// Judges a StatefulSet, or a Deployment of a dependency.
 pub(super) async fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
     let mut answer = Answer::admitted();
     let namespace = request.namespace.as_str();
-    let (Some(software), Some(release)) = (software(&request.object), releases_of(&request.object).next()) else { return answer };
+    let Some((software, release)) = part_of(request) else { return answer };
     let (Some(before), Operation::Update) = (old(request), request.operation) else { return answer };
     let (Some(template), Some(template_before)) = (request.object.pointer("/spec/template"), before.pointer("/spec/template")) else { return answer };
     let is_open = is_open(guard, namespace, release, None);
@@ -98,10 +121,21 @@ fn hold(request: &Request, before: &Value, (release, software): (&str, &str), se
         ));
         return;
     }
+    keep_labels(object, before, patching);
     patching.annotate(SERVING_ANNOTATION, serves);
     annotate(request, release, why, &id, patching);
     answer.audit.insert("held".into(), id.clone());
     answer.warnings.push(format!("{} is held ({why}); its pods stay as they are until milvus-guard releases change {id}", request.name));
+}
+
+/// Puts back what told the controller, which watches by labels, that the object is one.
+fn keep_labels(object: &Value, before: &Value, patching: &mut Patching<'_>) {
+    let told = |name: &str| TELLING.iter().find_map(|at| before.pointer(at)?.get(name)?.as_str());
+    for name in SOFTWARE_LABELS.into_iter().chain(RELEASE_LABELS) {
+        if let Some(value) = told(name).filter(|value| label(object, name) != Some(*value)) {
+            patching.label(name, value);
+        }
+    }
 }
 
 /// Sets the update strategy so that no pod is replaced and none begins with what waits, and remembers the one before. Under `OnDelete` Kubernetes knows a template that serves only as long as

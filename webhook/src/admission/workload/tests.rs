@@ -6,7 +6,7 @@ use super::super::hold::{PARTITION_ANNOTATION, SERVING_ANNOTATION, SERVING_CONFI
 use super::super::request::{Kind as ObjectKind, User};
 use super::*;
 use crate::cluster::running::tests::replica_set;
-use crate::cluster::{Cached, Snapshot};
+use crate::cluster::{Cached, Snapshot, label};
 
 const KEEP_PULSAR: &str = r#"{"pulsar":{"enabled":true},"pulsarv3":{"enabled":false}}"#;
 
@@ -808,6 +808,43 @@ fn dependencies_wait_by_partition_and_get_it_back() {
     back["spec"]["template"] = minio("minio:2023")["spec"]["template"].clone();
     let back = admitted(&cluster, &back, &held);
     assert!(back["spec"].get("paused").is_none() && !is_held(&back), "{back}");
+}
+
+#[test]
+fn what_was_a_store_before_a_write_is_one_whatever_the_write_says_of_it() {
+    let cluster = whole(&recipe("4.2.20"));
+    let relabelled: [fn(&mut Value); 4] = [
+        |object| drop(object["metadata"].as_object_mut().unwrap().remove("labels")),
+        |object| object["metadata"]["labels"] = json!({"app.kubernetes.io/name": "etcd"}),
+        |object| object["metadata"]["labels"]["app.kubernetes.io/name"] = json!("cache"),
+        |object| object["metadata"]["labels"]["app.kubernetes.io/instance"] = json!("another"),
+    ];
+    let told = |object: &Value| (label(object, "app.kubernetes.io/name").map(str::to_owned), label(object, "app.kubernetes.io/instance").map(str::to_owned));
+    let selecting = |mut object: Value| {
+        object["spec"]["selector"] = json!({"matchLabels": {"app.kubernetes.io/name": "etcd", "app.kubernetes.io/instance": "m"}});
+        object
+    };
+    for relabel in relabelled {
+        for (old, new) in [(etcd("etcd:3.5.5"), etcd("etcd:3.5.25")), (selecting(etcd("etcd:3.5.5")), selecting(etcd("etcd:3.5.25")))] {
+            let held = admitted(&cluster, &new, &old);
+            let mut loosened = new.clone();
+            relabel(&mut loosened);
+            // With the change, and over the hold.
+            for before in [&old, &held] {
+                let stored = admitted(&cluster, &loosened, before);
+                assert_eq!((&stored["spec"], told(&stored)), (&held["spec"], told(&old)), "the controller finds it by its labels: {stored}");
+                assert!(is_held(&stored));
+            }
+        }
+        // In two writes, where its selector tells: that does not change.
+        let mut before = selecting(etcd("etcd:3.5.5"));
+        relabel(&mut before);
+        assert!(ask(&cluster, &before, &selecting(etcd("etcd:3.5.5"))).patch.0.is_empty());
+        let mut after = selecting(etcd("etcd:3.5.25"));
+        relabel(&mut after);
+        let stored = admitted(&cluster, &after, &before);
+        assert!(is_held(&stored) && told(&stored) == told(&etcd("")), "{stored}");
+    }
 }
 
 #[test]
