@@ -137,7 +137,6 @@
     - {apiGroups: [""], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [configmaps], scope: Namespaced}
   matchConditions:
     {{- include "guard.users" $ | nindent 4 }}
-    {{- include "guard.notOperated" $ | nindent 4 }}
     - name: is-milvus
       expression: >-
         [object, oldObject].exists(o, o != null && (
@@ -172,7 +171,6 @@
     - {apiGroups: [apps], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [deployments, statefulsets], scope: Namespaced}
   matchConditions:
     {{- include "guard.users" $ | nindent 4 }}
-    {{- include "guard.notOperated" $ | nindent 4 }}
     # Those of a Milvus release are told apart by the replica; what is Milvus itself came to the entry above. Labels can be written; the selector cannot.
     - name: is-a-store-or-a-queue
       expression: >-
@@ -208,14 +206,15 @@ clientConfig: {{- include "guard.client" (list $root "/gates/workload") | ninden
 namespaceSelector: {{- include "guard.namespaces" (list $root (index . 2)) | nindent 2 }}
 {{- end }}
 
-{{- /* What the Milvus operator owns is its own, where it owned it before this write and it is not held: nobody takes a hold off by naming another owner. Helm touching such an object is worth a
-warning, so that is judged. */}}
+{{- /* What the Milvus operator made and owns is its own, where it owned it before this write and it is not held: nobody takes a hold off by naming another owner. A Deployment that selects its pods
+by `component` was made by Milvus's charts, whoever owns it by now. Helm touching such an object is worth a warning, so that is judged. */}}
 {{- define "guard.notOperated" -}}
 - name: not-the-operators
   expression: >-
     request.options.?fieldManager.orValue('').startsWith('helm') ||
     [oldObject == null ? object : oldObject].exists(o,
     !o.metadata.?ownerReferences.orValue([]).exists(r, r.apiVersion.startsWith('milvus.io/')) ||
+    o.?spec.selector.matchLabels.component.orValue('') != '' ||
     o.?metadata.annotations['guard.milvus-guard.dev/hold'].orValue('') != '')
 {{- end }}
 

@@ -141,6 +141,12 @@ impl<'o> Identity<'o> {
         };
         by("/spec/selector/matchLabels").or_else(|| by("/spec/template/metadata/labels"))
     }
+
+    /// Whether an object selects its pods by a component of Milvus, in the words of its charts.
+    #[must_use]
+    pub fn is_of_charts(object: &Value) -> bool {
+        text(object, "/spec/selector/matchLabels/component").is_some_and(is_component)
+    }
 }
 
 /// What is known around a workload.

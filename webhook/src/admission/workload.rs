@@ -39,7 +39,7 @@ pub(super) const KEEP: (&str, &str) = ("helm.sh/resource-policy", "keep");
 const UNJUDGED: &str =
     "it could not be judged in time, so it is not known whether it may ever run; the controller has it judged again, and so does whoever writes it again";
 
-/// Whether the Milvus operator owns an object, and not we hold it. A label that says so is not believed: whoever may edit the object could take a hold off with it.
+/// Whether the Milvus operator is said to own an object, and not we hold it. A label that says so is not believed.
 #[must_use]
 pub fn is_operated(object: &Value) -> bool {
     let owners = object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
@@ -47,9 +47,16 @@ pub fn is_operated(object: &Value) -> bool {
     owners.into_iter().flatten().any(is_operators) && !is_held(object)
 }
 
-/// Whether a request is about what the operator owned already: an owner that comes with a write could take a hold off with it. The conditions of this gate tell the same.
+/// Whether a Deployment is the operator's own work, which is left alone: an owner is put on by whoever may edit it, and takes effect from the next write on; what selects its pods cannot change,
+/// and the operator's never name a component as Milvus's charts do (`component`; its own is `app.kubernetes.io/component`).
+#[must_use]
+pub fn is_by_operator(deployment: &Value) -> bool {
+    is_operated(deployment) && !Identity::is_of_charts(deployment)
+}
+
+/// Whether a request is about what the operator made and owned already: an owner that comes with a write could take a hold off with it. The conditions of this gate tell the same.
 fn is_of_operator(request: &Request) -> bool {
-    is_operated(old(request).unwrap_or(&request.object))
+    request.kind.kind == "Deployment" && !dependency::is_one(request) && is_by_operator(old(request).unwrap_or(&request.object))
 }
 
 /// Judges a request of gate 3.
@@ -57,9 +64,12 @@ pub(super) async fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> An
     if !matches!(request.operation, Operation::Create | Operation::Update) || is_controllers(guard, request) && !is_to_be_judged(request) {
         return Answer::admitted();
     }
-    if is_of_operator(request) {
-        return operated(request);
-    }
+    let mut answer = if is_of_operator(request) { Answer::admitted() } else { judge_ours(guard, request).await };
+    tell_of_operator(request, &mut answer);
+    answer
+}
+
+async fn judge_ours<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
     match (request.kind.kind.as_str(), request.sub_resource.as_deref()) {
         ("Deployment", None) if Identity::of(&request.object).is_none() && dependency::is_one(request) => dependency::judge(guard, request).await,
         ("Deployment", None) => deployment(guard, request).await,
@@ -90,15 +100,14 @@ fn is_to_be_judged(request: &Request) -> bool {
         && judged_for(&request.object) != judged_for(&request.old_object)
 }
 
-/// What the operator runs is its own; Helm or a person that touches it is told so.
-fn operated(request: &Request) -> Answer {
-    let mut answer = Answer::admitted();
+/// Helm that touches what the operator runs is told so.
+fn tell_of_operator(request: &Request, answer: &mut Answer) {
+    let is_its = request.kind.kind == "Deployment" && request.sub_resource.is_none() && is_operated(old(request).unwrap_or(&request.object));
     let by_helm = annotation(&request.object, "meta.helm.sh/release-name").is_some();
-    if by_helm && request.object.get("spec") != request.old_object.get("spec") {
+    if is_its && by_helm && request.object.get("spec") != request.old_object.get("spec") {
         answer.warnings.push(format!("MV708: {} {} belongs to the Milvus operator, which will undo this change", request.kind.kind, request.name));
         answer.audit.insert("rules".into(), "MV708".into());
     }
-    answer
 }
 
 /// The old object; nothing on CREATE.

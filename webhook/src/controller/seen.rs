@@ -14,7 +14,7 @@ use crate::admission::hold::{
     is_held,
 };
 use crate::admission::milvus::tag_of;
-use crate::admission::workload::is_operated;
+use crate::admission::workload::is_by_operator;
 use crate::cluster::running::{configuration_names, image};
 use crate::cluster::{annotation, label, text};
 
@@ -167,7 +167,7 @@ pub struct Store {
 /// A Deployment of Milvus; nothing where it is something else, or the Milvus operator's.
 #[must_use]
 pub fn workload(object: &Value) -> Option<Workload> {
-    let identity = Identity::of(object).filter(|_| !is_operated(object))?;
+    let identity = Identity::of(object).filter(|_| !is_by_operator(object))?;
     let component = Component::named(identity.component)?;
     let stored = object.pointer("/spec/template")?;
     let is_paused = flag(object, "/spec/paused");

@@ -148,12 +148,18 @@ fn the_registration_is_made_without_webhooks_and_filled_by_a_replica() {
         let is_judged = asks_again || name == "helmreleases.guard.milvus-guard.dev";
         assert_eq!(users.contains("\"system:serviceaccount:guard:g-milvus-guard-controller\""), !is_judged, "{name}");
         assert!(users.contains("system:serviceaccount:guard:g-milvus-guard\"") && users.contains("generic-garbage-collector"), "{name}");
-        // The gate itself looks at the owners before a write, and at holds.
+        // The gate itself looks at the owners before a write, at what the selector tells, and at holds.
         if let Some(condition) = webhook["matchConditions"].as_array().unwrap().iter().find(|condition| condition["name"] == "not-the-operators") {
             let expression = condition["expression"].as_str().unwrap();
             assert!(
-                expression.contains("[oldObject == null ? object : oldObject]") && expression.contains("/hold'].orValue('') != ''"),
+                expression.contains("[oldObject == null ? object : oldObject]")
+                    && expression.contains("/hold'].orValue('') != ''")
+                    && expression.contains("matchLabels.component.orValue('') != ''"),
                 "{name}: {expression}"
+            );
+            assert_eq!(
+                name, "workloads.guard.milvus-guard.dev",
+                "stores and configurations have no selector of the operator's: whose they are, the gate tells"
             );
         }
         let operations = webhook["rules"][0]["operations"].as_array().unwrap();

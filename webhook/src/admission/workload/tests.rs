@@ -655,9 +655,32 @@ fn the_operators_objects_and_other_charts_are_untouched() {
         object["metadata"]["ownerReferences"] = json!([{"apiVersion": "milvus.io/v1beta1", "kind": "Milvus", "name": "m", "uid": "1"}]);
         object
     };
-    let answer = ask(&cluster, &owned(after.deployment("proxy")), &owned(before.deployment("proxy")));
+    // As the operator makes them, by its own labels.
+    let operators = |image: &str| {
+        let mut object = owned(before.deployment("proxy"));
+        let labels = json!({"app.kubernetes.io/name": "milvus", "app.kubernetes.io/instance": "m", "app.kubernetes.io/component": "proxy"});
+        ["/metadata/labels", "/spec/selector/matchLabels", "/spec/template/metadata/labels"]
+            .iter()
+            .for_each(|at| *object.pointer_mut(at).unwrap() = labels.clone());
+        object["spec"]["template"]["spec"]["containers"][0]["image"] = json!(image);
+        object
+    };
+    let answer = ask(&cluster, &operators("milvusdb/milvus:v2.6.15"), &operators("milvusdb/milvus:v2.4.16"));
     assert!(answer.patch.0.is_empty() && answer.warnings[0].starts_with("MV708"), "{answer:?}");
-    assert!(ask(&cluster, &owned(after.deployment("proxy")), &Value::Null).patch.0.is_empty());
+    assert!(ask(&cluster, &operators("milvusdb/milvus:v2.6.15"), &Value::Null).patch.0.is_empty());
+    // What the charts made stays ours, whoever is written down as its owner before the change: its selector cannot change.
+    let adopted = admitted(&cluster, &owned(before.deployment("proxy")), &before.deployment("proxy"));
+    assert_eq!(adopted, owned(before.deployment("proxy")));
+    for old in [&adopted, &Value::Null] {
+        let answer = ask(&cluster, &owned(after.deployment("proxy")), old);
+        assert!(answer.warnings.iter().any(|warning| warning.starts_with("MV708")), "{answer:?}");
+        assert!(is_waiting(&admitted(&cluster, &owned(after.deployment("proxy")), old)));
+    }
+    let store = |image: &str| owned(etcd(image));
+    assert!(is_held(&admitted(&cluster, &store("etcd:3.5.25"), &store("etcd:3.5.5"))), "nor does the operator own stores of a release");
+    let (map, moved) = (configuring("").config_map(), configuring("etcd: {rootPath: other}\n").config_map());
+    let mounted = whole(&configuring(""));
+    assert!(!ask(&mounted, &owned(moved), &owned(map)).warnings.is_empty(), "nor the configuration that its pods mount");
     // An owner that comes with the change, or on what is held, takes no hold off: by one write, or by two.
     assert!(is_waiting(&admitted(&cluster, &owned(after.deployment("proxy")), &before.deployment("proxy"))));
     let held = admitted(&cluster, &after.deployment("proxy"), &before.deployment("proxy"));
