@@ -10,7 +10,8 @@ use milvus_guard::source::{SourceFile, acknowledgement};
 use serde_json::{Value, json};
 
 use crate::cluster::running::list;
-use crate::cluster::text;
+use crate::cluster::{annotation, text};
+use crate::controller::{CREATED_ANNOTATION, FIELD_MANAGER};
 
 /// The API group.
 pub const GROUP: &str = "guard.milvus-guard.dev";
@@ -79,6 +80,20 @@ pub fn is_prepared(upgrade: &Value) -> bool {
         let seen = condition.get("observedGeneration").and_then(Value::as_i64);
         text(condition, "/type") == Some("Prepared") && text(condition, "/status") == Some("True") && (generation.is_none() || seen == generation)
     })
+}
+
+/// Whether a person declared what a `GuardedUpgrade` says: not where the controller made it for a held change that needs only an order, as long as nobody else wrote to it or said more on it.
+#[must_use]
+pub fn is_by_person(upgrade: &Value) -> bool {
+    annotation(upgrade, CREATED_ANNOTATION).is_none() || is_taken_over(upgrade)
+}
+
+/// Whether somebody else than the controller, which made it, wrote to a `GuardedUpgrade`.
+#[must_use]
+pub fn is_taken_over(upgrade: &Value) -> bool {
+    let says_more = upgrade.pointer("/spec").and_then(Value::as_object).is_some_and(|spec| spec.len() > 1) || !acknowledged(upgrade).is_empty();
+    let is_others = |entry: &Value| text(entry, "/subresource").is_none() && text(entry, "/manager") != Some(FIELD_MANAGER);
+    says_more || list(upgrade, "/metadata/managedFields").any(is_others)
 }
 
 /// What a `GuardedUpgrade` proves: where it leads to, and what is acknowledged on it.

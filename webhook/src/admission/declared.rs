@@ -19,6 +19,7 @@ use super::receipts;
 use super::verdict::{Changes, Point};
 use crate::api;
 use crate::cluster::{Cluster, Kind};
+use crate::controller::status::Status;
 
 /// What stands for the reference when it is tried whether an acknowledgement would open a door.
 const TRIAL: &str = "trial";
@@ -84,8 +85,12 @@ pub(super) async fn judge<C: Cluster>(
     Judged { points, findings: found, upgrade, asks }
 }
 
-/// What a `GuardedUpgrade` proves of a change. What is acknowledged on it is of the change that it leads to, and opens no door of a later one.
+/// What a `GuardedUpgrade` proves of a change. What is acknowledged on it is of the change that it leads to, and opens no door of a later one. One that the controller made follows what was waived,
+/// so it proves nothing where that is withdrawn before anything began.
 pub(super) fn evidence_of(upgrade: &Value, after: &Declaration) -> Vec<Evidence> {
+    if !api::is_by_person(upgrade) && !Status::of(upgrade).is_begun() {
+        return Vec::new();
+    }
     let mut all = api::evidence_of_upgrade(upgrade);
     if !leads_to(upgrade, after) {
         all.truncate(usize::from(api::upgrade_to(upgrade).is_some()));

@@ -30,7 +30,6 @@ use super::{Answer, BREAK_GLASS};
 use crate::api;
 use crate::cluster::running::{Serving, image, serving, serving_of};
 use crate::cluster::{Cluster, Kind, annotation, text};
-use crate::controller::CREATED_ANNOTATION;
 
 /// What keeps Helm from deleting an object.
 pub(super) const KEEP: (&str, &str) = ("helm.sh/resource-policy", "keep");
@@ -194,13 +193,11 @@ async fn deployment<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
     answer
 }
 
-/// The uid of a `GuardedUpgrade` by which a person declared that this image comes: not of one that the controller made, as long as nobody said more on it.
+/// The uid of a `GuardedUpgrade` by which a person declared that this image comes.
 fn declared_by<'u>(upgrade: &'u Value, wanted: Option<&str>) -> Option<&'u str> {
-    let says_more = upgrade.pointer("/spec").and_then(Value::as_object).is_some_and(|spec| spec.len() > 1) || !api::acknowledged(upgrade).is_empty();
-    let is_by_person = annotation(upgrade, CREATED_ANNOTATION).is_none() || says_more;
     let to = api::upgrade_to(upgrade)?.trim().parse::<MilvusVersion>().ok()?;
     let is_led_to = wanted.and_then(|image| super::milvus::version_of(image, &api::image_versions(upgrade))) == Some(to);
-    text(upgrade, "/metadata/uid").filter(|_| is_by_person && is_led_to)
+    text(upgrade, "/metadata/uid").filter(|_| api::is_by_person(upgrade) && is_led_to)
 }
 
 /// What serves of this Deployment: its ReplicaSets, or where none of the template that was there before is known, that template, if it was not itself held.

@@ -87,7 +87,8 @@ impl Kept {
             Self::AsObjects => serde_json::from_value(upgrade.clone())?,
             Self::InConfigMaps => return self.write_status(client, key, &next_generation(upgrade)).await,
         };
-        Self::objects(client, &key.namespace).replace(&key.name, &PostParams::default(), &object).await?;
+        let parameters = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
+        Self::objects(client, &key.namespace).replace(&key.name, &parameters, &object).await?;
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use super::super::request::{Kind as ObjectKind, User};
 use super::*;
 use crate::cluster::running::tests::replica_set;
 use crate::cluster::{Cached, Snapshot, label};
+use crate::controller::{CREATED_ANNOTATION, FIELD_MANAGER};
 
 const KEEP_PULSAR: &str = r#"{"pulsar":{"enabled":true},"pulsarv3":{"enabled":false}}"#;
 
@@ -641,10 +642,36 @@ fn what_a_person_declared_says_so_and_what_the_controller_took_up_does_not() {
     assert_eq!(declared(&upgrade).as_deref(), Some("u-1"));
     upgrade["metadata"]["annotations"] = json!({CREATED_ANNOTATION: "us"});
     assert_eq!(declared(&upgrade), None);
+    upgrade["metadata"]["managedFields"] = json!([{"manager": FIELD_MANAGER}, {"manager": "kubectl", "subresource": "status"}]);
+    assert_eq!(declared(&upgrade), None);
+    upgrade["metadata"]["managedFields"] = json!([{"manager": FIELD_MANAGER}, {"manager": "kubectl-client-side-apply"}]);
+    assert_eq!(declared(&upgrade).as_deref(), Some("u-1"), "a person said the same");
+    upgrade["metadata"].as_object_mut().unwrap().remove("managedFields");
     upgrade["spec"]["approval"] = json!("Manual");
     assert_eq!(declared(&upgrade).as_deref(), Some("u-1"), "a person said how it is to be carried out");
     upgrade["spec"]["to"] = json!("2.2.15");
     assert_eq!(declared(&upgrade), None, "it leads elsewhere");
+}
+
+#[test]
+fn what_the_controller_took_up_opens_no_door_before_it_began() {
+    let (before, mut after) = (Recipe::new("3.2.18", 1, json!({})), Recipe::new("4.0.34", 1, json!({"image": {"all": {"tag": "v2.2.16"}}})));
+    after.revision = 2;
+    let mut cluster = whole(&before);
+    let mut blocked = |upgrade: &Value| {
+        cluster.put(upgrade.clone());
+        annotation(&admitted(&cluster, &after.deployment("proxy"), &before.deployment("proxy")), BLOCKED_ANNOTATION).is_some()
+    };
+    let mut upgrade = api::guarded_upgrade("db", "m", "2.2.16");
+    assert!(!blocked(&upgrade));
+    upgrade["metadata"]["annotations"] = json!({CREATED_ANNOTATION: "us"});
+    assert!(blocked(&upgrade), "what was waived, and is no more");
+    upgrade["status"] = json!({"phase": "Running", "startedAt": "2026-11-22T00:00:00Z"});
+    assert!(!blocked(&upgrade), "it is under way");
+    upgrade["status"]["finishedAt"] = json!("2026-11-22T00:10:00Z");
+    assert!(blocked(&upgrade), "it is over");
+    upgrade["metadata"]["managedFields"] = json!([{"manager": "kubectl-client-side-apply"}]);
+    assert!(!blocked(&upgrade), "a person declared the same");
 }
 
 #[test]

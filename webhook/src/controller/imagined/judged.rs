@@ -11,6 +11,7 @@ use super::server::Point;
 use super::steered::{ORDER, bring, let_go, names, nothing_is_left, release, runs};
 use crate::admission::hold::{BLOCKED_ANNOTATION, HELD_LABEL, HOLD_ANNOTATIONS, JUDGED_FOR_ANNOTATION, is_held};
 use crate::admission::opening;
+use crate::api;
 use crate::cluster::annotation;
 
 /// The part of gate 3 that is asked for by the controller: what is blocked is blocked until the upgrade is declared. Which rules block, its own tests tell.
@@ -34,7 +35,8 @@ pub(super) fn admit(world: &World, before: &Value, after: &mut Value) {
     }
     let is_behind = world.now < world.ills.gate_is_behind_until;
     let declared = if is_behind { world.behind.as_ref() } else { world.object("guardedupgrades", "m") };
-    if world.waived.is_some() || declared.is_some_and(|upgrade| upgrade["spec"]["to"] == "2.5.22") {
+    let opens = |upgrade: &Value| upgrade["spec"]["to"] == "2.5.22" && (api::is_by_person(upgrade) || Status::of(upgrade).is_begun());
+    if world.waived.is_some() || declared.is_some_and(opens) {
         annotations.remove(BLOCKED_ANNOTATION);
     } else {
         annotations.insert(BLOCKED_ANNOTATION.into(), json!("MV210: declare it"));
@@ -60,6 +62,10 @@ fn declare(world: &mut World, to: &str) {
     let mut declared = upgrade(to, json!({}));
     declared.as_object_mut().unwrap().remove("status");
     world.put("guardedupgrades", declared);
+}
+
+fn is_waiting(world: &World) -> bool {
+    world.all("deployments").all(is_held)
 }
 
 /// Writes that asked for a verdict.
@@ -194,4 +200,28 @@ async fn what_is_waived_goes_on_by_itself_and_what_is_waived_no_more_does_not() 
     world.undeclare();
     let (world, points) = stage.run(world).await;
     assert!(let_go(&points).is_empty() && world.upgrade().is_null() && runs(&world, "v2.5.16"), "{:#}", world.upgrade());
+}
+
+#[tokio::test]
+async fn what_is_waived_no_more_once_the_controller_took_it_up_waits_until_a_person_declares_it() {
+    let stage = Stage::new();
+    let mut world = blocked();
+    world.waived = Some(json!(["MV210 reason=known", null, null]).to_string());
+    let (_, points) = stage.run(world).await;
+    let is_before_any = |point: &&Point| !point.after.upgrade().is_null() && !Status::of(point.after.upgrade()).is_begun() && is_waiting(&point.after);
+    let taken_up: Vec<&Point> = points.iter().filter(is_before_any).collect();
+    assert!(taken_up.len() > MIX.len(), "it is judged again once it was taken up");
+    for point in taken_up {
+        let mut world = point.after.clone();
+        world.waived = None;
+        let (mut world, points) = stage.run(world).await;
+        assert!(let_go(&points).is_empty() && runs(&world, "v2.5.16"), "{}: {:#}", point.what, world.upgrade()["status"]);
+        assert_eq!(Status::of(world.upgrade()).condition("Stalled").unwrap().reason, "Blocked", "{}", point.what);
+        // The same words, applied by a person: that is told by who wrote them.
+        let mut declared = world.upgrade().clone();
+        declared["metadata"]["managedFields"] = json!([{"manager": "kubectl-client-side-apply"}]);
+        world.put("guardedupgrades", declared);
+        let (world, points) = stage.run(world).await;
+        assert_eq!(names(&let_go(&points)), ORDER, "{}: {:#}", point.what, world.upgrade()["status"]);
+    }
 }
