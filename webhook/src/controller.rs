@@ -29,6 +29,7 @@ pub mod run;
 pub mod seen;
 pub mod standby;
 pub mod status;
+pub mod stores;
 pub mod tell;
 pub mod turn;
 pub mod uninstalled;

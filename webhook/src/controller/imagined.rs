@@ -5,6 +5,7 @@ mod judged;
 mod points;
 mod server;
 mod steered;
+mod stores;
 
 use std::collections::BTreeMap;
 

@@ -363,7 +363,7 @@ fn ready(upgrade: &Value, status: &mut Status, pair: Pair, before: Before, seen:
         pair,
         course: status.course.unwrap_or(Way::Forwards).into(),
         epoch: status.epoch.unwrap_or_default(),
-        is_paused: upgrade.pointer("/spec/paused").and_then(Value::as_bool).unwrap_or_default(),
+        is_paused: is_paused(upgrade),
         takes_partial: takes_partial(upgrade, status),
         approval: approval(upgrade, pair.to, status),
         windows: windows(upgrade),
@@ -390,6 +390,17 @@ fn is_ours(upgrade: &Value) -> bool {
 
 pub(super) fn is_aborted(upgrade: &Value) -> bool {
     upgrade.pointer("/spec/abort").and_then(Value::as_bool).unwrap_or_default()
+}
+
+pub(super) fn is_paused(upgrade: &Value) -> bool {
+    upgrade.pointer("/spec/paused").and_then(Value::as_bool).unwrap_or_default()
+}
+
+/// Where no window is open: when the next one opens, if any does.
+pub(super) fn closed(upgrade: &Value, now: Moment) -> Option<Option<Moment>> {
+    let windows = windows(upgrade);
+    let is_open = windows.is_empty() || windows.iter().any(|window| window.from <= now && now < window.until);
+    (!is_open).then(|| windows.iter().map(|window| window.from).filter(|from| *from > now).min())
 }
 
 fn retry(upgrade: &Value) -> u32 {

@@ -24,8 +24,9 @@ use super::metrics::Metrics;
 use super::migration::Migration;
 use super::observe::Seen;
 use super::plan::{self, Situation, Upgrade, situation};
-use super::seen::{Store, Workload, epoch_after};
+use super::seen::{Workload, epoch_after};
 use super::status::{Phase, Status, Way};
+use super::stores::{self, Due};
 use super::tell::{self, Idle, Kind};
 use super::{ReleaseKey, adopt, helm, migration, moment, receipt, refused, standby, turn, uninstalled, written};
 use crate::admission::opening;
@@ -127,7 +128,7 @@ impl std::fmt::Debug for Work {
 #[must_use]
 pub fn needs_a_look(seen: &Seen, upgrade: Option<&caches::Upgrade>) -> bool {
     let is_traced = seen.workloads.iter().any(|workload| workload.is_traced || matches!(workload.hold, Hold::Held | Hold::Blocked(_)))
-        || seen.stores.iter().any(|store| store.is_traced);
+        || seen.stores.iter().any(|store| store.is_traced || store.hold == Hold::Held);
     upgrade.is_some_and(|upgrade| upgrade.phase.as_deref() != Some("Completed") || upgrade.generation != upgrade.observed) || is_traced
 }
 
@@ -228,7 +229,11 @@ impl Work {
     /// A held change that nobody declared: a `GuardedUpgrade` for it, where it needs only an order.
     async fn without_upgrade(&self, key: &ReleaseKey, seen: &Seen) -> anyhow::Result<Again> {
         if seen.held().next().is_none() || self.kept == Kept::InConfigMaps {
-            return self.tidy(key, seen).await;
+            let followed = if self.kept == Kept::AsObjects { self.stores_alone(key, seen, None).await? } else { None };
+            return match followed {
+                Some(again) => Ok(again),
+                None => self.tidy(key, seen).await,
+            };
         }
         if !adopt::is_adoptable(seen) {
             return Ok(Again::Never);
@@ -243,6 +248,34 @@ impl Work {
             tracing::info!(release = %key, to = text(&object, "/spec/to"), "a held change needs only an order: a GuardedUpgrade is made for it");
         }
         Ok(Again::After(AFTER_WRITE))
+    }
+
+    /// A change of stores and queues alone: each is let go once the one before it is complete. When to look again; nothing where none is held by itself.
+    async fn stores_alone(&self, key: &ReleaseKey, seen: &Seen, known: Option<u64>) -> anyhow::Result<Option<Again>> {
+        let now = (self.clock)();
+        let arrived = stores::arrived(seen);
+        let due = if stores::are_alone(seen) { stores::due(seen, |_| true) } else { Due::Nothing };
+        let (Due::After(first) | Due::Next(first)) = due else { return Ok(None) };
+        let again = if now < arrived {
+            Again::After(Duration::from_secs(arrived.since(now).max(1)))
+        } else if matches!(due, Due::After(_)) || self.is_helm_pending(key, seen, known).await? {
+            Again::After(HELM_EVERY)
+        } else {
+            if (self.may_write)() {
+                settled(self.writer(key).release_store(first).await)?;
+                tracing::info!(release = %key, store = &*first.name, "held by itself, and let go");
+            }
+            Again::After(AFTER_WRITE)
+        };
+        Ok(Some(again))
+    }
+
+    /// Whether Helm is at work on a release, or was when it died.
+    async fn is_helm_pending(&self, key: &ReleaseKey, seen: &Seen, known: Option<u64>) -> anyhow::Result<bool> {
+        if !seen.is_helms() || !self.heeds_helm {
+            return Ok(false);
+        }
+        Ok(self.revisions.newest(&self.client, key, known, seen.written()).await?.is_some_and(|revision| revision.is_pending()))
     }
 
     /// Somebody else carries it out, and began without us.
@@ -392,7 +425,11 @@ impl Round<'_> {
         match situation {
             Situation::Upgrade(upgrade) => self.carry_out(status, &upgrade).await,
             Situation::Declared { from, to, removals } => {
-                let words = format!("{from} runs; the change to {to} may come");
+                let follows = stores::held(self.seen).map_or_else(String::new, |names| {
+                    let (name, namespace) = (&self.key.name, &self.key.namespace);
+                    format!("; {names} held until then (to let that go without it: kubectl delete guardedupgrade {name} -n {namespace})")
+                });
+                let words = format!("{from} runs; the change to {to} may come{follows}");
                 let mut is_prepared = self.prepare(self.seen, &removals).await?;
                 let others = self.all.labels().into_iter().filter(|label| self.milvus.is_some_and(|milvus| **label != *milvus));
                 for other in others.map(|label| self.all.of(&label)) {
@@ -417,6 +454,9 @@ impl Round<'_> {
                 Ok(if is_prepared { Again::Never } else { Again::After(AFTER_WRITE) })
             }
             Situation::AtTarget(version) => {
+                if let Some(again) = self.stores_follow(&status, version).await? {
+                    return Ok(again);
+                }
                 let words = status.message.clone().filter(|_| status.phase == Some(Phase::Completed)).unwrap_or_else(|| format!("{version} serves."));
                 self.idle(status, &Idle { phase: Phase::Completed, reason: "Completed", message: &words, kind: Kind::Ready, waiting_for: None }).await?;
                 self.tidy().await
@@ -463,26 +503,39 @@ impl Round<'_> {
     /// Stores that the upgrade let go, and whose part of it was taken back only when all else had gone back: they follow one after the other.
     async fn stores_back(&self, status: &Status, version: MilvusVersion) -> anyhow::Result<Option<Again>> {
         let known = status.stores();
-        let was_let_go = |store: &&Arc<Store>| known.get(&store.name).is_some_and(|known| known.was_let_go);
-        let ours: Vec<&Arc<Store>> = self.seen.stores.iter().filter(was_let_go).collect();
-        let Some(first) = ours.iter().find(|store| store.hold == Hold::Held) else { return Ok(None) };
+        let due = stores::due(self.seen, |store| known.get(&store.name).is_some_and(|known| known.was_let_go));
+        let (Due::After(first) | Due::Next(first)) = due else { return Ok(None) };
         let words = format!("{version} serves again; {} is still held with the earlier template, and is let go next", first.name);
         let told =
             Idle { phase: Phase::RollingBack, reason: "AwaitingDependency", message: &words, kind: Kind::Reconciling, waiting_for: Some("stores and queues") };
         self.idle(status.clone(), &told).await?;
-        let revision = if self.seen.is_helms() && self.work.heeds_helm {
-            self.work.revisions.newest(&self.work.client, self.key, status.helm_revision, self.seen.written()).await?
-        } else {
-            None
-        };
-        let is_moving = ours.iter().any(|store| store.hold == Hold::None && !store.is_complete);
-        if is_moving || revision.is_some_and(|revision| revision.is_pending()) {
+        if matches!(due, Due::After(_)) || self.work.is_helm_pending(self.key, self.seen, status.helm_revision).await? {
             return Ok(Some(Again::After(HELM_EVERY)));
         }
         if (self.work.may_write)() {
             settled(self.writer.release_store(first).await)?;
         }
         Ok(Some(Again::After(AFTER_WRITE)))
+    }
+
+    /// A change of stores and queues alone, where the declared version serves: the upgrade is told to be at work as long as they follow.
+    async fn stores_follow(&self, status: &Status, version: MilvusVersion) -> anyhow::Result<Option<Again>> {
+        let Some(names) = stores::held(self.seen).filter(|_| stores::are_alone(self.all)) else { return Ok(None) };
+        let words = |keeps: &str| format!("{version} serves; {names} held with a change of its own, and {keeps}");
+        let tell = async |phase: Phase, reason: &'static str, kind: Kind, keeps: &str| {
+            let waiting_for = Some("stores and queues");
+            self.idle(status.clone(), &Idle { phase, reason, message: &words(keeps), kind, waiting_for }).await
+        };
+        if plan::is_paused(self.upgrade) {
+            tell(Phase::Paused, "Paused", Kind::Stalled, "waits until spec.paused is false").await?;
+            return Ok(Some(Again::Never));
+        }
+        if let Some(opens) = plan::closed(self.upgrade, self.now) {
+            tell(Phase::Held, "AwaitingWindow", Kind::Reconciling, "waits for a window").await?;
+            return Ok(Some(opens.map_or(Again::Never, |opens| Again::After(Duration::from_secs(opens.since(self.now).max(1))))));
+        }
+        tell(Phase::Running, "AwaitingDependency", Kind::Reconciling, "is let go, one after the other").await?;
+        self.work.stores_alone(self.key, self.all, status.helm_revision).await
     }
 
     /// Of all that runs what this one runs: each had its turn.

@@ -216,6 +216,10 @@ impl Release<'_> {
                 let message = format!("{}. {} will not be released: {why}", entry.message, few(&those));
                 Entry { message, ..entry }.remedy(format!("Do what that asks for, or {back}"))
             }
+            None if self.has_controller && phase.is_none() && held.iter().all(|workload| Identity::of(workload).is_none()) => entry.remedy(format!(
+                "Where the controller lets none of it go within a minute, a store or queue is not complete: kubectl get deployments,statefulsets -n {}; or {back}",
+                self.namespace
+            )),
             None if self.has_controller && phase.is_none() => {
                 entry.remedy(format!("Where the controller makes no upgrade of it within a minute, say where it goes: {}{back}", self.declaring(&held)))
             }

@@ -229,6 +229,7 @@ fn a_store_that_is_held_is_never_to_be_deleted() {
     world.objects.push(store);
     let hold = |world: &World| world.examine().into_iter().find(|entry| entry.check == "hold").and_then(|entry| entry.remedy).unwrap();
     assert!(hold(&world).ends_with("take the change back: milvus-guard cleanup -n db m (--dry-run tells first)"), "{}", hold(&world));
+    assert!(hold(&world).starts_with("Where the controller lets none of it go within a minute, a store or queue is not complete"), "{}", hold(&world));
     // Beside Milvus, Helm takes both back.
     world.milvus()["metadata"]["annotations"][HOLD_ANNOTATION] = json!("waits");
     assert!(hold(&world).ends_with("take the change back: helm rollback m 2 -n db"), "{}", hold(&world));

@@ -102,7 +102,7 @@ pub(super) fn nothing_is_left(world: &World) {
     }
 }
 
-fn says(world: &World, reason: &str) -> bool {
+pub(super) fn says(world: &World, reason: &str) -> bool {
     Status::of(world.upgrade()).conditions.iter().any(|condition| condition.reason == reason)
 }
 
@@ -213,7 +213,7 @@ async fn what_is_complete_with_a_receipt_goes_back_in_reverse_and_forwards_again
 }
 
 /// The release's etcd with a template of the chart, held or not.
-fn etcd(image: &str, is_held: bool) -> Value {
+pub(super) fn etcd(image: &str, is_held: bool) -> Value {
     let labels = json!({"app.kubernetes.io/name": "etcd", "app.kubernetes.io/instance": "m"});
     let (hold, partition) =
         if is_held { (json!({"guard.milvus-guard.dev/hold": "why", "guard.milvus-guard.dev/partition": "0"}), 1_000_000) } else { (json!({}), 0) };
