@@ -18,6 +18,13 @@ pub fn is_adoptable(seen: &Seen) -> bool {
         && seen.workloads.iter().all(|workload| workload.stopped.is_none())
 }
 
+/// Whether what is held is what an upgrade leads to.
+#[must_use]
+pub fn is_of(seen: &Seen, upgrade: &Value) -> bool {
+    let to = api::upgrade_to(upgrade).and_then(|to| to.trim().parse::<MilvusVersion>().ok());
+    to.is_some() && seen.held().any(|workload| workload.template.version == to)
+}
+
 /// Whether a change is what is left of an upgrade that had begun, or was taken back, and whose `GuardedUpgrade` is gone. What goes back needs none.
 fn is_left_over(seen: &Seen, to: MilvusVersion) -> bool {
     let running = seen.versions();

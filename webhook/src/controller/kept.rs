@@ -123,7 +123,7 @@ fn next_generation(upgrade: &Value) -> Value {
     upgrade
 }
 
-fn packed(key: &ReleaseKey, upgrade: &Value) -> serde_json::Result<ConfigMap> {
+pub(super) fn packed(key: &ReleaseKey, upgrade: &Value) -> serde_json::Result<ConfigMap> {
     let of = |pointer: &str| text(upgrade, pointer);
     let metadata = json!({"name": name_of(&key.name), "namespace": &*key.namespace, "resourceVersion": of("/metadata/resourceVersion"), "labels": {KEPT_LABEL: &*key.name}});
     let mut inner = upgrade.clone();

@@ -238,6 +238,11 @@ impl Work {
         if !adopt::is_adoptable(seen) {
             return Ok(Again::Never);
         }
+        // Whoever began it from a laptop goes on with it there, or declares it: nobody else was told to.
+        let laptops = Kept::InConfigMaps.read(&self.client, key).await?;
+        if laptops.is_some_and(|laptops| adopt::is_of(seen, &laptops)) {
+            return Ok(Again::Never);
+        }
         let revision = if seen.is_helms() { self.revisions.newest(&self.client, key, None, seen.written()).await? } else { None };
         let arrival = helm::arrival(revision.as_ref(), seen.written());
         let Some(object) = adopt::adopted(key, seen, &arrival) else {

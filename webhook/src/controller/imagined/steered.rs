@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::super::fixture::{MIX, deployment, held, upgrade};
+use super::super::kept::packed;
 use super::super::status::{Phase, Status};
-use super::super::{read_moment, written};
+use super::super::{ReleaseKey, read_moment, written};
 use super::points::Stage;
 use super::server::Point;
 use super::{Ills, Keys, World, of_2_2, of_kubectl};
@@ -307,5 +308,28 @@ async fn what_a_change_removes_is_kept_of_every_milvus_of_the_release() {
     for component in ["indexnode", "b-indexnode"] {
         let object = world.object("deployments", &format!("m-milvus-{component}")).unwrap();
         assert_eq!(annotation(object, "helm.sh/resource-policy"), Some("keep"), "{component}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_left_from_a_laptop_waits_until_somebody_goes_on_with_it() {
+    let stage = Stage::new();
+    let mut left = release(&MIX);
+    let declared = left.undeclare();
+    bring(&mut left, &MIX, "v2.5.22");
+    let key = ReleaseKey { namespace: "db".into(), name: "m".into() };
+    let keeping = |to: &str| serde_json::to_value(packed(&key, &upgrade(to, json!({}))).unwrap()).unwrap();
+    left.put("configmaps", keeping("2.5.22"));
+    let (left, points) = stage.run(left).await;
+    assert!(points.is_empty() && left.upgrade().is_null() && runs(&left, "v2.5.16"), "{:?}", points.iter().map(|point| &point.what).collect::<Vec<_>>());
+    // A person declares it, gives it up, or another change took its place.
+    let given_up = |world: &mut World| assert!(world.delete("configmaps", "milvus-guard-upgrade-m"));
+    let another = |world: &mut World| assert!(world.put("configmaps", keeping("2.5.21")));
+    let ways: [&dyn Fn(&mut World); 3] = [&|world| world.declare(declared.clone()), &given_up, &another];
+    for way in ways {
+        let mut world = left.clone();
+        way(&mut world);
+        let (world, points) = stage.run(world).await;
+        assert_eq!(names(&let_go(&points)), ORDER, "{:#}", world.upgrade()["status"]);
     }
 }
