@@ -70,9 +70,10 @@ impl Round<'_> {
         self.order.steps.iter().filter(|step| self.is_missing(step)).map(|step| step.component).collect()
     }
 
-    /// Where a person took a part of the change: nothing is removed, and nothing is complete, before the rest is there, too.
+    /// Where a person took a part of the change: nothing is removed, and nothing is complete, before the rest is there, too. What the release never had is no part of the rest.
     fn incomplete(&self) -> Option<Action> {
-        let missing = self.missing();
+        let mut missing = self.missing();
+        missing.retain(|component| !self.plan.takes_partial || !self.observed.lacks(*component, self.plan.pair.before));
         (!missing.is_empty()).then_some(Action::Stop(Stop::ChangeIncomplete(missing)))
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::component::{Component, Duty};
+use super::component::{Component, Duty, Topology};
 use crate::model::version::MilvusVersion;
 
 /// Seconds since some moment that is the same for all of one run.
@@ -386,6 +386,12 @@ impl Observed {
         let can = |workload: &Workload| workload.wanted > 0 && (workload.has_served() || workload.hold == Hold::None);
         let does = |workload: &Workload| !workload.is_gone && (workload.running() > 0 || can(workload));
         self.workloads.iter().any(|(component, workload)| component.duties().contains(&duty) && does(workload))
+    }
+
+    /// Whether the release has no such component, although its topology may have one: then nothing of it is to come, unless somebody adds it.
+    #[must_use]
+    pub fn lacks(&self, component: Component, before: Topology) -> bool {
+        !self.workloads.contains_key(&component) && before.may_have(component)
     }
 
     /// Whether anything is stopped, or fenced, for a migration.

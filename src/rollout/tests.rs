@@ -166,6 +166,22 @@ fn a_part_that_a_person_takes_removes_nothing_and_is_complete_with_the_rest_only
 }
 
 #[test]
+fn what_a_release_never_had_is_no_part_of_the_rest_once_a_person_took_what_there_is() {
+    let (mut world, plan) = into_2_6();
+    world.truth.workloads.remove(&Component::DataNode);
+    later(&mut world);
+    assert_eq!(next(&world, &plan), Action::Stop(Stop::ChangeIncomplete(vec![Component::DataNode])));
+    let partial = Plan { takes_partial: true, ..plan };
+    // What is new with the change may still come.
+    let mut without = world.clone();
+    without.truth.workloads.remove(&Component::StreamingNode);
+    assert_eq!(carried_out(&mut without, &partial).1, "ChangeIncomplete");
+    let (deeds, why) = carried_out(&mut world, &partial);
+    let wanted = ["Release(StreamingNode", "Release(MixCoord", "Release(QueryNode", "Release(Proxy", "Remove(IndexNode", "Record"];
+    assert_eq!((deeds.iter().filter(|deed| !deed.starts_with("Mark")).map(String::as_str).collect::<Vec<_>>(), why.as_str()), (wanted.to_vec(), "Done"));
+}
+
+#[test]
 fn another_change_that_is_stored_over_this_one_is_no_part_of_it() {
     let (mut world, plan) = mix();
     let_go(&mut world, &plan, Component::IndexNode);

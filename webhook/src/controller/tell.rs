@@ -262,10 +262,19 @@ fn explain(status: &Status, stop: &Stop, round: &Round<'_>) -> String {
                 names(components)
             )
         }
-        Stop::ChangeIncomplete(missing) => format!(
-            "only a part of the change has arrived; missing: {}. Apply the rest, or let the part go on its own with spec.acceptPartial (status.change).",
-            names(missing)
-        ),
+        Stop::ChangeIncomplete(missing) => {
+            let mut lacking = missing.clone();
+            lacking.retain(|component| round.observed.lacks(*component, round.plan.pair.before));
+            let on_purpose = if lacking.is_empty() {
+                String::new()
+            } else {
+                format!(" The release has no {}: where that is on purpose, accept it, and the upgrade completes without.", names(&lacking))
+            };
+            format!(
+                "only a part of the change has arrived; missing: {}. Apply the rest, or let the part go on its own with spec.acceptPartial (status.change).{on_purpose}",
+                names(missing)
+            )
+        }
         Stop::Stalled(stalled) => {
             let who = stalled.component.map_or_else(|| "a dependency".to_owned(), |component| component.to_string());
             format!("{who}: {}.{held} To try again, raise spec.retry; to go back, set spec.abort.", why(&stalled.why))

@@ -163,6 +163,24 @@ async fn a_part_of_a_change_goes_on_only_once_a_person_accepts_that_very_part() 
 }
 
 #[tokio::test]
+async fn a_release_without_a_component_is_complete_once_a_person_says_that_it_has_none() {
+    let stage = Stage::new();
+    let components = ["indexnode", "mixcoord", "proxy", "querynode"];
+    let mut world = release(&components);
+    bring(&mut world, &components, "v2.5.22");
+    let (mut world, points) = stage.run(world).await;
+    let status = Status::of(world.upgrade());
+    assert!(let_go(&points).is_empty() && says(&world, "ChangeIncomplete"));
+    assert!(status.message.unwrap().contains("The release has no datanode: where that is on purpose, accept it, and the upgrade completes without."));
+    world.ask("acceptPartial", json!(status.change.unwrap()));
+    let (world, points) = stage.run(world).await;
+    assert_eq!(names(&let_go(&points)), ["indexnode", "mixcoord", "querynode", "proxy"]);
+    let status = Status::of(world.upgrade());
+    assert!(status.phase == Some(Phase::Completed) && world.all("upgradereceipts").count() == 1, "{status:?}");
+    nothing_is_left(&world);
+}
+
+#[tokio::test]
 async fn what_is_kept_of_a_change_that_was_taken_back_before_it_began_goes_and_the_upgrade_stays_declared() {
     let stage = Stage::new();
     let mut world = release(&MIX);
