@@ -24,7 +24,8 @@ impl Round<'_> {
     /// What the applier leaves of the change when it takes all of it back: components that never ran, and that it would have deleted if they were not kept.
     fn left_over(&self) -> Option<Action> {
         // With the same version, what the change leaves alone looks as if it were taken back.
-        if self.plan.pair.from != self.plan.pair.to && self.is_all_back() { self.discard() } else { None }
+        let is_told = self.plan.pair.from != self.plan.pair.to || self.plan.is_withdrawn;
+        if is_told && self.is_all_back() { self.discard() } else { None }
     }
 
     /// Whether all that served stores again what it did: neither the change, nor another one.

@@ -15,6 +15,8 @@ pub struct Plan {
     pub epoch: u64,
     /// A person paused it.
     pub is_paused: bool,
+    /// Whoever applied the change took it back before anything of it ran, although nothing that is stored tells: a switch at the version that runs.
+    pub is_withdrawn: bool,
     /// A person approved that it goes on with a change that has not arrived in full.
     pub takes_partial: bool,
     /// Whether a person lets each step go.
@@ -36,6 +38,7 @@ impl Plan {
             course: Course::Forwards,
             epoch: 0,
             is_paused: false,
+            is_withdrawn: false,
             takes_partial: false,
             approval: Approval::Automatic,
             windows: Vec::new(),

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::left::Left;
 use super::observe::{Before, Seen};
 use super::seen::{Workload, believed, epoch_after};
-use super::status::{Phase, Status, Way};
+use super::status::{Line, Phase, State, Status, Way};
 use super::{read_moment, written};
 use crate::admission::hold::HELD_LABEL;
 use crate::api;
@@ -61,6 +61,12 @@ pub struct Upgrade {
     /// The migration that another `GuardedUpgrade` had begun, and this one goes on with.
     pub migration: Option<String>,
 }
+
+/// Why a switch goes back that was aborted, and still waits.
+const ABORTED: &str = "spec.abort is set";
+
+/// Why a switch goes back that whoever applied it took back while it waited.
+const WITHDRAWN: &str = "what waited for it was taken back by whoever applied it";
 
 /// What is to be done, and the memory that this asks for: where it differs from the status in course, epoch or attempt, it is to be written first.
 #[must_use]
@@ -299,12 +305,33 @@ fn attempt(upgrade: &Value, (from, to): (MilvusVersion, MilvusVersion), status: 
     if status.finished_at.is_some() || (status.version_from(), status.version_to()) != (Some(pair.from), Some(pair.to)) {
         forget_approved(upgrade, pair.to, status);
     }
-    turn(status, if descends || is_aborted(upgrade) { Way::Back } else { Way::Forwards });
+    let is_withdrawn = pair.from == pair.to && {
+        status.turned_back = switch_turned_back(upgrade, status, seen).map(str::to_owned);
+        status.turned_back.as_deref() == Some(WITHDRAWN)
+    };
+    turn(status, if descends || is_aborted(upgrade) || is_withdrawn { Way::Back } else { Way::Forwards });
     status.from = Some(pair.from.to_string());
     status.to = Some(pair.to.to_string());
     status.topology_before = Some(pair.before);
     status.topology_after = Some(pair.after);
     ready(upgrade, status, pair, before, seen)
+}
+
+/// Why a switch to another kind of coordinator goes back, at the version that runs and before anything of it ran. What is new of it stays when it is taken back, since it was kept, and looks as
+/// if it still were to come: so what waits with it is remembered, and where that stores again what serves, it was taken back.
+fn switch_turned_back(upgrade: &Value, status: &Status, seen: &Seen) -> Option<&'static str> {
+    let serving = seen.serving_templates();
+    if seen.held().any(|workload| serving.contains_key(&workload.component)) {
+        return is_aborted(upgrade).then_some(ABORTED);
+    }
+    let before = status.before();
+    let is_back = |component: Component| {
+        let stored = seen.workload(component).map(|workload| &workload.template.digest);
+        stored.is_some() && stored == before.get(&component) && stored == serving.get(&component)
+    };
+    let waited = |line: &Line| line.state == State::Held && Component::named(&line.name).is_some_and(is_back);
+    let is_known = matches!(status.turned_back.as_deref(), Some(ABORTED | WITHDRAWN));
+    (is_known || status.components.iter().any(waited)).then_some(WITHDRAWN)
 }
 
 /// The pair of an upgrade: what is wanted is told by what was written, and while the rest still arrives, by what is there.
@@ -364,6 +391,7 @@ fn ready(upgrade: &Value, status: &mut Status, pair: Pair, before: Before, seen:
         course: status.course.unwrap_or(Way::Forwards).into(),
         epoch: status.epoch.unwrap_or_default(),
         is_paused: is_paused(upgrade),
+        is_withdrawn: status.turned_back.as_deref() == Some(WITHDRAWN),
         takes_partial: takes_partial(upgrade, status),
         approval: approval(upgrade, pair.to, status),
         windows: windows(upgrade),

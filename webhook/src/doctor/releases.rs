@@ -266,10 +266,12 @@ impl Release<'_> {
         let rendered = self.rendered();
         let part = |workload: &Value| rendered.iter().flat_map(|one| &one.parts).find(|part| *part.deployment == *name(workload));
         let never_ran = |workload: &Value| self.serving.iter().all(|serving| *serving.deployment != *name(workload) || serving.pods == 0);
+        // Where Helm keeps no revision, only whoever applies it knows what belongs to it.
+        let (is_told, unless) = if self.revision.is_none() { (true, " (where what applies the release has it no more)") } else { (!rendered.is_empty(), "") };
         let (strays, of_release): (Vec<&Value>, Vec<&Value>) = held
             .iter()
             .map(|workload| &****workload)
-            .partition(|workload| Identity::of(workload).is_some() && !rendered.is_empty() && part(workload).is_none() && never_ran(workload));
+            .partition(|workload| Identity::of(workload).is_some() && is_told && part(workload).is_none() && never_ran(workload));
         let is_helms = |workload: &&Value| {
             let image = |part: &Part| running::image(workload.pointer("/spec/template")?, &part.component);
             part(workload).is_some_and(|part| part.image.is_some() && part.image.as_deref() == image(part))
@@ -283,7 +285,7 @@ impl Release<'_> {
         } else if !of_release.is_empty() {
             ways.push(format!("milvus-guard cleanup -n {namespace} {} (--dry-run tells first)", self.name));
         }
-        ways.extend(strays.iter().map(|workload| format!("kubectl delete deployment {} -n {namespace}", name(workload))));
+        ways.extend(strays.iter().map(|workload| format!("kubectl delete deployment {} -n {namespace}{unless}", name(workload))));
         format!("; or take the change back: {}", ways.join("; "))
     }
 

@@ -22,6 +22,11 @@ pub(super) fn admit(world: &World, before: &Value, after: &mut Value) {
     }
     let annotations = after["metadata"]["annotations"].as_object_mut().unwrap();
     if annotations.get(JUDGED_FOR_ANNOTATION).and_then(Value::as_str).is_some_and(opening::is_beside) {
+        // The kinds of coordinators exclude each other, and so it stays held beside them.
+        let runs = |component: &str| world.all("pods").any(|pod| pod["metadata"]["labels"]["component"] == component);
+        if before["metadata"]["name"] == "m-milvus-mixcoord" && runs("rootcoord") {
+            return;
+        }
         // Nothing is there any more that it must not run beside.
         HOLD_ANNOTATIONS.iter().for_each(|name| drop(annotations.remove(*name)));
         drop(after["metadata"]["labels"].as_object_mut().unwrap().remove(HELD_LABEL));
@@ -35,7 +40,9 @@ pub(super) fn admit(world: &World, before: &Value, after: &mut Value) {
     }
     let is_behind = world.now < world.ills.gate_is_behind_until;
     let declared = if is_behind { world.behind.as_ref() } else { world.object("guardedupgrades", "m") };
-    let opens = |upgrade: &Value| upgrade["spec"]["to"] == "2.5.22" && (api::is_by_person(upgrade) || Status::of(upgrade).is_begun());
+    let opens = |upgrade: &Value| {
+        ["2.5.22", "2.5.16"].contains(&upgrade["spec"]["to"].as_str().unwrap_or_default()) && (api::is_by_person(upgrade) || Status::of(upgrade).is_begun())
+    };
     if world.waived.is_some() || declared.is_some_and(opens) {
         annotations.remove(BLOCKED_ANNOTATION);
     } else {

@@ -351,3 +351,71 @@ async fn what_was_left_from_a_laptop_waits_until_somebody_goes_on_with_it() {
         assert_eq!(names(&let_go(&points)), ORDER, "{:#}", world.upgrade()["status"]);
     }
 }
+
+const SEPARATE: [&str; 8] = ["datacoord", "datanode", "indexcoord", "indexnode", "proxy", "querycoord", "querynode", "rootcoord"];
+
+/// A switch to the mix coordinator, at the version that runs: with another configuration of the nodes, and held.
+fn switch(world: &mut World) {
+    let nodes = ["datanode", "indexnode", "proxy", "querynode"];
+    bring(world, &nodes, "v2.5.16");
+    for component in nodes {
+        let mut object = world.object("deployments", &format!("m-milvus-{component}")).cloned().unwrap();
+        object["spec"]["template"]["metadata"]["annotations"] = json!({"checksum/config": "of the switch"});
+        world.put("deployments", object);
+    }
+    world.put("deployments", of("mixcoord", held, "v2.5.16"));
+    world.components.push("mixcoord");
+}
+
+#[tokio::test]
+async fn a_switch_of_coordinators_that_is_taken_back_while_it_waits_leaves_nothing_and_is_not_carried_out() {
+    for is_aborted in [false, true] {
+        let stage = Stage::new();
+        let mut world = release(&SEPARATE);
+        world.ask("to", json!("2.5.16"));
+        world.ask("approval", json!("Manual"));
+        switch(&mut world);
+        let (mut world, points) = stage.run(world).await;
+        assert!(says(&world, "AwaitingApproval") && let_go(&points).is_empty(), "{:#}", world.upgrade()["status"]);
+        if is_aborted {
+            world.ask("abort", json!(true));
+            world = stage.run(world).await.0;
+            assert!(world.object("deployments", "m-milvus-mixcoord").is_some(), "the change is still stored");
+        }
+        // Whoever applied it takes it back; the mix coordinator stays, since it was kept.
+        for component in ["datanode", "indexnode", "proxy", "querynode"] {
+            world.put("deployments", of(component, deployment, "v2.5.16"));
+        }
+        world.components.retain(|component| *component != "mixcoord");
+        let (mut world, points) = stage.run(world).await;
+        assert!(let_go(&points).is_empty() && world.object("deployments", "m-milvus-mixcoord").is_none(), "{:#}", world.upgrade()["status"]);
+        world.ask("approval", json!("Automatic"));
+        let (mut world, points) = stage.run(world).await;
+        assert!(let_go(&points).is_empty() && SEPARATE.iter().all(|component| tags(&world, component) == ["v2.5.16"]), "{:#}", world.upgrade()["status"]);
+        nothing_is_left(&world);
+        // It may come again.
+        world.ask("approval", json!("Manual"));
+        world.ask("abort", json!(false));
+        world.ask("retry", json!(1));
+        switch(&mut world);
+        let (world, _) = stage.run(world).await;
+        assert!(says(&world, "AwaitingApproval"), "{:#}", world.upgrade()["status"]);
+        assert!(world.object("deployments", "m-milvus-mixcoord").is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_switch_of_coordinators_that_changes_nothing_else_waits_for_its_turn() {
+    let stage = Stage::new();
+    let mut world = release(&SEPARATE);
+    world.ask("to", json!("2.5.16"));
+    world.ask("approval", json!("Manual"));
+    world.put("deployments", of("mixcoord", held, "v2.5.16"));
+    world.components.push("mixcoord");
+    let (mut world, _) = stage.run(world).await;
+    assert!(says(&world, "AwaitingApproval"), "{:#}", world.upgrade()["status"]);
+    // Another write of what serves is no sign of it.
+    world.put("deployments", of("proxy", deployment, "v2.5.16"));
+    let (world, _) = stage.run(world).await;
+    assert!(says(&world, "AwaitingApproval") && world.object("deployments", "m-milvus-mixcoord").is_some(), "{:#}", world.upgrade()["status"]);
+}
