@@ -62,7 +62,7 @@ enum Command {
     Cleanup(cleanup::Cleanup),
     /// Looks at metadata in etcd, backs it up, verifies a backup, puts it back
     Metadata(metadata::Metadata),
-    /// Prints the definitions of our own kinds (YAML), for `kubectl apply -f -`
+    /// Prints the definitions of our own kinds (YAML), for `kubectl apply --server-side -f -`
     Crd,
     /// Prints the completions for a shell
     #[command(after_help = "Example:\n  milvus-guard completions bash > /etc/bash_completion.d/milvus-guard")]

@@ -28,7 +28,7 @@ pub(crate) struct Target {
     /// Its namespace; default: that of the kubeconfig's context
     #[arg(short, long, value_name = "NAMESPACE")]
     namespace: Option<String>,
-    /// Our own image, for the Jobs of a migration that was begun without a guard
+    /// With abort: our own image, for the Jobs of a migration that was begun without a guard
     #[arg(long, value_name = "IMAGE", default_value = GUARD_IMAGE, hide_short_help = true)]
     guard_image: String,
 }
