@@ -137,13 +137,17 @@ pub fn newest_receipt<'r>(receipts: &'r [Arc<Value>], release: &str) -> Option<&
     of_release.max_by_key(|receipt| text(receipt, "/spec/finishedAt")).map(|receipt| &**receipt)
 }
 
-/// What a receipt proves; nothing when it is of another release.
+/// The kind of a receipt that tells what was seen to serve, and of nothing that was done.
+pub const OBSERVED: &str = "Observed";
+
+/// What a receipt proves; nothing when it is of another release, or only tells what was seen.
 #[must_use]
 pub fn evidence_of_receipt(receipt: &Value, release: &str) -> Vec<Evidence> {
     let (Some(to), true) = (text(receipt, "/spec/to"), text(receipt, "/spec/release") == Some(release)) else { return Vec::new() };
     let name = text(receipt, "/metadata/name").unwrap_or_default();
     let words = format!("UpgradeReceipt {name}: {to}").into();
     let kind = match text(receipt, "/spec/kind") {
+        Some(OBSERVED) => return Vec::new(),
         Some("MetadataMigration") => EvidenceKind::MigrateCall { to: Some(to.into()) },
         _ => EvidenceKind::GuardedUpgrade { to: to.into(), rolling: false },
     };
@@ -215,7 +219,9 @@ mod tests {
         upgrade["metadata"]["annotations"] = json!({"guard.milvus-guard.dev/ack": "MV503 moved-with-mc"});
         let texts: Vec<String> = evidence_of_upgrade(&upgrade).iter().map(|evidence| evidence.text.to_string()).collect();
         assert_eq!(texts, ["GuardedUpgrade m to 2.6.15", "MV503 acknowledged: moved-with-mc"]);
-        let receipt = json!({"metadata": {"name": "m-1"}, "spec": {"release": "m", "to": "2.2.16", "kind": "MetadataMigration"}});
+        let mut receipt = json!({"metadata": {"name": "m-1"}, "spec": {"release": "m", "to": "2.2.16", "kind": OBSERVED}});
+        assert!(evidence_of_receipt(&receipt, "m").is_empty(), "what was seen opens no door");
+        receipt["spec"]["kind"] = json!("MetadataMigration");
         assert!(matches!(evidence_of_receipt(&receipt, "m")[0].kind, EvidenceKind::MigrateCall { .. }));
         assert!(evidence_of_receipt(&receipt, "other").is_empty());
     }

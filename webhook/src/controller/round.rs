@@ -462,6 +462,7 @@ impl Round<'_> {
                 if let Some(again) = self.stores_follow(&status, version).await? {
                     return Ok(again);
                 }
+                self.witness(&mut status, version).await?;
                 let words = status.message.clone().filter(|_| status.phase == Some(Phase::Completed)).unwrap_or_else(|| format!("{version} serves."));
                 self.idle(status, &Idle { phase: Phase::Completed, reason: "Completed", message: &words, kind: Kind::Ready, waiting_for: None }).await?;
                 self.tidy().await
@@ -521,6 +522,23 @@ impl Round<'_> {
             settled(self.writer.release_store(first).await)?;
         }
         Ok(Some(Again::After(AFTER_WRITE)))
+    }
+
+    /// Writes a receipt of what serves as it is declared, where nothing was carried out for it here: a GuardedUpgrade was deleted after its last step, or the change came where nothing holds one.
+    async fn witness(&self, status: &mut Status, version: MilvusVersion) -> anyhow::Result<()> {
+        let is_recorded = status.receipt.is_some() && status.version_to() == Some(version);
+        let is_all = self.all.versions().iter().all(|serves| *serves == Some(version)) && !self.all.is_any_held();
+        if is_recorded || !is_all || self.work.kept != Kept::AsObjects || !(self.work.may_write)() {
+            return Ok(());
+        }
+        let receipt = receipt::observed(self.key, self.upgrade, version, self.now);
+        self.writer.make(&receipt).await?;
+        plan::forget(status);
+        status.to = Some(version.to_string());
+        status.receipt = text(&receipt, "/metadata/name").map(str::to_owned);
+        status.phase = Some(Phase::Completed);
+        status.message = Some(format!("{version} serves, and nothing was carried out for it here: the receipt says no more than that."));
+        Ok(())
     }
 
     /// A change of stores and queues alone, where the declared version serves: the upgrade is told to be at work as long as they follow.

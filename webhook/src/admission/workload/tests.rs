@@ -223,6 +223,11 @@ fn an_install_over_old_claims_waits_until_somebody_knows_the_version() {
     assert_eq!(over("2.4.16"), (true, None));
     assert_eq!(over("2.1.4"), (true, Some("MV201".into())));
     assert_eq!(over("2.6.15"), (true, Some("MV211".into())));
+    // What was only seen to serve tells it as well.
+    let mut seen = receipt("seen", "2.5.16", "2026-02-01T00:00:00Z");
+    seen["spec"]["kind"] = json!(api::OBSERVED);
+    let cluster = Snapshot::new([claim("export-m-minio-0"), seen, receipt("old", "2.4.16", "2026-01-01T00:00:00Z")]);
+    assert!(!is_waiting(&admitted(&cluster, &object, &Value::Null)));
     // Of another release it proves nothing.
     let mut other = receipt("r", "2.5.16", "2026-02-01T00:00:00Z");
     other["spec"]["release"] = json!("n");

@@ -419,3 +419,44 @@ async fn a_switch_of_coordinators_that_changes_nothing_else_waits_for_its_turn()
     let (world, _) = stage.run(world).await;
     assert!(says(&world, "AwaitingApproval") && world.object("deployments", "m-milvus-mixcoord").is_some(), "{:#}", world.upgrade()["status"]);
 }
+
+#[tokio::test]
+async fn a_version_that_came_without_the_upgrade_that_asks_for_it_has_a_receipt_that_opens_no_door() {
+    let stage = Stage::new();
+    let mut world = release(&MIX);
+    bring(&mut world, &MIX, "v2.5.22");
+    let (_, points) = stage.run(world).await;
+    let last = points.iter().rfind(|point| point.after.all("upgradereceipts").count() == 0).unwrap();
+    // Deleted after its last step, before the receipt was written.
+    let mut world = last.after.clone();
+    let declared = world.undeclare();
+    let (mut world, _) = stage.run(world).await;
+    assert!(runs(&world, "v2.5.22") && world.all("upgradereceipts").count() == 0);
+    world.declare(declared);
+    let (world, _) = stage.run(world).await;
+    let told = |world: &World| {
+        let receipts: Vec<&Value> = world.all("upgradereceipts").collect();
+        let status = Status::of(world.upgrade());
+        assert_eq!((status.phase, status.receipt.as_deref()), (Some(Phase::Completed), receipts.iter().rev().find_map(|it| text(it, "/metadata/name"))));
+        assert!(status.message.unwrap().contains("nothing was carried out for it here"));
+        let spec = &receipts.last().unwrap()["spec"];
+        assert_eq!((&spec["kind"], spec.get("components")), (&json!("Observed"), None));
+        receipts.iter().map(|it| text(it, "/spec/to").unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&world), ["2.5.22"]);
+    // Another version that nothing held: by broken glass, or in mode `warn`.
+    let mut behind = world.clone();
+    for component in MIX {
+        behind.put("deployments", of(component, deployment, "v2.5.24"));
+    }
+    for _ in 0..3 {
+        behind.step(None);
+    }
+    behind.ask("to", json!("2.5.24"));
+    let (behind, _) = stage.run(behind).await;
+    assert_eq!(told(&behind), ["2.5.22", "2.5.24"]);
+    // It is told once.
+    let (behind, points) = stage.run(behind).await;
+    assert!(points.is_empty() && told(&behind).len() == 2);
+    nothing_is_left(&behind);
+}

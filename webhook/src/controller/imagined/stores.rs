@@ -75,7 +75,7 @@ async fn stores_are_let_go_beside_an_upgrade_that_is_complete_as_it_asks_for() {
     let gone = let_go(&points);
     assert!(names(&gone) == ["m-etcd", "m-pulsar-bookie"] && gone[0].1 >= opens, "{gone:?} {:#}", world.upgrade()["status"]);
     let status = Status::of(world.upgrade());
-    assert_eq!((status.phase, status.message.as_deref()), (Some(Phase::Completed), Some("2.5.16 serves.")));
+    assert!(status.phase == Some(Phase::Completed) && status.message.as_ref().is_some_and(|message| message.starts_with("2.5.16 serves")), "{status:?}");
 }
 
 #[tokio::test]
