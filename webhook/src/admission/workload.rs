@@ -29,10 +29,13 @@ use super::request::{Operation, Request};
 use super::{Answer, BREAK_GLASS};
 use crate::api;
 use crate::cluster::running::{Serving, image, serving, serving_of};
-use crate::cluster::{Cluster, Kind, annotation, text};
+use crate::cluster::{Cluster, Kind, annotation, label, text};
 
 /// What keeps Helm from deleting an object.
 pub(super) const KEEP: (&str, &str) = ("helm.sh/resource-policy", "keep");
+
+/// The label that tells a component of Milvus.
+const COMPONENT_LABEL: &str = "component";
 
 /// Why what was held without a verdict is not released.
 const UNJUDGED: &str =
@@ -309,6 +312,10 @@ fn hold(request: &Request, identity: &Identity<'_>, why: &str, blocked: Option<&
     let name = text(&request.object, "/metadata/name").unwrap_or(&request.name);
     let id = change::of_workload(namespace, identity, &request.object);
     patching.set("/spec/paused", json!(true));
+    // The controller watches by it, and would not find what has to be let go.
+    if label(&request.object, COMPONENT_LABEL) != Some(identity.component) {
+        patching.label(COMPONENT_LABEL, identity.component);
+    }
     annotate(request, identity.release, why, &id, patching);
     patching.note(BLOCKED_ANNOTATION, blocked);
     answer.audit.insert("held".into(), id.clone());

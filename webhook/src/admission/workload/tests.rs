@@ -92,6 +92,16 @@ fn a_new_image_waits_whatever_is_done_to_the_hold() {
     for write in [resumed, unannotated, new.clone()] {
         assert_eq!(admitted(&cluster, &write, &held), held);
     }
+    // The label that the controller watches by stays with the hold.
+    for before in [&held, &old] {
+        for relabel in [|labels: &mut Value| drop(labels.as_object_mut().unwrap().remove("component")), |labels: &mut Value| *labels = Value::Null] {
+            let mut unlabelled = new.clone();
+            relabel(&mut unlabelled["metadata"]["labels"]);
+            unlabelled["metadata"].as_object_mut().unwrap().retain(|_, part| !part.is_null());
+            let stored = admitted(&cluster, &unlabelled, before);
+            assert!(is_waiting(&stored) && label(&stored, "component") == Some("proxy"), "{stored}");
+        }
+    }
     // Deleted and created anew.
     assert!(is_waiting(&admitted(&cluster, &new, &Value::Null)));
     // kubectl set image.
