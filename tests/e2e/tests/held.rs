@@ -293,12 +293,25 @@ async fn what_is_scaled_left_behind_or_made_anew_gets_past_no_hold() {
     let serves = etcd().await["spec"]["template"]["spec"]["containers"][0]["image"].as_str().unwrap().to_owned();
     let held = sandbox.kubectl(["set", "image", "statefulset/m-etcd", "*=etcd:other"]).ok().await;
     assert!(held.stderr.contains("m-etcd is held"), "{held}");
+    // Nor does another label let it go, written over the hold or before the change.
+    let tried = async |labels: &Value| {
+        let containers = json!([{"name": "etcd", "image": "etcd:other"}]);
+        let spec = json!({"updateStrategy": {"type": "OnDelete", "rollingUpdate": null}, "template": {"spec": {"containers": containers}}});
+        let patch = json!({"metadata": {"labels": labels}, "spec": spec}).to_string();
+        let tried = sandbox.kubectl(["patch", "statefulset", "m-etcd", "--dry-run=server", "-o", "json", "-p", &patch]).ok().await.json();
+        assert_eq!(tried["spec"]["updateStrategy"]["rollingUpdate"]["partition"], 1_000_000, "{patch}: {tried:#}");
+    };
+    let relabelled = json!({"app.kubernetes.io/name": "x", "app.kubernetes.io/instance": null});
+    tried(&relabelled).await;
     sandbox.kubectl(["scale", "statefulset/m-etcd", "--replicas=2"]).ok().await;
     sandbox.kubectl(["delete", "pod", "m-etcd-0"]).ok().await;
     wait("both pods", async || (since("m-etcd").len() >= 2).then_some(())).await;
     assert_eq!(since("m-etcd"), [serves.as_str(), serves.as_str()]);
     sandbox.kubectl(["set", "image", "statefulset/m-etcd", &format!("*={serves}")]).ok().await;
     assert_eq!(etcd().await["spec"]["updateStrategy"], json!({"type": "OnDelete"}));
+    sandbox.kubectl(["scale", "statefulset/m-etcd", "--replicas=1"]).ok().await;
+    sandbox.kubectl(["patch", "statefulset", "m-etcd", "-p", &json!({"metadata": {"labels": relabelled}}).to_string()]).ok().await;
+    tried(&json!({})).await;
 
     // Pods without their Deployment, and then no pods.
     let illegal = render(&guarded, "5.0.19", "").await;
