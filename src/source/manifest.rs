@@ -116,11 +116,20 @@ fn instance<'a>(object: &Object<'a>) -> Option<&'a str> {
     label(object, "app.kubernetes.io/instance")
 }
 
-/// The chart calls itself milvus, or (under an alias) the component's container runs Milvus. What the operator runs is its own.
+/// Where Milvus's containers mount its configuration.
+const CONFIGURATION_FOLDER: &str = "/milvus/configs/";
+
+/// The chart calls itself milvus, or (under an alias) the component's container runs Milvus, or (from a mirror, too) it mounts Milvus's configuration. What the operator runs is its own.
 fn is_milvus(object: &Object<'_>, component: &str) -> bool {
     let by_label = label(object, "helm.sh/chart").is_some_and(|chart| chart_version(chart, "milvus").is_some());
     let by_image = image(object, component).and_then(Node::text).is_some_and(|image| repository(image).ends_with("/milvus"));
-    (by_label || by_image) && label(object, "app.kubernetes.io/managed-by") != Some("milvus-operator")
+    (by_label || by_image || mounts_configuration(object)) && label(object, "app.kubernetes.io/managed-by") != Some("milvus-operator")
+}
+
+fn mounts_configuration(object: &Object<'_>) -> bool {
+    let containers = object.root.at(&["spec", "template", "spec", "containers"]).map(Node::items).unwrap_or_default();
+    let mounts = containers.iter().flat_map(|container| container.get("volumeMounts").map(Node::items).unwrap_or_default());
+    mounts.filter_map(|mount| mount.text_at(&["mountPath"])).any(|path| path.starts_with(CONFIGURATION_FOLDER))
 }
 
 /// The version in a chart label: `4.2.58` of `milvus-4.2.58`.
@@ -319,6 +328,15 @@ mod tests {
         assert_eq!(all.len(), 1);
         assert_eq!(all[0].chart.version.known(), Some(&VersionSpec::parse("4.2.58")));
         assert!(all[0].image.is_unknown());
+    }
+
+    #[test]
+    fn an_alias_with_a_mirrored_image_is_told_by_the_configuration_that_it_mounts() {
+        let other = deployment("m", "proxy", "corp/vectordb:v2.5.10").replace("milvus-4.2.58", "vec-4.2.58");
+        assert!(read_all(&[("a.yaml", &other)]).is_empty(), "other software has a proxy, too");
+        let mounts = "        volumeMounts:\n        - {name: c, mountPath: /milvus/configs/default.yaml, subPath: default.yaml}\n---";
+        let all = read_all(&[("a.yaml", &other.replace("---", mounts))]);
+        assert_eq!(all.iter().map(|d| d.image.known().unwrap().to_string()).collect::<Vec<_>>(), ["corp/vectordb:v2.5.10"]);
     }
 
     #[test]

@@ -121,12 +121,15 @@
         oldObject.?metadata.annotations['guard.milvus-guard.dev/judged-for'].orValue('') &&
         object.?metadata.annotations['guard.milvus-guard.dev/hold'].orValue('') != ''
     {{- include "guard.notOperated" $ | nindent 4 }}
-    # Labels and images can be written; the selector cannot, and what is held is judged whatever else it says.
+    # Labels and images can be written; the selector cannot, and what is held is judged whatever else it says. An alias of the chart and a mirrored image may be called as they like, so whatever
+    # selects its pods by a component is asked about: that other software has one, too, the gate tells by what it mounts.
     - name: is-milvus
       expression: >-
         [object, oldObject].exists(o, o != null && (
         o.?metadata.labels['app.kubernetes.io/name'].orValue('') == 'milvus' ||
         o.?spec.selector.matchLabels['app.kubernetes.io/name'].orValue('') == 'milvus' ||
+        o.?spec.selector.matchLabels.component.orValue('') in {{ include "guard.components" $ | splitList " " | toJson }} &&
+        'app.kubernetes.io/instance' in o.spec.selector.matchLabels ||
         o.?metadata.annotations['guard.milvus-guard.dev/hold'].orValue('') != '' ||
         o.?metadata.labels['helm.sh/chart'].orValue('').startsWith('milvus-') && !o.metadata.labels['helm.sh/chart'].startsWith('milvus-guard-') ||
         o.?spec.template.spec.containers.orValue([]).exists(c, c.?image.orValue('').matches({{ include "guard.imagePattern" $ }}))))
@@ -152,7 +155,7 @@
     - name: is-milvus
       expression: >-
         object.?status.selector.orValue('').contains('app.kubernetes.io/name=milvus') ||
-        object.?status.selector.orValue('').matches('(^|,)component=(standalone|proxy|mixcoord|rootcoord|datacoord|querycoord|indexcoord|querynode|datanode|indexnode|streamingnode)(,|$)')
+        object.?status.selector.orValue('').matches('(^|,)component=({{ include "guard.components" $ | replace " " "|" }})(,|$)')
 {{- end }}{{ end }}
 {{- with $gates.dependencies }}{{ if .enabled }}
 # Claims of a release are marked to be kept while an upgrade of it is open. Which release, the replica tells; deletes are never judged.
@@ -216,6 +219,11 @@ by `component` was made by Milvus's charts, whoever owns it by now. Helm touchin
     !o.metadata.?ownerReferences.orValue([]).exists(r, r.apiVersion.startsWith('milvus.io/')) ||
     o.?spec.selector.matchLabels.component.orValue('') != '' ||
     o.?metadata.annotations['guard.milvus-guard.dev/hold'].orValue('') != '')
+{{- end }}
+
+{{- /* What the charts of all eras write into the label `component` of Milvus itself. */}}
+{{- define "guard.components" -}}
+standalone proxy rootcoord querycoord indexcoord datacoord mixcoord querynode datanode indexnode streamingnode cdc
 {{- end }}
 
 {{- define "guard.imagePattern" -}}

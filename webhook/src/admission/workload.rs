@@ -4,6 +4,7 @@
 
 mod configuration;
 mod dependency;
+mod known;
 mod mounted;
 mod path;
 
@@ -73,10 +74,9 @@ pub(super) async fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> An
 
 async fn judge_ours<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
     match (request.kind.kind.as_str(), request.sub_resource.as_deref()) {
-        ("Deployment", None) if Identity::of(&request.object).is_none() && dependency::is_one(request) => dependency::judge(guard, request).await,
-        ("Deployment", None) => deployment(guard, request).await,
+        ("Deployment", None) if known::is_milvus(request) => deployment(guard, request).await,
+        ("Deployment" | "StatefulSet", None) => dependency::judge(guard, request).await,
         ("Scale", _) | (_, Some("scale")) => scale(guard, request),
-        ("StatefulSet", None) => dependency::judge(guard, request).await,
         ("PersistentVolumeClaim", None) => claim(guard, request),
         ("ConfigMap", None) => configuration::judge(guard, request).await,
         _ => Answer::admitted(),
@@ -443,7 +443,7 @@ pub(super) fn in_doubt<C: Cluster>(guard: &Guard<C>, request: &Request, doubt: D
         answer.patch = patching.finish();
         return answer;
     }
-    let Some(identity) = Identity::of(&request.object) else { return answer };
+    let Some(identity) = Identity::of(&request.object).filter(|_| known::is_milvus(request)) else { return answer };
     let is_same = |old: &Value| same_template(template(old), template(&request.object));
     let moves = old(request).map_or_else(|| !serving(&*guard.cluster, &request.namespace, identity.release).is_empty(), |old| is_held(old) || !is_same(old));
     if request.kind.kind != "Deployment" || request.sub_resource.is_some() || is_of_operator(request) || guard.mode(&request.namespace) != Mode::Enforce {

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use milvus_guard::model::release::component_names;
 use milvus_guard_webhook::admission::Gate;
 use milvus_guard_webhook::cluster::Kind;
 use milvus_guard_webhook::server::registration::entries;
@@ -165,6 +166,27 @@ fn the_registration_is_made_without_webhooks_and_filled_by_a_replica() {
         let operations = webhook["rules"][0]["operations"].as_array().unwrap();
         assert!(!operations.contains(&Value::from("DELETE")), "{name}: deletes are never judged");
     }
+}
+
+#[test]
+fn whatever_selects_its_pods_by_a_component_is_asked_about_whatever_chart_and_image_are_called() {
+    let Some([three, _]) = helms("the chart's registration") else { return };
+    let objects = render(&three, &[]);
+    let text = objects["ConfigMap/g-milvus-guard-registration"]["data"]["registration.yaml"].as_str().unwrap();
+    let documents = serde_yaml::Deserializer::from_str(text).map(|document| Value::deserialize(document).unwrap());
+    let webhooks: Vec<Value> = documents.flat_map(|document| document["webhooks"].as_array().unwrap().clone()).collect();
+    let is_milvus = |name: &str| {
+        let webhook = webhooks.iter().find(|webhook| webhook["name"] == format!("{name}.guard.milvus-guard.dev")).unwrap();
+        let conditions = webhook["matchConditions"].as_array().unwrap();
+        conditions.iter().find(|condition| condition["name"] == "is-milvus").unwrap()["expression"].as_str().unwrap().to_owned()
+    };
+    let names: Vec<&str> = component_names().collect();
+    let selected = format!(
+        "o.?spec.selector.matchLabels.component.orValue('') in {} && 'app.kubernetes.io/instance' in o.spec.selector.matchLabels ||",
+        serde_json::to_string(&names).unwrap()
+    );
+    assert!(is_milvus("workloads").contains(&selected), "{}", is_milvus("workloads"));
+    assert!(is_milvus("scale").contains(&format!("component=({})(,|$)", names.join("|"))), "{}", is_milvus("scale"));
 }
 
 #[test]

@@ -742,6 +742,38 @@ fn the_operators_objects_and_other_charts_are_untouched() {
 }
 
 #[test]
+fn an_alias_with_a_mirrored_image_is_told_by_what_it_mounts_and_other_software_is_left_alone() {
+    let alias = |chart| Recipe { wrapper: Some(("search", "vec")), ..recipe(chart) };
+    let mirrored = |chart: &'static str| {
+        let recipe = alias(chart);
+        let mut object = recipe.deployment("proxy");
+        let image = recipe.image().replace("milvusdb/milvus", "corp/vectordb");
+        object["spec"]["template"]["spec"]["containers"][0]["image"] = json!(image);
+        object
+    };
+    let bare = |mut object: Value| {
+        object["spec"]["template"]["spec"]["containers"][0].as_object_mut().unwrap().remove("volumeMounts");
+        object
+    };
+    let (before, after) = (mirrored("4.2.20"), mirrored("4.2.58"));
+    let cluster = |before: &Value| {
+        let mut cluster = running(&alias("4.2.20"), &[]);
+        cluster.put(ready(replica_set(before, 1, 1)));
+        cluster.put(before.clone());
+        cluster
+    };
+    let held = admitted(&cluster(&before), &after, &before);
+    assert!(is_waiting(&held) && is_waiting(&doubted(&cluster(&before), &after, &before)));
+    // What it was tells what it is.
+    assert!(is_waiting(&admitted(&cluster(&before), &bare(after.clone()), &before)));
+    assert!(is_waiting(&admitted(&cluster(&before), &bare(after.clone()), &held)));
+    // A proxy of other software.
+    let (before, after) = (bare(before), bare(after));
+    assert!(ask(&cluster(&before), &after, &before).patch.0.is_empty() && ask(&cluster(&before), &after, &Value::Null).patch.0.is_empty());
+    assert_eq!(doubted(&cluster(&before), &after, &before), after);
+}
+
+#[test]
 fn a_mode_that_there_is_not_is_told() {
     let (before, after) = (recipe("4.2.20"), recipe("4.2.58"));
     let mut cluster = whole(&before);
