@@ -214,10 +214,10 @@ impl Release<'_> {
         vec![match blocked.first() {
             Some((_, why)) => {
                 let message = format!("{}. {} will not be released: {why}", entry.message, few(&those));
-                Entry { message, ..entry }.remedy(format!("Do what that asks for, or {back}"))
+                Entry { message, ..entry }.remedy(format!("Do what that asks for{back}"))
             }
             None if self.has_controller && phase.is_none() && held.iter().all(|workload| Identity::of(workload).is_none()) => entry.remedy(format!(
-                "Where the controller lets none of it go within a minute, a store or queue is not complete: kubectl get deployments,statefulsets -n {}; or {back}",
+                "Where the controller lets none of it go within a minute, a store or queue is not complete: kubectl get deployments,statefulsets -n {}{back}",
                 self.namespace
             )),
             None if self.has_controller && phase.is_none() => {

@@ -228,7 +228,8 @@ fn a_store_that_is_held_is_never_to_be_deleted() {
     store["spec"]["template"]["metadata"]["labels"] = labels;
     world.objects.push(store);
     let hold = |world: &World| world.examine().into_iter().find(|entry| entry.check == "hold").and_then(|entry| entry.remedy).unwrap();
-    assert!(hold(&world).ends_with("take the change back: milvus-guard cleanup -n db m (--dry-run tells first)"), "{}", hold(&world));
+    let back = "get deployments,statefulsets -n db; or take the change back: milvus-guard cleanup -n db m (--dry-run tells first)";
+    assert!(hold(&world).ends_with(back), "{}", hold(&world));
     assert!(hold(&world).starts_with("Where the controller lets none of it go within a minute, a store or queue is not complete"), "{}", hold(&world));
     // Beside Milvus, Helm takes both back.
     world.milvus()["metadata"]["annotations"][HOLD_ANNOTATION] = json!("waits");
@@ -251,6 +252,7 @@ fn a_hold_says_why_it_is_not_released_and_who_would() {
         format!("{} {}", entry.message, entry.remedy.unwrap())
     };
     assert!(remedy(true, true).contains("MV205: stop at 2.5.16"));
+    assert!(remedy(true, true).ends_with(" Do what that asks for; or take the change back: helm rollback m 2 -n db"), "{}", remedy(true, true));
     assert!(remedy(false, true).contains(r#""spec":{"to":"2.5.16"}}' | kubectl apply -f -"#), "{}", remedy(false, true));
     assert!(remedy(false, false).contains("milvus-guard rolling-update -i m -n db"));
 }
