@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::running::list;
 use crate::cluster::{annotation, text};
-use crate::controller::{CREATED_ANNOTATION, FIELD_MANAGER};
+use crate::controller::{CREATED_ANNOTATION, LED_TO_ANNOTATION};
 
 /// The API group.
 pub const GROUP: &str = "guard.milvus-guard.dev";
@@ -82,18 +82,34 @@ pub fn is_prepared(upgrade: &Value) -> bool {
     })
 }
 
-/// Whether a person declared what a `GuardedUpgrade` says: not where the controller made it for a held change that needs only an order, as long as nobody else wrote to it or said more on it.
+/// Whether a person declared where a `GuardedUpgrade` leads to: not where the controller led it there itself, for a held change that needed only an order, or was waived. Whatever else is said on it
+/// (windows, approvals) says how it goes, and not that it is meant.
 #[must_use]
 pub fn is_by_person(upgrade: &Value) -> bool {
-    annotation(upgrade, CREATED_ANNOTATION).is_none() || is_taken_over(upgrade)
+    match annotation(upgrade, LED_TO_ANNOTATION) {
+        Some(led_to) => upgrade_to(upgrade) != Some(led_to),
+        None => annotation(upgrade, CREATED_ANNOTATION).is_none(),
+    }
 }
 
-/// Whether somebody else than the controller, which made it, wrote to a `GuardedUpgrade`.
+/// The command by which a person declares where the controller led a `GuardedUpgrade`.
 #[must_use]
-pub fn is_taken_over(upgrade: &Value) -> bool {
-    let says_more = upgrade.pointer("/spec").and_then(Value::as_object).is_some_and(|spec| spec.len() > 1) || !acknowledged(upgrade).is_empty();
-    let is_others = |entry: &Value| text(entry, "/subresource").is_none() && text(entry, "/manager") != Some(FIELD_MANAGER);
-    says_more || list(upgrade, "/metadata/managedFields").any(is_others)
+pub fn taking_over(namespace: &str, release: &str) -> String {
+    format!("kubectl annotate guardedupgrade {release} -n {namespace} --overwrite {LED_TO_ANNOTATION}=")
+}
+
+/// A declaration as it has to be written over what is there: one that the controller led is taken over by it.
+#[must_use]
+pub fn declaring_over(upgrade: Option<&Value>, mut declaration: Value) -> Value {
+    if upgrade.is_some_and(|upgrade| !is_by_person(upgrade))
+        && let Some(annotations) = declaration
+            .pointer_mut("/metadata")
+            .and_then(Value::as_object_mut)
+            .and_then(|metadata| metadata.entry("annotations").or_insert_with(|| json!({})).as_object_mut())
+    {
+        annotations.insert(LED_TO_ANNOTATION.into(), json!(""));
+    }
+    declaration
 }
 
 /// What a `GuardedUpgrade` proves: where it leads to, and what is acknowledged on it.

@@ -46,6 +46,9 @@ pub const EPOCH_ANNOTATION: &str = "guard.milvus-guard.dev/epoch";
 /// The annotation of a `GuardedUpgrade` that the controller made: it may lead it elsewhere when another change is held.
 pub const CREATED_ANNOTATION: &str = "guard.milvus-guard.dev/created-by";
 
+/// The annotation of a `GuardedUpgrade`: the version that the controller led it to, for a change that was held. Where `spec.to` is that, nobody has declared it.
+pub const LED_TO_ANNOTATION: &str = "guard.milvus-guard.dev/led-to";
+
 /// The annotation by which Helm keeps an object that a revision no longer has.
 pub const KEEP: (&str, &str) = ("helm.sh/resource-policy", "keep");
 

@@ -78,6 +78,7 @@ pub(super) async fn judge<C: Cluster>(
             .all(|finding| finding.severity != Severity::Error || found.iter().any(|known| known.rule == finding.rule && known.severity == Severity::Error))
     };
     if let Some((object, trial)) = to_declare(&found, namespace, release, &closes_none) {
+        let object = api::declaring_over(upgrade.as_ref(), object);
         let still = with(&evidence(Some(&trial), after));
         let opens = |rule: &str| is_door(rule) && !still.iter().any(|finding| *finding.rule == *rule && finding.severity == Severity::Error);
         points.iter_mut().filter(|point| point.refuses() && opens(&point.rule)).for_each(|point| point.missing = Some(object.clone()));
@@ -85,8 +86,8 @@ pub(super) async fn judge<C: Cluster>(
     Judged { points, findings: found, upgrade, asks }
 }
 
-/// What a `GuardedUpgrade` proves of a change. What is acknowledged on it is of the change that it leads to, and opens no door of a later one. One that the controller made follows what was waived,
-/// so it proves nothing where that is withdrawn before anything began.
+/// What a `GuardedUpgrade` proves of a change. What is acknowledged on it is of the change that it leads to, and opens no door of a later one. One that the controller led there follows what was
+/// waived, so it proves nothing where that is withdrawn before anything began.
 pub(super) fn evidence_of(upgrade: &Value, after: &Declaration) -> Vec<Evidence> {
     if !api::is_by_person(upgrade) && !Status::of(upgrade).is_begun() {
         return Vec::new();
@@ -99,7 +100,7 @@ pub(super) fn evidence_of(upgrade: &Value, after: &Declaration) -> Vec<Evidence>
 }
 
 /// Whether a `GuardedUpgrade` leads to what is declared; where that is unknown, it may.
-fn leads_to(upgrade: &Value, after: &Declaration) -> bool {
+pub(super) fn leads_to(upgrade: &Value, after: &Declaration) -> bool {
     let to = api::upgrade_to(upgrade).and_then(|to| to.trim().parse::<MilvusVersion>().ok());
     to.is_none_or(|to| milvus_of(after).is_none_or(|milvus| milvus == to))
 }

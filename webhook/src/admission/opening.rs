@@ -7,7 +7,6 @@ use sha2::{Digest as _, Sha256};
 use super::exceptions::{ALLOW_ANNOTATION, BREAK_GLASS_ANNOTATION, Exceptions, MODE_LABEL};
 use crate::api;
 use crate::cluster::{annotation, label};
-use crate::controller::CREATED_ANNOTATION;
 
 /// What stands on an object that was held without a verdict: it differs from all that may stand there, and from nothing, so that it is judged as soon as a gate can.
 pub const NOT_JUDGED: &str = "not-judged";
@@ -21,9 +20,7 @@ const BESIDE: &str = "beside-";
 pub fn of_release(upgrade: Option<&Value>, excepted: Option<&str>, now: Timestamp) -> Option<String> {
     let declared = upgrade.map(|upgrade| {
         let metadata = |key: &str| upgrade.pointer("/metadata").and_then(|metadata| metadata.get(key));
-        // The same words, said by a person of what the controller had made.
-        let is_taken_over = annotation(upgrade, CREATED_ANNOTATION).is_some() && api::is_taken_over(upgrade);
-        json!([metadata("uid"), upgrade.get("spec"), said(upgrade), is_taken_over]).to_string()
+        json!([metadata("uid"), upgrade.get("spec"), said(upgrade)]).to_string()
     });
     let idle = idle(upgrade, excepted, now);
     token(declared.as_deref().into_iter().chain(excepted).chain(idle.as_deref()))

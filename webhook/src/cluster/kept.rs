@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::api::DynamicObject;
 use memchr::memmem::{self, Finder};
 use serde_json::{Value, json};
@@ -89,26 +88,15 @@ const fn looked_at(kind: Kind) -> &'static [&'static str] {
         Kind::Claim => &["/metadata/name", "/metadata/namespace", "/metadata/labels"],
         Kind::Namespace => &["/metadata/name", "/metadata/labels", "/metadata/annotations"],
         Kind::HelmRepository => &["/metadata/name", "/metadata/namespace", "/metadata/labels", "/metadata/annotations", "/spec"],
-        Kind::GuardedUpgrade | Kind::UpgradeReceipt => &[
-            "/metadata/name",
-            "/metadata/namespace",
-            "/metadata/uid",
-            "/metadata/generation",
-            "/metadata/labels",
-            "/metadata/annotations",
-            "/metadata/managedFields",
-            "/spec",
-            "/status",
-        ],
+        Kind::GuardedUpgrade | Kind::UpgradeReceipt => {
+            &["/metadata/name", "/metadata/namespace", "/metadata/uid", "/metadata/generation", "/metadata/labels", "/metadata/annotations", "/spec", "/status"]
+        }
     }
 }
 
 /// Those parts of an object, and its kind.
 fn parts(kind: Kind, mut object: DynamicObject) -> Value {
-    // Who wrote, and not what.
-    let writers = object.metadata.managed_fields.take().into_iter().flatten();
-    let writers = writers.map(|entry| ManagedFieldsEntry { manager: entry.manager, subresource: entry.subresource, ..Default::default() });
-    object.metadata.managed_fields = Some(writers.collect()).filter(|_| kind == Kind::GuardedUpgrade);
+    object.metadata.managed_fields = None;
     if let Some(annotations) = &mut object.metadata.annotations {
         annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
     }

@@ -6,7 +6,7 @@ use milvus_guard::rollout::{Orders, Pair, Topology};
 use serde_json::{Value, json};
 
 use super::observe::Seen;
-use super::{CREATED_ANNOTATION, ReleaseKey};
+use super::{CREATED_ANNOTATION, LED_TO_ANNOTATION, ReleaseKey};
 use crate::api;
 
 /// Whether a `GuardedUpgrade` may be made for what is held: something is, nothing of it is blocked, and nobody had declared it or begun to migrate for it. Whose `GuardedUpgrade` was deleted has
@@ -59,7 +59,8 @@ pub fn adopted(release: &ReleaseKey, seen: &Seen, arrival: &Arrival) -> Option<V
     }
     let mut object = api::guarded_upgrade(&release.namespace, &release.name, &to.to_string());
     let metadata = object.get_mut("metadata")?.as_object_mut()?;
-    metadata.insert("annotations".into(), json!({CREATED_ANNOTATION: "milvus-guard controller, for a held change that only needs an order"}));
+    let created_by = "milvus-guard controller, for a held change that only needs an order";
+    metadata.insert("annotations".into(), json!({CREATED_ANNOTATION: created_by, LED_TO_ANNOTATION: to.to_string()}));
     Some(object)
 }
 
@@ -80,7 +81,7 @@ mod tests {
         hold(&mut objects, "proxy", "v2.5.22");
         let made = of(&objects, done).unwrap();
         assert_eq!((&made["spec"], &made["metadata"]["name"]), (&json!({"to": "2.5.22"}), &json!("m")));
-        assert!(made["metadata"]["annotations"].get(CREATED_ANNOTATION).is_some());
+        assert!(made["metadata"]["annotations"].get(CREATED_ANNOTATION).is_some() && !api::is_by_person(&made));
         assert_eq!(of(&objects, Arrival::Pending(Moment(1))), None);
         // What is held beside it at the version that runs is part of it; a third version is not.
         hold(&mut objects, "datanode", "v2.5.16");

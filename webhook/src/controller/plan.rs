@@ -409,6 +409,9 @@ pub fn retargeted(upgrade: &Value, to: MilvusVersion) -> Value {
         spec.insert("to".into(), to.to_string().into());
         ["abort", "acceptPartial", "approvedStep"].iter().for_each(|said| drop(spec.remove(*said)));
     }
+    if let Some(annotations) = object.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
+        annotations.insert(super::LED_TO_ANNOTATION.into(), to.to_string().into());
+    }
     object
 }
 
@@ -668,6 +671,7 @@ mod tests {
         assert_eq!(situation(&declared, &seen(&objects), LATER).1, Situation::Retarget(to));
         let follows = retargeted(&declared, to);
         // How upgrades go stays; so do attempts, which count on.
+        assert!(api::is_by_person(&upgrade("2.5.24", json!({}))) && !api::is_by_person(&follows), "and nobody has said that it is meant");
         assert_eq!(follows["spec"], json!({"to": "2.5.24", "approval": "Manual", "retry": 2, "onFailure": "Rollback", "timeouts": {"component": "30m"}}));
         let (status, carried) = plan(&follows, &objects);
         assert_eq!((carried.plan.course, carried.plan.pair.to, status.attempt), (Course::Forwards, to, Some(2)));

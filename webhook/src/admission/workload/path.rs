@@ -102,21 +102,33 @@ pub(super) fn blocked<C: Cluster>(
     let mut refusing: Vec<_> = all.iter().filter(|point| point.refuses() && !exceptions.waivers.contains_key(&point.rule)).collect();
     // The path of versions first: it is what no other file mends.
     refusing.sort_by_key(|point| !point.rule.starts_with("MV2"));
-    let Some((point, others)) = refusing.split_first() else { return undeclared(&all, request, identity, &after, exceptions) };
+    // What the controller led there itself declares nothing; applied once more it would not, either.
+    let led = upgrade.as_deref().filter(|upgrade| !api::is_by_person(upgrade) && declared::leads_to(upgrade, &after));
+    let taking_over = led.map(|_| api::taking_over(&request.namespace, identity.release));
+    let Some((point, others)) = refusing.split_first() else { return undeclared(&all, request, identity, &after, (exceptions, taking_over)) };
     let others: Vec<&str> = others.iter().map(|point| &*point.rule).collect();
     let also = if others.is_empty() { String::new() } else { format!(" Also: {}.", others.join(", ")) };
     let text = cut(format!("{}: {} {}", point.rule, point.message, point.next).trim_end(), MAX_BYTES.saturating_sub(also.len()));
-    Some(format!("{text}{also}"))
+    let led = taking_over
+        .map(|command| format!(" GuardedUpgrade {} followed the change by itself, and declares nothing; if it is meant: {command}", identity.release));
+    Some(format!("{text}{also}{}", led.unwrap_or_default()))
 }
 
 /// A door that works and has no way back, so that a person has to declare that it is meant, where nothing else keeps the change.
-fn undeclared(all: &[Point], request: &Request, identity: &Identity<'_>, after: &Declaration, exceptions: &Exceptions) -> Option<String> {
+fn undeclared(
+    all: &[Point],
+    request: &Request,
+    identity: &Identity<'_>,
+    after: &Declaration,
+    (exceptions, taking_over): (&Exceptions, Option<String>),
+) -> Option<String> {
     let waits = |point: &&Point| {
         let door = Policies::embedded().rule(&point.rule).and_then(|rule| rule.door.as_ref());
         point.severity == Severity::Warning && door.is_some_and(|door| door.waits) && !exceptions.waivers.contains_key(&point.rule)
     };
     let point = all.iter().find(waits)?;
-    let declared = api::guarded_upgrade(&request.namespace, identity.release, &declared::milvus_of(after)?.to_string());
+    let declared = || Some(api::guarded_upgrade(&request.namespace, identity.release, &declared::milvus_of(after)?.to_string()).to_string());
+    let declared = taking_over.or_else(declared)?;
     Some(format!("{}: {} If that is meant, and there is a backup, declare it: {declared}", point.rule, cut(&point.message, MAX_BYTES)))
 }
 

@@ -7,7 +7,7 @@ use super::super::request::{Kind as ObjectKind, User};
 use super::*;
 use crate::cluster::running::tests::replica_set;
 use crate::cluster::{Cached, Snapshot, label};
-use crate::controller::{CREATED_ANNOTATION, FIELD_MANAGER};
+use crate::controller::{CREATED_ANNOTATION, LED_TO_ANNOTATION};
 
 const KEEP_PULSAR: &str = r#"{"pulsar":{"enabled":true},"pulsarv3":{"enabled":false}}"#;
 
@@ -657,13 +657,15 @@ fn what_a_person_declared_says_so_and_what_the_controller_took_up_does_not() {
     assert_eq!(declared(&upgrade).as_deref(), Some("u-1"));
     upgrade["metadata"]["annotations"] = json!({CREATED_ANNOTATION: "us"});
     assert_eq!(declared(&upgrade), None);
-    upgrade["metadata"]["managedFields"] = json!([{"manager": FIELD_MANAGER}, {"manager": "kubectl", "subresource": "status"}]);
-    assert_eq!(declared(&upgrade), None);
-    upgrade["metadata"]["managedFields"] = json!([{"manager": FIELD_MANAGER}, {"manager": "kubectl-client-side-apply"}]);
-    assert_eq!(declared(&upgrade).as_deref(), Some("u-1"), "a person said the same");
-    upgrade["metadata"].as_object_mut().unwrap().remove("managedFields");
     upgrade["spec"]["approval"] = json!("Manual");
-    assert_eq!(declared(&upgrade).as_deref(), Some("u-1"), "a person said how it is to be carried out");
+    assert_eq!(declared(&upgrade), None, "a person said how it is to be carried out, and not that it is meant");
+    upgrade["metadata"]["annotations"][LED_TO_ANNOTATION] = json!("");
+    assert_eq!(declared(&upgrade).as_deref(), Some("u-1"), "a person took it over");
+    let to = upgrade["spec"]["to"].clone();
+    upgrade["metadata"]["annotations"] = json!({LED_TO_ANNOTATION: to});
+    assert_eq!(declared(&upgrade), None, "the controller led it there");
+    upgrade["metadata"]["annotations"] = json!({LED_TO_ANNOTATION: "2.2.15"});
+    assert_eq!(declared(&upgrade).as_deref(), Some("u-1"), "a person leads it elsewhere");
     upgrade["spec"]["to"] = json!("2.2.15");
     assert_eq!(declared(&upgrade), None, "it leads elsewhere");
 }
@@ -672,11 +674,14 @@ fn what_a_person_declared_says_so_and_what_the_controller_took_up_does_not() {
 fn what_the_controller_took_up_opens_no_door_before_it_began() {
     let (before, mut after) = (Recipe::new("3.2.18", 1, json!({})), Recipe::new("4.0.34", 1, json!({"image": {"all": {"tag": "v2.2.16"}}})));
     after.revision = 2;
-    let mut cluster = whole(&before);
-    let mut blocked = |upgrade: &Value| {
-        cluster.put(upgrade.clone());
-        annotation(&admitted(&cluster, &after.deployment("proxy"), &before.deployment("proxy")), BLOCKED_ANNOTATION).is_some()
+    let cluster = whole(&before);
+    let cluster = std::cell::RefCell::new(cluster);
+    let why = |upgrade: &Value| {
+        cluster.borrow_mut().put(upgrade.clone());
+        let held = admitted(&cluster.borrow(), &after.deployment("proxy"), &before.deployment("proxy"));
+        annotation(&held, BLOCKED_ANNOTATION).unwrap_or_default().to_owned()
     };
+    let blocked = |upgrade: &Value| !why(upgrade).is_empty();
     let mut upgrade = api::guarded_upgrade("db", "m", "2.2.16");
     assert!(!blocked(&upgrade));
     upgrade["metadata"]["annotations"] = json!({CREATED_ANNOTATION: "us"});
@@ -685,8 +690,14 @@ fn what_the_controller_took_up_opens_no_door_before_it_began() {
     assert!(!blocked(&upgrade), "it is under way");
     upgrade["status"]["finishedAt"] = json!("2026-11-22T00:10:00Z");
     assert!(blocked(&upgrade), "it is over");
-    upgrade["metadata"]["managedFields"] = json!([{"manager": "kubectl-client-side-apply"}]);
-    assert!(!blocked(&upgrade), "a person declared the same");
+    upgrade["spec"]["approval"] = json!("Manual");
+    assert!(blocked(&upgrade), "that says how it goes");
+    upgrade["metadata"]["annotations"][LED_TO_ANNOTATION] = json!("2.2.16");
+    assert!(blocked(&upgrade));
+    let words = "GuardedUpgrade m followed the change by itself, and declares nothing; if it is meant: kubectl annotate guardedupgrade m -n db --overwrite guard.milvus-guard.dev/led-to=";
+    assert!(why(&upgrade).contains(words), "{}", why(&upgrade));
+    upgrade["metadata"]["annotations"][LED_TO_ANNOTATION] = json!("");
+    assert!(!blocked(&upgrade), "a person declared it");
 }
 
 #[test]

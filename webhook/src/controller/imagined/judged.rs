@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::super::fixture::{MIX, upgrade};
 use super::super::status::{Phase, Status};
+use super::super::{CREATED_ANNOTATION, LED_TO_ANNOTATION};
 use super::World;
 use super::points::Stage;
 use super::server::Point;
@@ -209,6 +210,36 @@ async fn what_is_waived_goes_on_by_itself_and_what_is_waived_no_more_does_not() 
     assert!(let_go(&points).is_empty() && world.upgrade().is_null() && runs(&world, "v2.5.16"), "{:#}", world.upgrade());
 }
 
+/// What `api::taking_over` says.
+fn take_over(world: &mut World) {
+    let mut declared = world.upgrade().clone();
+    declared["metadata"]["annotations"][LED_TO_ANNOTATION] = json!("");
+    world.put("guardedupgrades", declared);
+}
+
+#[tokio::test]
+async fn where_the_controller_led_an_upgrade_for_a_waiver_that_is_withdrawn_nobody_declared_whatever_else_people_said_on_it() {
+    let stage = Stage::new();
+    let mut world = blocked();
+    declare(&mut world, "2.5.21");
+    let mut forged = world.upgrade().clone();
+    forged["metadata"]["annotations"] = json!({CREATED_ANNOTATION: "milvus-guard controller, for a held change that only needs an order"});
+    forged["spec"]["approval"] = json!("Manual");
+    world.put("guardedupgrades", forged);
+    world.waived = Some(json!(["MV210 reason=known", null, null]).to_string());
+    let (mut world, points) = stage.run(world).await;
+    assert!(let_go(&points).is_empty() && world.upgrade()["spec"]["to"] == "2.5.22", "{:#}", world.upgrade());
+    world.waived = None;
+    let (mut world, _) = stage.run(world).await;
+    world.ask("approval", json!(null));
+    let (mut world, points) = stage.run(world).await;
+    assert!(let_go(&points).is_empty() && runs(&world, "v2.5.16"), "{:#}", world.upgrade()["status"]);
+    assert_eq!(Status::of(world.upgrade()).condition("Stalled").unwrap().reason, "Blocked");
+    take_over(&mut world);
+    let (world, points) = stage.run(world).await;
+    assert_eq!(names(&let_go(&points)), ORDER, "{:#}", world.upgrade()["status"]);
+}
+
 #[tokio::test]
 async fn what_is_waived_no_more_once_the_controller_took_it_up_waits_until_a_person_declares_it() {
     let stage = Stage::new();
@@ -224,10 +255,7 @@ async fn what_is_waived_no_more_once_the_controller_took_it_up_waits_until_a_per
         let (mut world, points) = stage.run(world).await;
         assert!(let_go(&points).is_empty() && runs(&world, "v2.5.16"), "{}: {:#}", point.what, world.upgrade()["status"]);
         assert_eq!(Status::of(world.upgrade()).condition("Stalled").unwrap().reason, "Blocked", "{}", point.what);
-        // The same words, applied by a person: that is told by who wrote them.
-        let mut declared = world.upgrade().clone();
-        declared["metadata"]["managedFields"] = json!([{"manager": "kubectl-client-side-apply"}]);
-        world.put("guardedupgrades", declared);
+        take_over(&mut world);
         let (world, points) = stage.run(world).await;
         assert_eq!(names(&let_go(&points)), ORDER, "{}: {:#}", point.what, world.upgrade()["status"]);
     }
