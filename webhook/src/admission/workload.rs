@@ -364,6 +364,14 @@ fn stay_stopped(request: &Request, patching: &mut Patching<'_>, answer: &mut Ans
     if annotation(&request.object, STOPPED_ANNOTATION) == Some("") {
         // Given up: pods stay away as long as the fence stands.
         [STOPPED_ANNOTATION, STOPPED_FOR_ANNOTATION].iter().for_each(|name| patching.unannotate(name));
+        let at_zero = request.object.pointer("/spec/replicas").and_then(Value::as_u64) == Some(0);
+        if let Some(replicas) = remembered.parse::<u32>().ok().filter(|replicas| at_zero && *replicas > 0) {
+            // Nobody else remembers them.
+            patching.set("/spec/replicas", json!(replicas));
+            answer
+                .warnings
+                .push(format!("{} is given up by the migration that stopped it: it has the {replicas} replicas again that it had before", request.name));
+        }
         return;
     }
     if let Some(migration) = annotation(&request.old_object, STOPPED_FOR_ANNOTATION) {

@@ -832,6 +832,14 @@ fn a_stopped_workload_stays_at_zero_and_marks_come_back() {
         assert_eq!((&given_up["spec"]["replicas"], annotation(&given_up, STOPPED_ANNOTATION)), (&json!(3), None));
         assert_eq!(annotation(&given_up, STOPPED_FOR_ANNOTATION), None);
     }
+    // Where it is left at zero, what is remembered is not lost.
+    let mut emptied = old.clone();
+    emptied["metadata"]["annotations"][STOPPED_ANNOTATION] = json!("");
+    let mut remembering = old.clone();
+    remembering["metadata"]["annotations"][STOPPED_ANNOTATION] = json!("3");
+    for given_up in [admitted(&cluster, &emptied, &remembering), doubted(&cluster, &emptied, &remembering)] {
+        assert_eq!((&given_up["spec"]["replicas"], annotation(&given_up, STOPPED_ANNOTATION)), (&json!(3), None));
+    }
     cluster.put(old);
     let scale = json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "m-milvus-proxy", "namespace": "db"}, "spec": {"replicas": 4}});
     assert_eq!(admitted(&cluster, &scale, &scale)["spec"]["replicas"], json!(0));
