@@ -16,6 +16,7 @@ use milvus_guard_webhook::admission::hold::{FENCE_LABEL, Identity, is_held};
 use milvus_guard_webhook::admission::release::{Driver, is_completed};
 use milvus_guard_webhook::api;
 use milvus_guard_webhook::cluster::{Snapshot, running, text};
+use milvus_guard_webhook::controller::helm::stored_at;
 use milvus_guard_webhook::controller::kept::KEPT_LABEL;
 use milvus_guard_webhook::doctor::installation::{Guard, NAMES, arguments};
 use milvus_guard_webhook::doctor::{self, Probe, Revision, Seen, Stored, back, report};
@@ -484,13 +485,12 @@ fn in_words(namespace: Option<&str>, (group, resource, verb): (&str, &str, &str)
 
 fn revision(object: &kube::api::PartialObjectMeta<DynamicObject>, driver: Driver) -> Option<Revision> {
     let labels = object.metadata.labels.as_ref()?;
-    let written = ["modifiedAt", "createdAt"].iter().find_map(|name| labels.get(*name)?.parse().ok());
     Some(Revision {
         namespace: object.metadata.namespace.clone()?,
         release: labels.get("name")?.clone(),
         number: labels.get("version")?.parse().ok()?,
         status: labels.get("status")?.clone(),
-        since: written.or_else(|| object.metadata.creation_timestamp.as_ref().map(|time| time.0.as_second())),
+        since: stored_at(&object.metadata).and_then(|time| i64::try_from(time).ok()),
         driver,
         completed_before: None,
     })

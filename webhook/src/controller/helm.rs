@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::core::{NamespaceResourceScope, PartialObjectMeta};
+use kube::core::{NamespaceResourceScope, ObjectMeta, PartialObjectMeta};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use milvus_guard::rollout::observed::{Arrival, Moment};
 use serde::de::DeserializeOwned;
@@ -172,14 +172,22 @@ where
     K: Resource<DynamicType = ()>,
 {
     let status = object.labels().get("status").cloned().unwrap_or_default();
-    let by_label = |name: &str| object.labels().get(name)?.parse().ok().map(Moment);
-    let stored = by_label("modifiedAt").or_else(|| by_label("createdAt")).or_else(|| object.creation_timestamp().map(|time| moment(time.0)));
-    Revision { number, status, stored: stored.unwrap_or_default() }
+    Revision { number, status, stored: stored_at(object.meta()).map(Moment).unwrap_or_default() }
+}
+
+/// When a revision was last stored, in seconds of Unix time: the later of its labels, since Helm 4 stores a new revision with `modifiedAt` of the one before.
+#[must_use]
+pub fn stored_at(metadata: &ObjectMeta) -> Option<u64> {
+    let by_label = |name: &&str| metadata.labels.as_ref()?.get(*name)?.parse().ok();
+    let created = || metadata.creation_timestamp.as_ref().map(|time| moment(time.0).0);
+    ["createdAt", "modifiedAt"].iter().filter_map(by_label).max().or_else(created)
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+
+    use kube::core::PartialObjectMetaExt as _;
 
     use super::*;
 
@@ -265,6 +273,18 @@ mod tests {
         anew.store("pending-install");
         assert_eq!(anew.newest(Some(7_200), false).0, Some(1));
         assert_eq!(Storage::default().newest(Some(3), false).0, None);
+    }
+
+    #[test]
+    fn a_revision_was_stored_at_the_later_of_the_times_that_helm_labels_it_with() {
+        let stored = |labels: &[(&str, &str)]| {
+            let metadata = ObjectMeta { labels: Some(labels.iter().map(|(name, time)| ((*name).into(), (*time).into())).collect()), ..ObjectMeta::default() };
+            read(2, &metadata.into_response_partial::<Secret>()).stored.0
+        };
+        // As Helm 4 stores one: `modifiedAt` is that of the revision before.
+        assert_eq!(stored(&[("createdAt", "1795342317"), ("modifiedAt", "1795342025")]), 1_795_342_317);
+        assert_eq!(stored(&[("createdAt", "1795342025"), ("modifiedAt", "1795342317")]), 1_795_342_317);
+        assert_eq!((stored(&[("createdAt", "1795342025")]), stored(&[("modifiedAt", "soon")])), (1_795_342_025, 0));
     }
 
     #[test]
