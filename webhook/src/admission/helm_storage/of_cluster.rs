@@ -83,6 +83,9 @@ pub(crate) fn unfinished(namespace: &str, release: &str, revision: u32, status: 
     let message = format!("Revision {revision} of release {release} is still {status}: another Helm is at work, or was interrupted.");
     let next = match completed {
         Some(completed) => format!("Wait for it, or put the release back first: helm rollback {release} {completed} -n {namespace}"),
+        None if status == "pending-install" => format!(
+            "Wait for it, or remove what there is of it, and install anew: helm uninstall {release} -n {namespace} (that leaves claims of sets, which the next install takes for data of an earlier release: kubectl get pvc -n {namespace})"
+        ),
         None => {
             format!("Wait for it, or put the release back first: helm rollback {release} REVISION -n {namespace}, to the last that was deployed (helm history)")
         }

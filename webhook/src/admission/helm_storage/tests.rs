@@ -436,6 +436,11 @@ async fn an_operation_that_did_not_end_is_told_and_a_rollback_is_the_way_out() {
     assert_eq!(rules(&upgrade), ["MV709"]);
     assert!(upgrade.refused.unwrap().contains("helm rollback m REVISION -n db"));
     assert!(judged(cluster, Recipe::new("4.2.20", 3, json!({})).status("pending-rollback").secret()).await.is_admitted());
+    // Of a first install there is nothing to go back to.
+    let mut cluster = running(&before);
+    cluster.put(before.clone().status("pending-install").secret());
+    let upgrade = judged(cluster, Recipe::new("4.2.20", 2, json!({"log": {"level": "debug"}})).status("pending-upgrade").secret()).await.refused.unwrap();
+    assert!(upgrade.contains("helm uninstall m -n db") && !upgrade.contains("rollback"), "{upgrade}");
 }
 
 #[tokio::test]
