@@ -53,7 +53,7 @@ fn old_claims<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &str) 
             named.release, newest.to
         ),
         None => format!(
-            "{} is no first install: {claims} claims of an earlier release are there. It is held; once you know that this version wrote them: kubectl annotate ns {namespace} '{ALLOW_ANNOTATION}=MV704 reason=\"WHY\"'",
+            "{} is no first install: {claims} claims of an earlier release are there. It is held; once you know that this version wrote them: kubectl annotate ns {namespace} '{ALLOW_ANNOTATION}=MV704 until=YYYY-MM-DD reason=\"WHY\"'",
             named.release
         ),
     };

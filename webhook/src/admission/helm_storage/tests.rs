@@ -255,6 +255,7 @@ async fn an_install_over_claims_is_no_first_install() {
     assert!(fresh.is_admitted() && !fresh.warnings.iter().any(|text| text.contains("MV704")), "{fresh:?}");
     let over = judged(Snapshot::new([claim.clone()]), install()).await;
     assert!(over.is_admitted() && over.warnings.iter().any(|text| text.starts_with("MV704")), "{over:?}");
+    assert!(over.warnings.iter().any(|text| text.contains("=MV704 until=YYYY-MM-DD reason=")), "not for ever: {over:?}");
     // A receipt knows what wrote the data.
     let receipt = json!({"apiVersion": api::API_VERSION, "kind": "UpgradeReceipt", "metadata": {"name": "m-1", "namespace": "db"}, "spec": {"release": "m", "kind": "Upgrade", "to": "2.3.11", "finishedAt": "2026-01-01T00:00:00Z"}});
     let known = judged(Snapshot::new([claim, receipt]), Recipe::new("5.0.19", 1, json!({})).status("pending-install").secret()).await;
