@@ -34,6 +34,9 @@ use crate::cluster::{Cluster, Kind, ReadError, annotation, running, text};
 /// Revisions that are read besides the one that arrives.
 const MAX_READS: u32 = 5;
 
+/// The rule against a lower chart.
+const LOWER_CHART: &str = "MV110";
+
 /// The release that an object stores, by its name and labels alone.
 struct Named<'r> {
     driver: Driver,
@@ -198,6 +201,13 @@ async fn judge_one<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &
     }
     all.extend(must_outlive(&after, one, earlier, judged.upgrade.as_ref(), &judged.findings));
     all.extend(of_cluster::points(guard, named, namespace, one, earlier, judged.upgrade.as_ref()));
+    // Where another rule refuses it, too, nothing leads back.
+    if all.iter().filter(|point| point.refuses()).all(|point| &*point.rule == LOWER_CHART)
+        && let Some(point) = all.iter_mut().find(|point| point.refuses())
+        && let Some(first) = judged.upgrade.as_ref().and_then(|upgrade| of_cluster::abort_first(upgrade, named, namespace, &one.declaration))
+    {
+        point.next = format!("{first}. Or: {}", point.next);
+    }
     if !all.iter().any(Point::refuses) {
         all.extend(goes_early(guard, namespace, one, earlier, judged.upgrade.as_ref()));
     }

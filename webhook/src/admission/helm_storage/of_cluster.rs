@@ -137,10 +137,25 @@ fn is_rolling(object: &Value) -> bool {
     number("/metadata/generation") > number("/status/observedGeneration") || updated < wanted || of("replicas") > updated || available < updated
 }
 
+/// Whether a version is the one that is declared.
+fn leads_to(after: &Declaration, version: &str) -> bool {
+    version.trim().parse::<MilvusVersion>().ok().is_some_and(|to| milvus_of(after).is_some_and(|milvus| milvus == to))
+}
+
+/// What to do first where a change goes back in the middle of an upgrade and a rule stands against that: once all of it went back, only what runs is compared.
+pub(super) fn abort_first(upgrade: &Value, named: &Named<'_>, namespace: &str, after: &Declaration) -> Option<String> {
+    let target = api::target_under_way(upgrade)?;
+    let from = text(upgrade, "/status/from").filter(|from| leads_to(after, from) && !leads_to(after, target))?;
+    Some(format!(
+        "The upgrade to {target} has begun: take it back first (milvus-guard abort {} -n {namespace}), and apply this again once {from} serves",
+        named.release
+    ))
+}
+
 /// Another upgrade or migration of the release that runs. A rollback is told only: refusing it would leave half of a failed upgrade.
 fn under_way(upgrade: &Value, named: &Named<'_>, namespace: &str, after: &Declaration) -> Option<Point> {
     let target = api::target_under_way(upgrade)?;
-    let leads_to = |version: &str| version.trim().parse::<MilvusVersion>().ok().is_some_and(|to| milvus_of(after).is_some_and(|milvus| milvus == to));
+    let leads_to = |version: &str| leads_to(after, version);
     if leads_to(target) {
         return None;
     }

@@ -512,6 +512,29 @@ async fn a_rollback_among_revisions_that_were_only_held_is_judged_from_what_runs
 }
 
 #[tokio::test]
+async fn a_way_back_to_a_lower_chart_in_the_middle_of_an_upgrade_says_to_abort_it_first() {
+    let keep = |tag: &str| json!({"pulsar": {"enabled": true}, "pulsarv3": {"enabled": false}, "image": {"all": {"tag": tag}}});
+    let (before, after) = (Recipe::new("4.2.57", 1, keep("v2.5.15")), Recipe::new("4.2.58", 2, keep("v2.5.16")));
+    let mut cluster = running(&before);
+    cluster.put(after.clone().status("deployed").secret());
+    let mut upgrade = api::guarded_upgrade("db", "m", "2.5.16");
+    upgrade["status"] = json!({"phase": "Running", "from": "2.5.15", "to": "2.5.16"});
+    cluster.put(upgrade);
+    let back = || Recipe::new("4.2.57", 3, keep("v2.5.15")).status("pending-upgrade").secret();
+    let first = "take it back first (milvus-guard abort m -n db), and apply this again once 2.5.15 serves";
+    let mut halfway = cluster.clone();
+    let mut released = replica_set(&after.deployment("mixcoord"), 2, 1);
+    released["metadata"]["name"] = replica_set(&before.deployment("mixcoord"), 1, 1)["metadata"]["name"].clone();
+    halfway.put(released);
+    let refused = judged(halfway, back()).await;
+    assert_eq!(rules(&refused), ["MV110"], "{refused:?}");
+    assert!(refused.refused.unwrap().contains(first));
+    // That is what an abort leaves.
+    let passes = judged(cluster, back()).await;
+    assert!(passes.is_admitted(), "{passes:?}");
+}
+
+#[tokio::test]
 async fn a_release_that_cannot_be_decoded_is_marked_for_the_metric() {
     let mut broken = Recipe::new("4.2.20", 2, json!({})).status("pending-upgrade").secret();
     broken["data"]["release"] = json!("bm90IGEgcmVsZWFzZQ==");
