@@ -33,6 +33,7 @@ pub mod stores;
 pub mod tell;
 pub mod turn;
 pub mod uninstalled;
+pub mod witness;
 
 use jiff::Timestamp;
 use milvus_guard::rollout::Moment;

@@ -148,6 +148,11 @@ async fn a_rolling_update_from_a_laptop_keeps_the_order_with_and_without_a_guard
     plane.bind(&sandbox.deployer, "may-declare", &sandbox.namespace).await;
     // Where the guard holds nothing, all components would start at once: refused before anything is written or declared.
     let admin = plane.admin().await;
+    let witnessed = async || {
+        let all = sandbox.command_as(&admin, Program::Kubectl, ["get", "upgradereceipts", "-o", "name", "-n", &sandbox.namespace]).ok().await.stdout;
+        (!all.is_empty()).then_some(())
+    };
+    wait("which version runs is written down", witnessed).await;
     for (mode, code) in [("warn", Some(1)), ("enforce", Some(0))] {
         let label = format!("guard.milvus-guard.dev/mode={mode}");
         sandbox.command_as(&admin, Program::Kubectl, ["label", "namespace", &sandbox.namespace, "--overwrite", &label]).ok().await;

@@ -149,8 +149,8 @@ impl Release {
     async fn must_be_clean(&self, pods_before: &[(String, String)]) {
         self.sandbox.wait_until_rolled_out().await;
         for (key, object) in self.sandbox.objects().await {
-            // Into the history of a StatefulSet Kubernetes copies annotations.
-            let may_stay = key.starts_with("GuardedUpgrade/") || key.starts_with("ControllerRevision/");
+            // Into the history of a StatefulSet Kubernetes copies annotations; receipts are kept.
+            let may_stay = ["GuardedUpgrade/", "UpgradeReceipt/", "ControllerRevision/"].iter().any(|kind| key.starts_with(kind));
             assert!(may_stay || !object.contains("milvus-guard"), "{:?}: {key} still names the guard: {object}", self.phase);
         }
         let pods = self.pods().await;

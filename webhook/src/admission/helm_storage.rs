@@ -18,7 +18,7 @@ use milvus_guard::policy::Policies;
 use serde_json::Value;
 
 use self::before::{Earlier, States, as_running, states_before};
-use super::exceptions::{ALLOW_ANNOTATION, BREAK_GLASS_ANNOTATION, Exceptions, Mode};
+use super::exceptions::{ALLOW_ANNOTATION, BREAK_GLASS_ANNOTATION, Exceptions};
 use super::guard::Guard;
 use super::hold::{MIXED_COORDINATOR, SEPARATE_COORDINATORS};
 use super::milvus::{self, Rendering, StoredMilvus};
@@ -84,7 +84,6 @@ pub(super) async fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> An
         all.extend(manifest_differs(one).map(|difference| Point::new("MV902", Severity::Warning, difference, "")));
         all.extend(judge_one(guard, &named, namespace, one, &earlier).await);
     }
-    all.extend(unwitnessed(guard, &named, namespace, request, &found));
     let mut answer = finish(guard, &named, namespace, request, all);
     if let Some(why) = earlier.undecodable {
         answer.audit.insert(UNDECODABLE.into(), why);
@@ -349,17 +348,6 @@ fn goes_early<C: Cluster>(guard: &Guard<C>, namespace: &str, one: &StoredMilvus,
         KEEP.0, KEEP.1
     );
     Some(Point::new("MV711", Severity::Warning, message, ""))
-}
-
-/// Another version that nothing holds, so that nobody writes a receipt of it: what the receipts of the release say of its data is no longer so then.
-fn unwitnessed<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &str, request: &Request, found: &[StoredMilvus]) -> Option<Point> {
-    let newest = receipts::Newest::of(guard, namespace, named.release)?;
-    let passes = || guard.mode(namespace) == Mode::Warn || exceptions(guard, namespace, named.release, request).break_glass.is_some();
-    let is_another = || found.iter().filter_map(|one| declared::milvus_of(&one.declaration)).any(|version| version.to_string() != newest.to);
-    (passes() && is_another()).then(|| {
-        let words = format!("{}, and no receipt will tell of this change, which nothing holds. Once it runs: {}", newest.says(), newest.deletion(namespace));
-        Point::new("MV704", Severity::Warning, words, "")
-    })
 }
 
 fn exceptions<C: Cluster>(guard: &Guard<C>, namespace: &str, release: &str, request: &Request) -> Exceptions {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use milvus_guard::model::declaration::{Declaration, Evidence};
 use milvus_guard::model::release::Release;
 use milvus_guard::model::version::MilvusVersion;
@@ -13,7 +14,7 @@ use super::milvus::{image_layers, version_of};
 use super::verdict::resolved;
 use crate::api;
 use crate::cluster::running::{Serving, counted, serving};
-use crate::cluster::{Cluster, Kind, text};
+use crate::cluster::{Cluster, Kind, label, text};
 
 /// What receipts prove of a change: nothing where something runs that is below what they tell, since the release was begun anew then, from other data.
 pub(super) fn evidence<C: Cluster>(guard: &Guard<C>, namespace: &str, release: &str) -> Vec<Evidence> {
@@ -41,10 +42,14 @@ pub(super) struct Newest {
 }
 
 impl Newest {
-    /// That of a release.
+    /// That of a release; nothing where its metadata was made anew since, and nobody saw by which version.
     pub(super) fn of<C: Cluster>(guard: &Guard<C>, namespace: &str, release: &str) -> Option<Self> {
         let receipts = guard.cluster.naming(Kind::UpgradeReceipt, namespace, release);
         let newest = api::newest_receipt(&receipts, release)?;
+        let finished: Option<Timestamp> = text(newest, "/spec/finishedAt").and_then(|time| time.parse().ok());
+        if finished.zip(metadata_made(guard, namespace, release)).is_some_and(|(finished, made)| made > finished) {
+            return None;
+        }
         let (name, to) = (text(newest, "/metadata/name")?, text(newest, "/spec/to")?);
         Some(Self { receipt: name.to_owned(), to: to.trim_start_matches('v').to_owned() })
     }
@@ -71,6 +76,13 @@ impl Newest {
     pub(super) fn deletion(&self, namespace: &str) -> String {
         format!("kubectl delete upgradereceipt -n {namespace} {}", self.receipt)
     }
+}
+
+/// When the first claim of a release's own etcd was made, where it has any: later ones are those of further members.
+fn metadata_made<C: Cluster>(guard: &Guard<C>, namespace: &str, release: &str) -> Option<Timestamp> {
+    let all = guard.claims_of(namespace, release);
+    let of_etcd = all.iter().filter(|claim| label(claim, "app.kubernetes.io/name") == Some("etcd"));
+    of_etcd.filter_map(|claim| text(claim, "/metadata/creationTimestamp")?.parse().ok()).min()
 }
 
 /// Whether metadata is made anew by an install: its own etcd, on a claim of its own, if any.

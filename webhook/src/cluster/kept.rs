@@ -85,7 +85,7 @@ const fn looked_at(kind: Kind) -> &'static [&'static str] {
             "/status/readyReplicas",
         ],
         Kind::Operated => &["/metadata/name", "/metadata/namespace", "/metadata/ownerReferences"],
-        Kind::Claim => &["/metadata/name", "/metadata/namespace", "/metadata/labels"],
+        Kind::Claim => &["/metadata/name", "/metadata/namespace", "/metadata/labels", "/metadata/creationTimestamp"],
         Kind::Namespace => &["/metadata/name", "/metadata/labels", "/metadata/annotations"],
         Kind::HelmRepository => &["/metadata/name", "/metadata/namespace", "/metadata/labels", "/metadata/annotations", "/spec"],
         Kind::GuardedUpgrade | Kind::UpgradeReceipt => {

@@ -34,9 +34,10 @@ enum Watch {
     /// The same as Deployments (a standalone MinIO).
     StoreDeployments(&'static str),
     Upgrades,
+    Receipts,
 }
 
-const WATCHES: [Watch; 8] = [
+const WATCHES: [Watch; 9] = [
     Watch::Workloads,
     Watch::Sets,
     Watch::Pods,
@@ -45,7 +46,11 @@ const WATCHES: [Watch; 8] = [
     Watch::StoreDeployments("app.kubernetes.io/name"),
     Watch::StoreDeployments("app"),
     Watch::Upgrades,
+    Watch::Receipts,
 ];
+
+/// What is not there in a cluster without our kinds.
+const OF_OURS: [Watch; 2] = [Watch::Upgrades, Watch::Receipts];
 
 impl Watch {
     const fn api(self) -> (&'static str, &'static str, &'static str) {
@@ -55,6 +60,7 @@ impl Watch {
             Self::Pods => ("", "v1", "Pod"),
             Self::Stores(_) => ("apps", "v1", "StatefulSet"),
             Self::Upgrades => (api::GROUP, "v1alpha1", "GuardedUpgrade"),
+            Self::Receipts => (api::GROUP, "v1alpha1", "UpgradeReceipt"),
         }
     }
 
@@ -63,7 +69,7 @@ impl Watch {
         match self {
             Self::Workloads | Self::Sets | Self::Pods => config.labels(&format!("component in ({})", component_names().collect::<Vec<_>>().join(","))),
             Self::Stores(label) | Self::StoreDeployments(label) => config.labels(&format!("{label} in ({})", seen::DEPENDENCIES.join(","))),
-            Self::Upgrades => config,
+            Self::Upgrades | Self::Receipts => config,
         }
     }
 
@@ -80,6 +86,7 @@ impl Watch {
                 let key = ReleaseKey { namespace: text(object, "/metadata/namespace")?.into(), name: text(object, "/metadata/name")?.into() };
                 Some((key, Kept::Upgrade(Arc::new(upgrade(object)))))
             }
+            Self::Receipts => seen::receipt(object).map(|receipt| (receipt.release.clone(), Kept::Receipt(Arc::new(receipt)))),
         }
     }
 }
@@ -117,6 +124,7 @@ enum Kept {
     Pod(Arc<seen::Pod>),
     Store(Arc<seen::Store>),
     Upgrade(Arc<Upgrade>),
+    Receipt(Arc<seen::Receipt>),
 }
 
 /// What is kept of one release, by watch and name.
@@ -137,6 +145,7 @@ impl Release {
                 Kept::Pod(pod) => seen.pods.push(Arc::clone(pod)),
                 Kept::Store(store) => seen.stores.push(Arc::clone(store)),
                 Kept::Upgrade(found) => upgrade = Some(Arc::clone(found)),
+                Kept::Receipt(receipt) => seen.receipts.push(Arc::clone(receipt)),
             }
         }
         (seen, upgrade)
@@ -164,8 +173,8 @@ impl Caches {
     /// The same in one namespace of a cluster that has no kinds of ours.
     #[must_use]
     pub fn start_alone(client: &Client, namespace: &str, moved: &UnboundedSender<ReleaseKey>) -> Arc<Self> {
-        let caches = Arc::new(Self { namespaces: vec![namespace.to_owned()], filled: AtomicUsize::new(1), ..Self::default() });
-        caches.keep(client, WATCHES.into_iter().filter(|watch| *watch != Watch::Upgrades), moved);
+        let caches = Arc::new(Self { namespaces: vec![namespace.to_owned()], filled: AtomicUsize::new(OF_OURS.len()), ..Self::default() });
+        caches.keep(client, WATCHES.into_iter().filter(|watch| !OF_OURS.contains(watch)), moved);
         caches
     }
 

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use super::fixture::{deployment, held, upgrade};
 use super::{read_moment, written};
 use crate::admission::hold::STOPPED_ANNOTATION;
+use crate::api;
 use crate::cluster::{annotation, label, text};
 use crate::metadata::layout::Counts;
 use crate::migration::jobs::TOOL;
@@ -231,6 +232,24 @@ impl World {
     }
 
     /// Stores an object where it differs from what is stored, as the API server does; whether it did.
+    /// How many receipts of upgrades there are.
+    fn receipts(&self) -> usize {
+        self.all("upgradereceipts").filter(|receipt| text(receipt, "/spec/kind") != Some(api::OBSERVED)).count()
+    }
+
+    /// What receipts tell, in the sequence in which it came to write the data.
+    fn witnessed(&self) -> Vec<String> {
+        let mut told: Vec<(&str, String)> = self
+            .all("upgradereceipts")
+            .map(|receipt| {
+                let said = |field| text(receipt, field).unwrap();
+                (said("/spec/finishedAt"), format!("{} {}", said("/spec/kind"), said("/spec/to")))
+            })
+            .collect();
+        told.sort_unstable();
+        told.into_iter().map(|(_, words)| words).collect()
+    }
+
     fn put(&mut self, plural: &str, mut object: Value) -> bool {
         let key = (plural.to_owned(), text(&object, "/metadata/name").unwrap().to_owned());
         let before = self.objects.get(&key);

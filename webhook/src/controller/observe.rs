@@ -20,6 +20,8 @@ pub struct Seen {
     pub pods: Vec<Arc<seen::Pod>>,
     /// Its etcd, object store and queue.
     pub stores: Vec<Arc<seen::Store>>,
+    /// Receipts of it.
+    pub receipts: Vec<Arc<seen::Receipt>>,
     /// When a pod was last seen to go, by component: nothing else tells that.
     pub went: BTreeMap<Component, Moment>,
 }

@@ -1,6 +1,5 @@
 //! The receipt of a completed upgrade. Pure.
 
-use milvus_guard::model::version::MilvusVersion;
 use milvus_guard::rollout::Plan;
 use milvus_guard::rollout::observed::{Known, Moment, Observed};
 use serde_json::{Value, json};
@@ -65,30 +64,6 @@ pub fn receipt(release: &ReleaseKey, upgrade: &Value, status: &Status, plan: &Pl
         "kind": "UpgradeReceipt",
         "metadata": {"name": name(release, upgrade, status), "namespace": release.namespace, "labels": {"app.kubernetes.io/instance": release.name}},
         "spec": spec,
-    })
-}
-
-/// The receipt of a version that was seen to serve where a `GuardedUpgrade` asks for it, and for which that carried nothing out: what earlier receipts tell of its data is no longer so.
-#[must_use]
-pub fn observed(release: &ReleaseKey, upgrade: &Value, version: MilvusVersion, now: Moment) -> Value {
-    let uid = text(upgrade, "/metadata/uid").unwrap_or_default();
-    let generation = upgrade.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default();
-    let of = digest_of_text(&format!("{uid} {generation} {}", api::OBSERVED));
-    json!({
-        "apiVersion": api::API_VERSION,
-        "kind": "UpgradeReceipt",
-        "metadata": {
-            "name": format!("{}-{}-{}", release.name, version.to_string().to_ascii_lowercase(), of.get(..8).unwrap_or(&of)),
-            "namespace": release.namespace,
-            "labels": {"app.kubernetes.io/instance": release.name},
-        },
-        "spec": {
-            "release": release.name,
-            "kind": api::OBSERVED,
-            "to": version.to_string(),
-            "evidence": ["all pods of the release were seen to run it; it was not carried out under this GuardedUpgrade"],
-            "finishedAt": written(now),
-        },
     })
 }
 

@@ -28,7 +28,7 @@ use super::seen::{Workload, epoch_after};
 use super::status::{Phase, Status, Way};
 use super::stores::{self, Due};
 use super::tell::{self, Idle, Kind};
-use super::{ReleaseKey, adopt, helm, migration, moment, receipt, refused, standby, turn, uninstalled, written};
+use super::{ReleaseKey, adopt, helm, migration, moment, receipt, refused, standby, turn, uninstalled, witness, written};
 use crate::admission::opening;
 use crate::api;
 use crate::cluster::{annotation, text};
@@ -67,6 +67,9 @@ impl Again {
         }
     }
 }
+
+/// When to try again to write down which version runs, where that was refused.
+const AFTER_REFUSAL: Duration = Duration::from_secs(60);
 
 /// What came of having held workloads judged again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -141,17 +144,22 @@ impl Work {
         // First what is cached, then what is read: a plan that is read is never older than a seal that is seen.
         let (all, cached) = self.caches.seen(key);
         // Whoever acts alone looks because it was asked to.
-        if self.kept == Kept::AsObjects && !needs_a_look(&all, cached.as_deref()) {
+        let needs_a_look = self.kept == Kept::InConfigMaps || needs_a_look(&all, cached.as_deref());
+        if !needs_a_look && witness::unwitnessed(&all).is_none() {
             return Ok(Again::Never);
         }
         let upgrade = self.kept.read(&self.client, key).await?;
+        let all = upgrade.as_ref().map(api::image_versions).into_iter().fold(all, |all, said| all.told(&said));
+        let again = self.witness(key, &all).await;
+        if !needs_a_look {
+            return Ok(again);
+        }
         // What is kept in a ConfigMap is carried out under that Lease itself.
         if self.kept == Kept::AsObjects
             && let Some(other) = self.others.acting(&self.client, key).await?
         {
             return self.leave_to(key, upgrade.as_ref(), &other).await;
         }
-        let all = upgrade.as_ref().map(api::image_versions).into_iter().fold(all, |all, said| all.told(&said));
         let asked = self.have_judged(key, &all, upgrade.as_ref()).await?;
         match asked {
             Asked::Judged => return Ok(Again::After(AFTER_WRITE)),
@@ -160,6 +168,22 @@ impl Work {
         }
         let again = self.look(key, &all, upgrade).await?;
         Ok(if asked == Asked::Behind { again.at_most(AFTER_ASKING) } else { again })
+    }
+
+    /// Writes down which version runs, where no receipt tells it. That it was refused hinders nothing else.
+    async fn witness(&self, key: &ReleaseKey, all: &Seen) -> Again {
+        let Some(unwitnessed) = witness::unwitnessed(all).filter(|_| self.kept == Kept::AsObjects && (self.may_write)()) else { return Again::Never };
+        let receipt = unwitnessed.receipt(key, (self.clock)());
+        match self.writer(key).make(&receipt).await {
+            Ok(()) => {
+                tracing::info!(release = %key, version = text(&receipt, "/spec/to"), "runs, and no receipt told of it");
+                Again::Never
+            }
+            Err(error) => {
+                tracing::warn!(release = %key, %error, "which version runs was not written down");
+                Again::After(AFTER_REFUSAL)
+            }
+        }
     }
 
     /// Looks at a release, decides and does.
@@ -462,7 +486,7 @@ impl Round<'_> {
                 if let Some(again) = self.stores_follow(&status, version).await? {
                     return Ok(again);
                 }
-                self.witness(&mut status, version).await?;
+                self.name_witness(&mut status, version).await?;
                 let words = status.message.clone().filter(|_| status.phase == Some(Phase::Completed)).unwrap_or_else(|| format!("{version} serves."));
                 self.idle(status, &Idle { phase: Phase::Completed, reason: "Completed", message: &words, kind: Kind::Ready, waiting_for: None }).await?;
                 self.tidy().await
@@ -524,18 +548,26 @@ impl Round<'_> {
         Ok(Some(Again::After(AFTER_WRITE)))
     }
 
-    /// Writes a receipt of what serves as it is declared, where nothing was carried out for it here: a GuardedUpgrade was deleted after its last step, or the change came where nothing holds one.
-    async fn witness(&self, status: &mut Status, version: MilvusVersion) -> anyhow::Result<()> {
+    /// Names the receipt of what serves as it is declared, where nothing was carried out for it here: a GuardedUpgrade was deleted after its last step, or the change came where nothing holds one.
+    async fn name_witness(&self, status: &mut Status, version: MilvusVersion) -> anyhow::Result<()> {
         let is_recorded = status.receipt.is_some() && status.version_to() == Some(version);
         let is_all = self.all.versions().iter().all(|serves| *serves == Some(version)) && !self.all.is_any_held();
         if is_recorded || !is_all || self.work.kept != Kept::AsObjects || !(self.work.may_write)() {
             return Ok(());
         }
-        let receipt = receipt::observed(self.key, self.upgrade, version, self.now);
-        self.writer.make(&receipt).await?;
+        let newest = witness::newest(self.all).filter(|newest| newest.to == Some(version));
+        let name = match (newest, witness::unwitnessed(self.all)) {
+            (Some(newest), _) => Some(newest.name.to_string()),
+            (None, Some(unwitnessed)) => {
+                let receipt = unwitnessed.receipt(self.key, self.now);
+                self.writer.make(&receipt).await?;
+                text(&receipt, "/metadata/name").map(str::to_owned)
+            }
+            (None, None) => return Ok(()),
+        };
         plan::forget(status);
         status.to = Some(version.to_string());
-        status.receipt = text(&receipt, "/metadata/name").map(str::to_owned);
+        status.receipt = name;
         status.phase = Some(Phase::Completed);
         status.message = Some(format!("{version} serves, and nothing was carried out for it here: the receipt says no more than that."));
         Ok(())

@@ -83,6 +83,8 @@ pub struct Workload {
     pub is_rolling: bool,
     /// Whether Helm wrote it.
     pub is_helms: bool,
+    /// When it was made.
+    pub made: Moment,
     /// When it was last written by other than controllers.
     pub written: Moment,
     /// When its rollout last moved.
@@ -133,6 +135,8 @@ pub struct Pod {
     pub is_ready: bool,
     /// It is being deleted.
     pub is_terminating: bool,
+    /// Its containers were started.
+    pub has_started: bool,
     /// What keeps it from becoming ready.
     pub trouble: Option<Trouble>,
     /// When it came.
@@ -162,6 +166,30 @@ pub struct Store {
     pub is_traced: bool,
     /// When something of it last moved, as far as it says.
     pub moved: Moment,
+}
+
+/// What a receipt tells of a release.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Receipt {
+    /// The release.
+    pub release: ReleaseKey,
+    /// Its own name.
+    pub name: Arc<str>,
+    /// The version that wrote the data from then on.
+    pub to: Option<MilvusVersion>,
+    /// From when on.
+    pub finished: Moment,
+}
+
+/// A receipt.
+#[must_use]
+pub fn receipt(object: &Value) -> Option<Receipt> {
+    Some(Receipt {
+        release: key(object, text(object, "/spec/release")?),
+        name: text(object, "/metadata/name")?.into(),
+        to: text(object, "/spec/to").and_then(|to| to.trim_start_matches('v').parse().ok()),
+        finished: text(object, "/spec/finishedAt").and_then(read_moment).unwrap_or_default(),
+    })
 }
 
 /// A Deployment of Milvus; nothing where it is something else, or the Milvus operator's.
@@ -204,6 +232,7 @@ pub fn workload(object: &Value) -> Option<Workload> {
         is_seen: is_seen(object),
         is_rolling: text(object, "/spec/strategy/type") != Some("Recreate"),
         is_helms: annotation(object, "meta.helm.sh/release-name").is_some(),
+        made: text(object, "/metadata/creationTimestamp").and_then(read_moment).unwrap_or_default(),
         written: last_write(object),
         progressed: conditions(object)
             .filter(|condition| is_progress(condition))
@@ -251,6 +280,7 @@ pub fn pod(object: &Value) -> Option<Pod> {
         untold: untold(object, component),
         is_ready: ready.is_some() && !is_terminating,
         is_terminating,
+        has_started: text(object, "/status/phase") == Some("Running"),
         trouble: trouble(object),
         came: time("/metadata/creationTimestamp").unwrap_or_default(),
         ready: ready.and_then(|condition| read_moment(text(condition, "/lastTransitionTime")?)),

@@ -280,22 +280,26 @@ async fn a_receipt_speaks_of_data_only_where_an_install_may_find_some() {
 }
 
 #[tokio::test]
-async fn who_lets_a_version_pass_that_nothing_holds_is_told_that_receipts_do_not_know_of_it() {
-    let receipt = json!({"apiVersion": api::API_VERSION, "kind": "UpgradeReceipt", "metadata": {"name": "m-1", "namespace": "db"}, "spec": {"release": "m", "kind": "Upgrade", "to": "2.5.16"}});
-    let told = async |said: Value, tag: &str| {
-        let mut cluster = running(&Recipe::new("4.2.58", 1, json!({})));
-        cluster.put(receipt.clone());
-        let mut namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "db"}});
-        namespace["metadata"].as_object_mut().unwrap().extend(said.as_object().unwrap().clone());
-        cluster.put(namespace);
-        let after = Recipe::new("4.2.58", 2, json!({"image": {"all": {"tag": tag}}})).status("pending-upgrade").secret();
-        judged(cluster, after).await.warnings.iter().any(|text| text.contains("Once it runs: kubectl delete upgradereceipt -n db m-1"))
+async fn metadata_that_was_made_since_the_newest_receipt_is_nobody_s() {
+    let receipt = |kind: &str, to: &str, at: &str| json!({"apiVersion": api::API_VERSION, "kind": "UpgradeReceipt", "metadata": {"name": format!("m-{to}"), "namespace": "db"}, "spec": {"release": "m", "kind": kind, "to": to, "finishedAt": at}});
+    let claim = |number: u8, at: &str| {
+        let labels = json!({"app.kubernetes.io/instance": "m", "app.kubernetes.io/name": "etcd"});
+        json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": format!("data-m-etcd-{number}"), "namespace": "db", "labels": labels, "creationTimestamp": at}})
     };
-    let warn = || json!({"labels": {"guard.milvus-guard.dev/mode": "warn"}});
-    let until = Timestamp::now().checked_add(jiff::SignedDuration::from_hours(1)).unwrap();
-    let glass = json!({"annotations": {"guard.milvus-guard.dev/break-glass": format!("until={until} reason=x")}});
-    assert!(told(warn(), "v2.5.22").await && told(glass, "v2.5.22").await);
-    assert!(!told(warn(), "v2.5.16").await && !told(json!({}), "v2.5.22").await);
+    let install =
+        async |objects: &[Value]| judged(Snapshot::new(objects.iter().cloned()), Recipe::new("4.2.58", 1, json!({})).status("pending-install").secret()).await;
+    let said = |answer: &Answer, words: &str| answer.warnings.iter().any(|text| text.starts_with("MV704") && text.contains(words));
+    let upgraded = receipt("Upgrade", "2.5.16", "2026-02-01T00:00:00Z");
+    let known = install(&[upgraded.clone(), claim(0, "2026-01-01T00:00:00Z"), claim(1, "2026-03-01T00:00:00Z")]).await;
+    assert!(said(&known, "Milvus 2.5.16 wrote them"), "one member more is no other data: {known:?}");
+    let anew = install(&[upgraded.clone(), claim(0, "2026-03-01T00:00:00Z")]).await;
+    assert!(said(&anew, "It is held; once you know") && !said(&anew, "2.5.16"), "{anew:?}");
+    // A version was seen to run since: from there it is judged, whoever let it.
+    let seen = receipt("Observed", "2.6.15", "2026-03-01T00:01:00Z");
+    for claim in [claim(0, "2026-01-01T00:00:00Z"), claim(0, "2026-03-01T00:00:00Z")] {
+        let refused = install(&[upgraded.clone(), seen.clone(), claim]).await;
+        assert!(rules(&refused).contains(&"MV211"), "{refused:?}");
+    }
 }
 
 #[tokio::test]
