@@ -173,7 +173,7 @@ pub enum OldData {
     None,
     /// Claims are there, and nobody knows which version wrote them.
     Unknown,
-    /// Claims are there, and the newest receipt tells the version that wrote them.
+    /// The newest receipt tells the version that wrote it.
     Of(String),
 }
 

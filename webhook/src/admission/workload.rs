@@ -138,7 +138,7 @@ async fn deployment<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
     } else {
         configuration::moved(guard, namespace, (template, identity.component), &own, &release).await
     };
-    let old_data = old_data(guard, namespace, identity.release);
+    let old_data = if own.is_empty() && release.is_empty() { old_data(guard, namespace, &identity, template).await } else { OldData::None };
     let around = Surroundings {
         own: &own,
         release: &release,
@@ -241,16 +241,31 @@ fn is_open<C: Cluster>(guard: &Guard<C>, namespace: &str, release: &str, of: Opt
         || guard.cluster.naming(Kind::Deployment, namespace, HOLD_ANNOTATION).iter().any(|object| is_held(object) && is_sibling(object))
 }
 
-/// Data that was there before this install: claims of StatefulSets, which no install writes before its Deployments. The newest receipt knows what wrote them.
-fn old_data<C: Cluster>(guard: &Guard<C>, namespace: &str, release: &str) -> OldData {
+/// Data that was there before this install. The newest receipt knows what wrote it, wherever it lies; without one, claims of StatefulSets tell of it, which no install writes before its Deployments.
+async fn old_data<C: Cluster>(guard: &Guard<C>, namespace: &str, identity: &Identity<'_>, template: &Value) -> OldData {
     let is_of_a_set = |object: &Arc<Value>| {
         let last = text(object, "/metadata/name").and_then(|name| name.rsplit_once('-'));
         last.is_some_and(|(_, ordinal)| !ordinal.is_empty() && ordinal.bytes().all(|byte| byte.is_ascii_digit()))
     };
-    if !guard.claims_of(namespace, release).iter().any(is_of_a_set) {
-        return OldData::None;
+    let has_claims = guard.claims_of(namespace, identity.release).iter().any(is_of_a_set);
+    match Newest::of(guard, namespace, identity.release) {
+        Some(newest) if has_claims || !begins_empty(guard, namespace, identity, template).await => OldData::Of(newest.to),
+        None if has_claims => OldData::Unknown,
+        _ => OldData::None,
     }
-    Newest::of(guard, namespace, release).map_or(OldData::Unknown, |newest| OldData::Of(newest.to))
+}
+
+/// Whether pods of a template that start now find no metadata: an etcd of the release's own, of which no claim is there. Where that cannot be read, they may find some.
+async fn begins_empty<C: Cluster>(guard: &Guard<C>, namespace: &str, identity: &Identity<'_>, template: &Value) -> bool {
+    let Some(endpoints) = configuration::etcd_of(guard, namespace, (template, identity.component)).await else { return false };
+    let service = format!("{}-etcd", identity.release);
+    let is_own = |endpoint: &str| {
+        let host = endpoint.split_once("://").map_or(endpoint, |(_, host)| host).split(':').next().unwrap_or_default();
+        let mut names = host.split('.');
+        names.next() == Some(&*service) && names.next().is_none_or(|other| other == namespace)
+    };
+    // An etcd of that name may be a release of its own.
+    endpoints.split(',').all(is_own) && guard.claims_of(namespace, &service).is_empty()
 }
 
 /// The chart that serves of a Deployment: what it was before it was held; of one that is new, that of the others of its release.

@@ -283,6 +283,16 @@ fn variables_from_elsewhere<'v>(template: &'v Value, component: &str) -> Option<
     container(template, component)?.get("envFrom").filter(|sources| sources.as_array().is_some_and(|sources| !sources.is_empty()))
 }
 
+/// The endpoints of the etcd that pods of a template have their metadata in, parted by commas; nothing where that is not known, or where it is no etcd.
+pub(super) async fn etcd_of<C: Cluster>(guard: &Guard<C>, namespace: &str, (template, component): (&Value, &str)) -> Option<Arc<str>> {
+    let mounted = Mounted::of(template);
+    let (maps, unread) = mounted::read(guard, namespace, &mounted.maps()).await;
+    let is_read = unread.is_none() && mounted.is_read() && variables_from_elsewhere(template, component).is_none();
+    let places = mounted.now(&maps).under(&environment(template, component)).0;
+    let is_etcd = places.get("metastore.type").is_none_or(|kind| **kind == *"etcd") && !places.contains_key("MILVUSCONF");
+    places.get("etcd.endpoints").filter(|_| is_read && is_etcd).cloned()
+}
+
 /// Where the pods that serve have their data, in clear: never to be shown or kept.
 pub(super) struct DataPlaces(DataIdentity);
 

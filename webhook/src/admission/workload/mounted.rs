@@ -56,6 +56,11 @@ impl Mounted {
         self.files.iter().filter(move |(other, _)| other == map).map(|(_, key)| key.as_str())
     }
 
+    /// Whether all files come from ConfigMaps.
+    pub(super) fn is_read(&self) -> bool {
+        self.others.is_empty()
+    }
+
     /// Whether both take files from the same volumes, as far as those are not read.
     pub(super) fn is_read_as(&self, other: &Self) -> bool {
         self.others == other.others

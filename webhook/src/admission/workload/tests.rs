@@ -245,6 +245,47 @@ fn an_install_over_old_claims_waits_until_somebody_knows_the_version() {
 }
 
 #[test]
+fn a_receipt_is_heard_where_the_stores_are_somebody_elses_and_no_claim_is_there() {
+    let receipt = json!({"apiVersion": api::API_VERSION, "kind": "UpgradeReceipt", "metadata": {"name": "m-1", "namespace": "db"}, "spec": {"release": "m", "kind": "Upgrade", "to": "2.5.16", "finishedAt": "2026-02-01T00:00:00Z"}});
+    let recipe = recipe("5.0.19");
+    let endpoints = |all: &str| {
+        let mut map = recipe.config_map();
+        map["data"]["default.yaml"] = json!(map["data"]["default.yaml"].as_str().unwrap().replace("m-etcd:2379", all));
+        map
+    };
+    let held = |objects: &[Value], change: &dyn Fn(&mut Value)| {
+        let mut cluster = Snapshot::new(objects.iter().cloned());
+        cluster.put(receipt.clone());
+        let mut object = recipe.deployment("mixcoord");
+        change(&mut object);
+        let stored = admitted(&cluster, &object, &Value::Null);
+        is_waiting(&stored)
+    };
+    let as_it_is = |_: &mut Value| {};
+    for own in ["m-etcd:2379", "m-etcd.db:2379", "http://m-etcd.db.svc.cluster.local:2379"] {
+        assert!(!held(&[endpoints(own)], &as_it_is), "{own} begins empty");
+    }
+    for other in ["etcd:2379", "m-etcd:2379,etcd:2379", "m-etcd.stores:2379", "m-etcd-of-all:2379"] {
+        assert!(held(&[endpoints(other)], &as_it_is), "{other} may hold what 2.5.16 wrote");
+    }
+    // A release of its own, which is named so.
+    let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data-m-etcd-0", "namespace": "db", "labels": {"app.kubernetes.io/instance": "m-etcd"}}});
+    assert!(held(&[recipe.config_map(), claim], &as_it_is));
+    // What cannot be read may be anything.
+    assert!(held(&[], &as_it_is));
+    let variable = |variable: Value| move |object: &mut Value| object["spec"]["template"]["spec"]["containers"][0]["env"] = json!([variable]);
+    assert!(held(&[recipe.config_map()], &variable(json!({"name": "ETCD_ENDPOINTS", "value": "other:2379"}))));
+    assert!(held(&[recipe.config_map()], &variable(json!({"name": "ETCD_ENDPOINTS", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}))));
+    assert!(held(&[recipe.config_map()], &variable(json!({"name": "METASTORE_TYPE", "value": "tikv"}))));
+    let from_elsewhere = |object: &mut Value| object["spec"]["template"]["spec"]["containers"][0]["envFrom"] = json!([{"secretRef": {"name": "s"}}]);
+    assert!(held(&[recipe.config_map()], &from_elsewhere));
+    // The version that wrote it runs.
+    let mut cluster = Snapshot::new([endpoints("etcd:2379")]);
+    cluster.put(receipt.clone());
+    assert!(ask(&cluster, &super::tests::recipe("4.2.58").deployment("mixcoord"), &Value::Null).patch.0.is_empty());
+}
+
+#[test]
 fn what_ran_last_counts_where_all_is_at_zero_or_left_behind() {
     let (before, legal, illegal) = (recipe("4.2.20"), recipe("4.2.58"), recipe("5.0.19"));
     let with = |change: fn(&mut Value)| {
