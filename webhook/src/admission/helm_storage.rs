@@ -210,8 +210,19 @@ async fn judge_one<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &
     if !all.iter().any(Point::refuses) {
         all.extend(goes_early(guard, namespace, one, earlier, judged.upgrade.as_ref()));
     }
-    if let (Some(left), Some(point)) = (left, all.iter_mut().find(|point| point.refuses())) {
-        point.next.push_str(&format!(" {}. Where that data is gone: {}", left.says(), left.deletion(namespace)));
+    if let Some(left) = left {
+        let is_another = declared::milvus_of(&after).is_none_or(|milvus| milvus.to_string() != left.to);
+        match all.iter_mut().find(|point| point.refuses()) {
+            Some(point) => {
+                let deletion = receipts::Newest::deletion(namespace, named.release);
+                point.next.push_str(&format!(" {}. Where that data is gone: {deletion}", left.says()));
+            }
+            None if is_another => {
+                let words = format!("{}, so another version is held. {}", left.says(), left.ways(namespace, named.release, true));
+                all.push(Point::new("MV704", Severity::Warning, words, ""));
+            }
+            None => {}
+        }
     }
     all
 }

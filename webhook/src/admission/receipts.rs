@@ -67,14 +67,24 @@ impl Newest {
         before
     }
 
+    /// What leads out where an install is held for it, and its path is legal or not: nothing of it runs, so there is no upgrade that could be carried out.
+    pub(super) fn ways(&self, namespace: &str, release: &str, is_legal: bool) -> String {
+        let then = if is_legal { " first, wait until it runs, then change to what waits" } else { "" };
+        let deletion = Self::deletion(namespace, release);
+        format!(
+            "Install Milvus {}{then}. Where that data is gone, or what waits does not use it, or is known to read it: {deletion}, and install anew (uninstall first)",
+            self.to
+        )
+    }
+
     /// Who says what wrote it.
     pub(super) fn says(&self) -> String {
         format!("UpgradeReceipt {} says that Milvus {} wrote the data of this name", self.receipt, self.to)
     }
 
-    /// How it is said no longer.
-    pub(super) fn deletion(&self, namespace: &str) -> String {
-        format!("kubectl delete upgradereceipt -n {namespace} {}", self.receipt)
+    /// How it is said no longer: the one before would speak in its place.
+    pub(super) fn deletion(namespace: &str, release: &str) -> String {
+        format!("kubectl delete upgradereceipt -n {namespace} -l app.kubernetes.io/instance={release}")
     }
 }
 

@@ -501,7 +501,11 @@ impl Round<'_> {
                 self.tidy().await
             }
             Situation::NothingRuns => {
-                let words = format!("no pod of a Milvus release {} runs here; a GuardedUpgrade is named as its release", self.key.name);
+                let held = self.seen.held().find_map(|workload| if let Hold::Blocked(why) = &workload.hold { Some((&workload.name, why)) } else { None });
+                let words = match held {
+                    Some((name, why)) => format!("nothing of {} runs, so there is no upgrade; {name} is held: {why}", self.key.name),
+                    None => format!("no pod of a Milvus release {} runs here; a GuardedUpgrade is named as its release", self.key.name),
+                };
                 self.idle(
                     status,
                     &Idle { phase: Phase::Pending, reason: "NothingRuns", message: &words, kind: Kind::Reconciling, waiting_for: Some("the release to run") },

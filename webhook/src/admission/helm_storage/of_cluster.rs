@@ -48,10 +48,7 @@ fn old_claims<C: Cluster>(guard: &Guard<C>, named: &Named<'_>, namespace: &str) 
         return None;
     }
     let message = match Newest::of(guard, namespace, named.release) {
-        Some(newest) => format!(
-            "{} is no first install: {claims} claims are there, and a receipt says that Milvus {} wrote them. Another version is held.",
-            named.release, newest.to
-        ),
+        Some(newest) => format!("{} is no first install: {claims} claims are there, and a receipt says that Milvus {} wrote them.", named.release, newest.to),
         None => format!(
             "{} is no first install: {claims} claims of an earlier release are there. It is held; once you know that this version wrote them: kubectl annotate ns {namespace} '{ALLOW_ANNOTATION}=MV704 until=YYYY-MM-DD reason=\"WHY\"'",
             named.release

@@ -275,7 +275,7 @@ async fn a_receipt_speaks_of_data_only_where_an_install_may_find_some() {
     for (objects, values) in [(vec![&receipt, &claim], json!({})), (vec![&receipt], external), (vec![&receipt], elsewhere)] {
         let refused = install(&objects, values).await;
         assert!(rules(&refused).contains(&"MV211"), "{refused:?}");
-        assert!(refused.refused.unwrap().contains("kubectl delete upgradereceipt -n db m-1"));
+        assert!(refused.refused.unwrap().contains("kubectl delete upgradereceipt -n db -l app.kubernetes.io/instance=m"));
     }
 }
 
@@ -300,6 +300,21 @@ async fn metadata_that_was_made_since_the_newest_receipt_is_nobody_s() {
         let refused = install(&[upgraded.clone(), seen.clone(), claim]).await;
         assert!(rules(&refused).contains(&"MV211"), "{refused:?}");
     }
+}
+
+#[tokio::test]
+async fn an_install_of_another_version_than_a_receipt_names_is_told_that_it_is_held_and_what_to_do() {
+    let receipt = json!({"apiVersion": api::API_VERSION, "kind": "UpgradeReceipt", "metadata": {"name": "m-1", "namespace": "db"}, "spec": {"release": "m", "kind": "Upgrade", "to": "2.5.16", "finishedAt": "2026-02-01T00:00:00Z"}});
+    let external = json!({"enabled": true, "endpoints": ["etcd:2379"]});
+    let install = async |tag: &str| {
+        let values = json!({"etcd": {"enabled": false}, "externalEtcd": external, "image": {"all": {"tag": tag}}});
+        judged(Snapshot::new([receipt.clone()]), Recipe::new("4.2.58", 1, values).status("pending-install").secret()).await
+    };
+    let other = install("v2.5.22").await;
+    let is_told = |text: &String| text.starts_with("MV704") && text.contains("Install Milvus 2.5.16 first") && text.contains("kubectl delete upgradereceipt");
+    assert!(other.is_admitted() && other.warnings.iter().any(is_told), "{other:?}");
+    let same = install("v2.5.16").await;
+    assert!(same.is_admitted() && !same.warnings.iter().any(|text| text.contains("MV704")), "{same:?}");
 }
 
 #[tokio::test]

@@ -47,6 +47,22 @@ pub(super) fn blocked<C: Cluster>(
     request: &Request,
     identity: &Identity<'_>,
     around: &Surroundings<'_>,
+    change: &Change<'_>,
+    exceptions: &Exceptions,
+) -> Option<String> {
+    let found = judged(guard, request, identity, around, change, exceptions);
+    let (Reason::Written { .. }, Some(newest)) = (change.why, receipts::Newest::of(guard, &request.namespace, identity.release)) else { return found };
+    // No declaration and no waiver leads out of it.
+    let ways = newest.ways(&request.namespace, identity.release, found.is_none());
+    Some(format!("{}. {ways}", found.unwrap_or_else(|| format!("MV704: {}", change.why.sentence())).trim_end_matches('.')))
+}
+
+/// What of the path refuses it, or what it lacks.
+fn judged<C: Cluster>(
+    guard: &Guard<C>,
+    request: &Request,
+    identity: &Identity<'_>,
+    around: &Surroundings<'_>,
     &Change { why, moved, chart }: &Change<'_>,
     exceptions: &Exceptions,
 ) -> Option<String> {
@@ -62,7 +78,7 @@ pub(super) fn blocked<C: Cluster>(
     let upgrade = guard.cluster.object(Kind::GuardedUpgrade, &request.namespace, identity.release);
     let said = upgrade.as_deref().map(api::image_versions).unwrap_or_default();
     let Some(mut after) = declaration(&as_said(&request.object, &said)) else {
-        let waived = exceptions.waivers.contains_key("MV902");
+        let waived = exceptions.waivers.contains_key("MV902") || matches!(why, Reason::Written { .. });
         return (!waived).then(|| "MV902: It cannot be read which Milvus this is, so its path was not judged. Wait for a person: waive MV902 on it once the step is known to be right.".to_owned());
     };
     let written = if let Reason::Written { by, .. } = why { Some(format!("milvusdb/milvus:v{by}")) } else { None };
@@ -105,7 +121,9 @@ pub(super) fn blocked<C: Cluster>(
     // What the controller led there itself declares nothing; applied once more it would not, either.
     let led = upgrade.as_deref().filter(|upgrade| !api::is_by_person(upgrade) && declared::leads_to(upgrade, &after));
     let taking_over = led.map(|_| api::taking_over(&request.namespace, identity.release));
-    let Some((point, others)) = refusing.split_first() else { return undeclared(&all, request, identity, &after, (exceptions, taking_over)) };
+    let Some((point, others)) = refusing.split_first() else {
+        return if written.is_some() { None } else { undeclared(&all, request, identity, &after, (exceptions, taking_over)) };
+    };
     let others: Vec<&str> = others.iter().map(|point| &*point.rule).collect();
     let also = if others.is_empty() { String::new() } else { format!(" Also: {}.", others.join(", ")) };
     let text = cut(format!("{}: {} {}", point.rule, point.message, point.next).trim_end(), MAX_BYTES.saturating_sub(also.len()));

@@ -230,7 +230,7 @@ fn an_install_over_old_claims_waits_until_somebody_knows_the_version() {
         (is_waiting(&stored), annotation(&stored, BLOCKED_ANNOTATION).map(|text| text.chars().take(5).collect::<String>()))
     };
     assert_eq!(over("v2.5.16"), (false, None));
-    assert_eq!(over("2.4.16"), (true, None));
+    assert_eq!(over("2.4.16"), (true, Some("MV704".into())), "nothing runs that could be upgraded");
     assert_eq!(over("2.1.4"), (true, Some("MV201".into())));
     assert_eq!(over("2.6.15"), (true, Some("MV211".into())));
     // What was only seen to serve tells it as well.
@@ -283,6 +283,39 @@ fn a_receipt_is_heard_where_the_stores_are_somebody_elses_and_no_claim_is_there(
     let mut cluster = Snapshot::new([endpoints("etcd:2379")]);
     cluster.put(receipt.clone());
     assert!(ask(&cluster, &super::tests::recipe("4.2.58").deployment("mixcoord"), &Value::Null).patch.0.is_empty());
+}
+
+#[test]
+fn each_way_out_of_a_hold_over_data_that_a_receipt_names_leads_out() {
+    let receipt = |to: &str| json!({"apiVersion": api::API_VERSION, "kind": "UpgradeReceipt", "metadata": {"name": "m-1", "namespace": "db"}, "spec": {"release": "m", "kind": "Observed", "to": to, "finishedAt": "2026-02-01T00:00:00Z"}});
+    let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data-m-etcd-0", "namespace": "db", "labels": {"app.kubernetes.io/instance": "m"}}});
+    let patched = Recipe { config: json!({"image": {"all": {"tag": "v2.5.22"}}}), ..recipe("4.2.58") };
+    for (comes, written, rule) in [(&patched, "4.2.58", "MV704"), (&recipe("5.0.19"), "4.2.58", "MV704"), (&recipe("4.2.58"), "5.0.19", "MV211")] {
+        let (written, by) = (recipe(written), if rule == "MV211" { "2.6.15" } else { "2.5.16" });
+        let mut cluster = Snapshot::new([claim.clone(), receipt(by)]);
+        // To declare it leads nowhere, since nothing runs: it is not told.
+        cluster.put(api::guarded_upgrade("db", "m", "2.5.22"));
+        let held = admitted(&cluster, &comes.deployment("mixcoord"), &Value::Null);
+        let told = annotation(&held, BLOCKED_ANNOTATION).unwrap().to_owned();
+        assert!(is_waiting(&held) && told.starts_with(rule) && !told.contains("declare"), "{told}");
+        assert_eq!(told.contains(&format!("Install Milvus {by} first, wait until it runs, then")), rule == "MV704", "{told}");
+        assert!(told.contains(&format!("Install Milvus {by}")), "{told}");
+        assert!(told.contains("kubectl delete upgradereceipt -n db -l app.kubernetes.io/instance=m, "), "{told}");
+        // The version that wrote it, over what is held; then the upgrade is one of what runs.
+        cluster.put(held.clone());
+        let runs = admitted(&cluster, &written.deployment("mixcoord"), &held);
+        assert!(!is_waiting(&runs) && !is_held(&runs), "{runs}");
+        // Without the receipt: with claims a person says that it is known, without them it begins.
+        let asked = admitted(&Snapshot::new([claim.clone()]), &comes.deployment("mixcoord"), &Value::Null);
+        assert!(annotation(&asked, BLOCKED_ANNOTATION).unwrap().contains("allow=MV704 until="), "{asked}");
+        assert!(ask(&Snapshot::default(), &comes.deployment("mixcoord"), &Value::Null).patch.0.is_empty());
+    }
+    // A tag that tells no version.
+    let mut untold = recipe("4.2.58").deployment("mixcoord");
+    untold["spec"]["template"]["spec"]["containers"][0]["image"] = json!("corp/milvus:ours");
+    let held = admitted(&Snapshot::new([claim, receipt("2.5.16")]), &untold, &Value::Null);
+    let told = annotation(&held, BLOCKED_ANNOTATION).unwrap();
+    assert!(told.starts_with("MV704") && told.contains("is known to read it: kubectl delete upgradereceipt"), "{told}");
 }
 
 #[test]
