@@ -95,6 +95,7 @@ fn changes() -> Vec<Change> {
             ..Change::of(case("a queue that a wrapper changes", ("4.2.58", "TAG: v2.5.22"), ("4.2.58", "TAG: v2.5.22; KAFKA"), "MV401 E, MV414 W"))
         },
         Change { chart: Chart::Aliased, ..Change::of(leap("below an alias", "")) },
+        Change { chart: Chart::Aliased, ..Change::of(leap("below an alias, from a mirror that calls it otherwise", "image.all.repository: corp/vectordb")) },
         Change { chart: Chart::Aliased, ..Change::of(case("a patch below an alias", ("5.0.17", ""), ("5.0.19", ""), "")) },
         Change { reuses: true, ..Change::of(case("values are reused", ("4.1.24", ""), ("4.2.20", ""), "MV215 W")) },
         Change::of(case("a lower chart", ("5.0.19", "TAG: v2.6.16"), ("5.0.17", "TAG: v2.6.16"), "")),
