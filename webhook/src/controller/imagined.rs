@@ -325,8 +325,13 @@ impl World {
         }
     }
 
-    /// What the controller of a StatefulSet does, all at once.
+    /// What the controllers of a StatefulSet, and of a Deployment that is a store, do, all at once.
     fn roll_stores(&mut self) {
+        for mut store in self.all("deployments").filter(|object| label(object, "component").is_none()).cloned().collect::<Vec<_>>() {
+            let updated = u64::from(store.pointer("/spec/paused") != Some(&json!(true)));
+            store["status"] = json!({"observedGeneration": store["metadata"]["generation"], "replicas": 1, "readyReplicas": 1, "updatedReplicas": updated});
+            self.put("deployments", store);
+        }
         for mut store in self.all("statefulsets").cloned().collect::<Vec<_>>() {
             store["status"] = json!({"observedGeneration": store["metadata"]["generation"], "readyReplicas": 1, "updatedReplicas": 1});
             self.put("statefulsets", store);

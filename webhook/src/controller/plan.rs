@@ -467,7 +467,7 @@ fn windows(upgrade: &Value) -> Vec<Window> {
     all.into_iter().flatten().map(|window| one(window).unwrap_or(Window { from: Moment(0), until: Moment(0) })).collect()
 }
 
-fn limits(upgrade: &Value) -> Limits {
+pub(super) fn limits(upgrade: &Value) -> Limits {
     let usual = Limits::default();
     let seconds = |name: &str, usual: u64| text(upgrade, &format!("/spec/timeouts/{name}")).and_then(seconds).unwrap_or(usual);
     Limits {

@@ -49,6 +49,12 @@ const AFTER_ASKING: Duration = Duration::from_secs(2);
 /// When to look again after a write whose effect the caches have not seen.
 const AFTER_WRITE: Duration = Duration::from_secs(1);
 
+/// Why an upgrade that has ended is not `Ready`: stores and queues follow with a change of their own, or one of them does not become complete.
+const FOLLOWS: &str = "AwaitingDependency";
+
+/// The latter.
+const OVERDUE: &str = "ProgressDeadlineExceeded";
+
 /// When a release is looked at again, if nothing of it moves before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Again {
@@ -284,15 +290,15 @@ impl Work {
         let now = (self.clock)();
         let arrived = stores::arrived(seen);
         let due = if stores::are_alone(seen) { stores::due(seen, |_| true) } else { Due::Nothing };
-        let (Due::After(first) | Due::Next(first)) = due else { return Ok(None) };
+        let Due::Next(next) = due else { return Ok(matches!(due, Due::After(_)).then_some(Again::After(HELM_EVERY))) };
         let again = if now < arrived {
             Again::After(Duration::from_secs(arrived.since(now).max(1)))
-        } else if matches!(due, Due::After(_)) || self.is_helm_pending(key, seen, known).await? {
+        } else if self.is_helm_pending(key, seen, known).await? {
             Again::After(HELM_EVERY)
         } else {
             if (self.may_write)() {
-                settled(self.writer(key).release_store(first).await)?;
-                tracing::info!(release = %key, store = &*first.name, "held by itself, and let go");
+                settled(self.writer(key).release_store(next).await)?;
+                tracing::info!(release = %key, store = &*next.name, "held by itself, and let go");
             }
             Again::After(AFTER_WRITE)
         };
@@ -483,7 +489,7 @@ impl Round<'_> {
                 Ok(if is_prepared { Again::Never } else { Again::After(AFTER_WRITE) })
             }
             Situation::AtTarget(version) => {
-                if let Some(again) = self.stores_follow(&status, version).await? {
+                if let Some(again) = self.stores_follow(&status, Phase::Held, &format!("{version} serves")).await? {
                     return Ok(again);
                 }
                 self.name_witness(&mut status, version).await?;
@@ -493,6 +499,9 @@ impl Round<'_> {
             }
             Situation::WentBack(version) => {
                 if let Some(again) = self.stores_back(&status, version).await? {
+                    return Ok(again);
+                }
+                if let Some(again) = self.stores_follow(&status, Phase::RollingBack, &format!("{version} serves again")).await? {
                     return Ok(again);
                 }
                 let again = if plan::is_aborted(self.upgrade) { "set spec.abort to false and raise spec.retry, and apply" } else { "apply" };
@@ -538,16 +547,22 @@ impl Round<'_> {
     async fn stores_back(&self, status: &Status, version: MilvusVersion) -> anyhow::Result<Option<Again>> {
         let known = status.stores();
         let due = stores::due(self.seen, |store| known.get(&store.name).is_some_and(|known| known.was_let_go));
-        let (Due::After(first) | Due::Next(first)) = due else { return Ok(None) };
-        let words = format!("{version} serves again; {} is still held with the earlier template, and is let go next", first.name);
+        let next = match due {
+            Due::Nothing => return Ok(None),
+            Due::After(rolling) => {
+                return self.stores_roll(status, Phase::RollingBack, &format!("{version} serves again"), &rolling.name).await.map(Some);
+            }
+            Due::Next(next) => next,
+        };
+        let words = format!("{version} serves again; {} is still held with the earlier template, and is let go next", next.name);
         let told =
             Idle { phase: Phase::RollingBack, reason: "AwaitingDependency", message: &words, kind: Kind::Reconciling, waiting_for: Some("stores and queues") };
         self.idle(status.clone(), &told).await?;
-        if matches!(due, Due::After(_)) || self.work.is_helm_pending(self.key, self.seen, status.helm_revision).await? {
+        if self.work.is_helm_pending(self.key, self.seen, status.helm_revision).await? {
             return Ok(Some(Again::After(HELM_EVERY)));
         }
         if (self.work.may_write)() {
-            settled(self.writer.release_store(first).await)?;
+            settled(self.writer.release_store(next).await)?;
         }
         Ok(Some(Again::After(AFTER_WRITE)))
     }
@@ -577,24 +592,56 @@ impl Round<'_> {
         Ok(())
     }
 
-    /// A change of stores and queues alone, where the declared version serves: the upgrade is told to be at work as long as they follow.
-    async fn stores_follow(&self, status: &Status, version: MilvusVersion) -> anyhow::Result<Option<Again>> {
-        let Some(names) = stores::held(self.seen).filter(|_| stores::are_alone(self.all)) else { return Ok(None) };
-        let words = |keeps: &str| format!("{version} serves; {names} held with a change of its own, and {keeps}");
-        let tell = async |phase: Phase, reason: &'static str, kind: Kind, keeps: &str| {
-            let waiting_for = Some("stores and queues");
-            self.idle(status.clone(), &Idle { phase, reason, message: &words(keeps), kind, waiting_for }).await
+    /// A change of stores and queues alone, where an upgrade has ended: that it has is told (`phase`) only once the last of them is complete. When to look again; nothing where none follows. `serves`:
+    /// what does, in words.
+    async fn stores_follow(&self, status: &Status, phase: Phase, serves: &str) -> anyhow::Result<Option<Again>> {
+        let Some(names) = stores::held(self.all) else {
+            let follows = status.condition("Ready").is_some_and(|ready| ready.status == "False" && matches!(&*ready.reason, FOLLOWS | OVERDUE));
+            let Some(rolling) = stores::rolling(self.all).filter(|_| follows) else { return Ok(None) };
+            return self.stores_roll(status, phase, serves, &rolling.name).await.map(Some);
         };
+        let tell = async |phase: Phase, reason: &'static str, kind: Kind, keeps: &str| {
+            let words = format!("{serves}; {names} held with a change of its own, and {keeps}");
+            self.idle(status.clone(), &Idle { phase, reason, message: &words, kind, waiting_for: Some("stores and queues") }).await
+        };
+        if !stores::are_alone(self.all) {
+            tell(phase, FOLLOWS, Kind::Reconciling, "waits for what else of the release is held or stopped").await?;
+            return Ok(Some(Again::Never));
+        }
         if plan::is_paused(self.upgrade) {
             tell(Phase::Paused, "Paused", Kind::Stalled, "waits until spec.paused is false").await?;
             return Ok(Some(Again::Never));
         }
         if let Some(opens) = plan::closed(self.upgrade, self.now) {
-            tell(Phase::Held, "AwaitingWindow", Kind::Reconciling, "waits for a window").await?;
+            tell(phase, "AwaitingWindow", Kind::Reconciling, "waits for a window").await?;
             return Ok(Some(opens.map_or(Again::Never, |opens| Again::After(Duration::from_secs(opens.since(self.now).max(1))))));
         }
-        tell(Phase::Running, "AwaitingDependency", Kind::Reconciling, "is let go, one after the other").await?;
+        if let Due::After(rolling) = stores::due(self.all, |_| true) {
+            return self.stores_roll(status, phase, &format!("{serves}; {names} held with a change of its own"), &rolling.name).await.map(Some);
+        }
+        tell(phase, FOLLOWS, Kind::Reconciling, "is let go, one after the other").await?;
         self.work.stores_alone(self.key, self.all, status.helm_revision).await
+    }
+
+    /// Tells of a store or a queue that is not complete, and after the time that a component has, that this needs a person. It goes on by itself once it is.
+    async fn stores_roll(&self, status: &Status, phase: Phase, serves: &str, name: &str) -> anyhow::Result<Again> {
+        let waiting = Waiting::Dependency(name.into()).to_string();
+        let since =
+            status.waiting_since.as_deref().filter(|_| status.waiting_for.as_deref() == Some(&*waiting)).and_then(super::read_moment).unwrap_or(self.now);
+        let until = since.plus(plan::limits(self.upgrade).component_seconds);
+        let is_late = self.now >= until;
+        let (reason, kind, words) = if is_late {
+            let words = format!(
+                "{serves}; {name} does not become complete: kubectl -n {} get pods tells why. Once it is, the rest follows by itself",
+                self.key.namespace
+            );
+            (OVERDUE, Kind::Stalled, words)
+        } else {
+            (FOLLOWS, Kind::Reconciling, format!("{serves}; waits for {waiting}"))
+        };
+        let phase = if is_late && phase == Phase::RollingBack { Phase::Aborted } else { phase };
+        self.idle(status.clone(), &Idle { phase, reason, message: &words, kind, waiting_for: Some(&waiting) }).await?;
+        Ok(if is_late { Again::Never } else { Again::After(Duration::from_secs(until.since(self.now).max(1))) })
     }
 
     /// Of all that runs what this one runs: each had its turn.

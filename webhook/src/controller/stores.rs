@@ -1,4 +1,4 @@
-//! Stores and queues that are held where no workload of Milvus is: a change of theirs alone, or what is left of one that was taken back. They are let go one after the other. Pure.
+//! Stores and queues that are held where no workload of Milvus is: a change of theirs alone, beside no upgrade or one that has ended, or what is left of one that was taken back. They are let go one after the other. Pure.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ const SETTLE_SECONDS: u64 = 15;
 pub enum Due<'s> {
     /// Nothing is held.
     Nothing,
-    /// One that was let go is not complete; the one that is next.
+    /// One that was let go is not complete; another one is next.
     After(&'s Arc<Store>),
     /// This one may be let go.
     Next(&'s Arc<Store>),
@@ -25,8 +25,18 @@ pub enum Due<'s> {
 #[must_use]
 pub fn due(seen: &Seen, chosen: impl Fn(&Store) -> bool) -> Due<'_> {
     let all = || seen.stores.iter().filter(|store| chosen(store));
-    let Some(first) = all().find(|store| store.hold == Hold::Held) else { return Due::Nothing };
-    if all().any(|store| store.hold == Hold::None && !store.is_complete) { Due::After(first) } else { Due::Next(first) }
+    let Some(next) = all().find(|store| store.hold == Hold::Held) else { return Due::Nothing };
+    all().find(|store| is_rolling(store)).map_or(Due::Next(next), Due::After)
+}
+
+fn is_rolling(store: &Store) -> bool {
+    store.hold == Hold::None && !store.is_complete
+}
+
+/// One that is not held, and not complete.
+#[must_use]
+pub fn rolling(seen: &Seen) -> Option<&Store> {
+    seen.stores.iter().map(|store| &**store).find(|store| is_rolling(store))
 }
 
 /// Whether stores alone are held of a release that is there: nothing of its Milvus waits, and none of it is stopped for a migration.

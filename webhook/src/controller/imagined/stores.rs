@@ -7,7 +7,7 @@ use super::super::status::{Phase, Status};
 use super::World;
 use super::points::Stage;
 use super::server::Point;
-use super::steered::{etcd, names, nothing_is_left, release, says};
+use super::steered::{bring, etcd, names, nothing_is_left, release, runs, says};
 use crate::admission::hold::is_held;
 use crate::cluster::text;
 
@@ -25,8 +25,25 @@ fn held() -> World {
     world
 }
 
+fn is_store(object: &Value) -> bool {
+    object["metadata"]["labels"].get("component").is_none()
+}
+
+/// The release's MinIO, held with another image.
+fn minio(image: &str) -> Value {
+    let labels = json!({"app": "minio", "release": "m"});
+    json!({"apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "m-minio", "namespace": "db", "labels": labels, "annotations": {"guard.milvus-guard.dev/hold": "why", "meta.helm.sh/release-name": "m"}},
+        "spec": {"replicas": 1, "paused": true, "selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "minio", "image": image}]}}}})
+}
+
 fn waiting(world: &World) -> Vec<String> {
-    world.all("statefulsets").filter(|set| is_held(set)).map(|set| text(set, "/metadata/name").unwrap().to_owned()).collect()
+    world
+        .all("statefulsets")
+        .chain(world.all("deployments"))
+        .filter(|store| is_store(store) && is_held(store))
+        .map(|set| text(set, "/metadata/name").unwrap().to_owned())
+        .collect()
 }
 
 /// Stores in the sequence in which they were let go, and when.
@@ -39,8 +56,8 @@ fn let_go(points: &[Point]) -> Vec<(String, u64)> {
 }
 
 fn is_complete(world: &World, name: &str) -> bool {
-    let set = world.object("statefulsets", name).unwrap();
-    set["status"]["observedGeneration"] == set["metadata"]["generation"]
+    let store = world.object("statefulsets", name).or_else(|| world.object("deployments", name)).unwrap();
+    store["status"]["observedGeneration"] == store["metadata"]["generation"] && store["status"]["updatedReplicas"] == 1
 }
 
 #[tokio::test]
@@ -76,6 +93,75 @@ async fn stores_are_let_go_beside_an_upgrade_that_is_complete_as_it_asks_for() {
     assert!(names(&gone) == ["m-etcd", "m-pulsar-bookie"] && gone[0].1 >= opens, "{gone:?} {:#}", world.upgrade()["status"]);
     let status = Status::of(world.upgrade());
     assert!(status.phase == Some(Phase::Completed) && status.message.as_ref().is_some_and(|message| message.starts_with("2.5.16 serves")), "{status:?}");
+}
+
+/// That etcd and MinIO followed one after the other, and that nobody was told meanwhile that all is done.
+fn followed(world: &World, points: &[Point]) {
+    assert_eq!(names(&let_go(points)), ["m-etcd", "m-minio"], "{:#}", world.upgrade()["status"]);
+    let is_ready = |world: &World| Status::of(world.upgrade()).condition("Ready").is_some_and(|ready| ready.status == "True");
+    for point in points {
+        let follows = !waiting(&point.after).is_empty() || ["m-etcd", "m-minio"].iter().any(|name| !is_complete(&point.after, name));
+        assert!(!follows || !is_ready(&point.after), "{}: {:#}", point.what, point.after.upgrade()["status"]);
+        let is_last = !waiting(&point.before).is_empty() && waiting(&point.after).is_empty();
+        assert!(!is_last || is_complete(&point.before, "m-etcd"), "{}", point.what);
+    }
+    nothing_is_left(world);
+}
+
+#[tokio::test]
+async fn stores_that_change_by_themselves_after_a_complete_upgrade_follow_in_turn_and_it_is_ready_only_then() {
+    let stage = Stage::new();
+    let mut world = release(&MIX);
+    bring(&mut world, &MIX, "v2.5.22");
+    let (mut world, _) = stage.run(world).await;
+    assert!(says(&world, "Completed") && runs(&world, "v2.5.22"));
+    world.put("statefulsets", etcd("etcd:new", true));
+    world.put("deployments", minio("minio:new"));
+    world.step(None);
+    let (world, points) = stage.run(world).await;
+    followed(&world, &points);
+    let status = Status::of(world.upgrade());
+    assert_eq!((status.phase, status.message.as_deref()), (Some(Phase::Completed), Some("2.5.22 serves.")));
+}
+
+#[tokio::test]
+async fn stores_that_change_by_themselves_after_an_upgrade_went_back_follow_in_turn() {
+    let stage = Stage::new();
+    let mut world = release(&MIX);
+    bring(&mut world, &MIX, "v2.5.22");
+    let (mut world, _) = stage.run(world).await;
+    bring(&mut world, &MIX, "v2.5.16");
+    let (mut world, _) = stage.run(world).await;
+    assert!(says(&world, "WentBack") && runs(&world, "v2.5.16"), "{:#}", world.upgrade()["status"]);
+    world.put("statefulsets", etcd("etcd:new", true));
+    world.put("deployments", minio("minio:new"));
+    world.step(None);
+    let (world, points) = stage.run(world).await;
+    followed(&world, &points);
+    let status = Status::of(world.upgrade());
+    assert!(status.phase == Some(Phase::Aborted) && status.message.unwrap().starts_with("2.5.16 serves again. To go forwards"));
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_become_complete_is_told_as_what_keeps_the_next_one() {
+    let stage = Stage::new();
+    let mut world = release(&MIX);
+    world.ask("to", json!("2.5.16"));
+    let mut broken = etcd("etcd:new", true);
+    broken["spec"]["replicas"] = json!(3);
+    world.put("statefulsets", broken);
+    world.put("deployments", minio("minio:new"));
+    let (mut world, points) = stage.run(world).await;
+    let told = Status::of(world.upgrade());
+    let stalled = told.condition("Stalled").unwrap();
+    assert_eq!((names(&let_go(&points)), stalled.reason.as_str()), (vec!["m-etcd"], "ProgressDeadlineExceeded"), "{told:?}");
+    assert!(stalled.message.contains("m-minio held") && stalled.message.contains("m-etcd does not become complete: kubectl -n db get pods"), "{told:?}");
+    // It is, at last.
+    let mut mended = world.object("statefulsets", "m-etcd").cloned().unwrap();
+    mended["spec"]["replicas"] = json!(1);
+    world.put("statefulsets", mended);
+    let (world, points) = stage.run(world).await;
+    assert!(names(&let_go(&points)) == ["m-minio"] && says(&world, "Completed"), "{:#}", world.upgrade()["status"]);
 }
 
 #[tokio::test]
