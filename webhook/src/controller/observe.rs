@@ -102,6 +102,24 @@ impl Seen {
         self.workloads.iter().find(|workload| workload.component == component).map(|workload| &**workload)
     }
 
+    /// Deployments of a component that another Deployment is of, too, each with what to do about it: nobody knows which of them the order means.
+    #[must_use]
+    pub fn doubles(&self) -> Vec<Arc<str>> {
+        let mut all: Vec<&seen::Workload> = self.workloads.iter().map(|workload| &**workload).collect();
+        all.sort_unstable_by(|a, b| (a.component, &a.name).cmp(&(b.component, &b.name)));
+        let double = |pair: &[&seen::Workload]| match pair {
+            [first, second] if first.component == second.component => {
+                let (first, second, component, namespace) = (&first.name, &second.name, first.component, &first.release.namespace);
+                let words = format!(
+                    "{second} beside {first} (both are {component} of the release: kubectl -n {namespace} delete deployment the one that nothing renders)"
+                );
+                Some(words.into())
+            }
+            _ => None,
+        };
+        all.windows(2).filter_map(double).collect()
+    }
+
     /// Workloads that are held, for whatever reason.
     pub fn held(&self) -> impl Iterator<Item = &seen::Workload> {
         self.workloads.iter().map(|workload| &**workload).filter(|workload| matches!(workload.hold, Hold::Held | Hold::Blocked(_)))
@@ -408,6 +426,17 @@ mod tests {
         assert!(has_sets(&objects));
         objects.retain(|object| !object["metadata"]["name"].as_str().unwrap().starts_with("m-milvus-proxy-1"));
         assert!(!has_sets(&objects));
+    }
+
+    #[test]
+    fn a_second_deployment_of_a_component_is_one_that_no_order_knows() {
+        let mut objects = running(&MIX, "v2.5.16");
+        assert!(seen(&objects).doubles().is_empty());
+        let mut clone = objects.iter().find(|object| object["metadata"]["name"] == "m-milvus-querynode").cloned().unwrap();
+        clone["metadata"]["name"] = json!("clone");
+        objects.push(clone);
+        let doubles = seen(&objects).doubles();
+        assert!(doubles.len() == 1 && doubles[0].starts_with("m-milvus-querynode beside clone (both are querynode of the release"), "{doubles:?}");
     }
 
     #[test]

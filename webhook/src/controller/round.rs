@@ -769,7 +769,7 @@ impl Round<'_> {
         let active_standby = if hands_over { self.active_standby().await? } else { Known::No("it was not asked for".into()) };
         let observed = Observed {
             workloads: self.seen.observe(&upgrade.before, since, &status.reached()),
-            strangers: Vec::new(),
+            strangers: self.seen.doubles(),
             dependencies: self.seen.dependencies(since, &status.stores(), self.now),
             arrival,
             sessions: migration.sessions,

@@ -357,6 +357,24 @@ async fn what_was_left_from_a_laptop_waits_until_somebody_goes_on_with_it() {
     }
 }
 
+#[tokio::test]
+async fn a_second_deployment_of_a_component_is_told_and_nothing_is_written_until_it_is_gone() {
+    let stage = Stage::new();
+    let mut world = release(&MIX);
+    let mut clone = of("querynode", deployment, "v2.5.16");
+    clone["metadata"]["name"] = json!("m-milvus-querynode-b");
+    world.put("deployments", clone);
+    bring(&mut world, &MIX, "v2.5.22");
+    let (mut world, points) = stage.run(world).await;
+    let stalled = Status::of(world.upgrade()).condition("Stalled").cloned().unwrap();
+    assert!(stalled.reason == "UnknownComponent" && stalled.message.contains("m-milvus-querynode-b beside m-milvus-querynode (both are querynode"), "{stalled:?}");
+    assert!(points.iter().all(|point| point.what.starts_with("GuardedUpgrade")), "{:?}", points.iter().map(|point| &point.what).collect::<Vec<_>>());
+    assert!(world.delete("deployments", "m-milvus-querynode-b"));
+    let (world, points) = stage.run(world).await;
+    assert_eq!(names(&let_go(&points)), ORDER, "{:#}", world.upgrade()["status"]);
+    assert!(Status::of(world.upgrade()).phase == Some(Phase::Completed) && runs(&world, "v2.5.22"));
+}
+
 const SEPARATE: [&str; 8] = ["datacoord", "datanode", "indexcoord", "indexnode", "proxy", "querycoord", "querynode", "rootcoord"];
 
 /// A switch to the mix coordinator, at the version that runs: with another configuration of the nodes, and held.
