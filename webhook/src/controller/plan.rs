@@ -6,7 +6,7 @@ use milvus_guard::model::version::MilvusVersion;
 use milvus_guard::rollout::observed::{Hold, Moment};
 use milvus_guard::rollout::orders::{Order, StepKind};
 use milvus_guard::rollout::plan::{Approval, Limits, OnFailure, Window};
-use milvus_guard::rollout::{Component, Orders, Pair, Plan, Refusal, Topology};
+use milvus_guard::rollout::{Component, Orders, Pair, Plan, Refusal, Stop, Topology};
 use serde_json::Value;
 
 use super::left::Left;
@@ -76,6 +76,7 @@ pub fn situation(upgrade: &Value, seen: &Seen, now: Moment) -> (Status, Situatio
         return (status, Situation::Stuck("InvalidTarget", "spec.to is no Milvus version".into()));
     };
     begin_attempt(upgrade, &mut status, now);
+    end_pause(upgrade, &mut status, now);
     if status.is_begun() && is_another(&status, seen) {
         forget(&mut status);
     }
@@ -109,6 +110,14 @@ fn begin_attempt(upgrade: &Value, status: &mut Status, now: Moment) {
         if status.turned_back.take().is_some() && !is_aborted(upgrade) {
             turn(status, Way::Forwards);
         }
+    }
+}
+
+/// A pause that is over counts towards no deadline: all of them begin anew.
+fn end_pause(upgrade: &Value, status: &mut Status, now: Moment) {
+    let was_paused = status.condition("Stalled").is_some_and(|stalled| stalled.reason == Stop::Paused(None).reason());
+    if was_paused && !is_paused(upgrade) {
+        status.attempt_at = Some(written(now));
     }
 }
 
@@ -591,6 +600,23 @@ mod tests {
             "2.4.5 is held, and there is no way back to it, since standalone began: Metadata and indexes of a later minor are not read by an earlier one. Put back what serves: milvus-guard cleanup -n db m --force, or apply 2.5.16 again."
         );
         assert!(told(true).ends_with("an earlier one. To go on, set spec.abort to false and raise spec.retry."));
+    }
+
+    #[test]
+    fn a_pause_counts_towards_no_deadline_of_components_or_stores() {
+        let mut objects = running(&MIX, "v2.5.16");
+        MIX.iter().for_each(|component| hold(&mut objects, component, "v2.5.22"));
+        let mut under_way = begun(&upgrade("2.5.22", json!({})), &objects);
+        assert_eq!(situation(&under_way, &seen(&objects), LATER).0.since(), Moment(0));
+        let mut paused = Status::of(&under_way);
+        paused.say("Stalled", "True", "Paused", "paused by spec.paused", Moment(5));
+        under_way["status"] = serde_json::to_value(&paused).unwrap();
+        under_way["spec"]["paused"] = json!(true);
+        assert_eq!(situation(&under_way, &seen(&objects), LATER).0.since(), Moment(0), "as long as it lasts, there is nothing new to tell");
+        under_way["spec"]["paused"] = json!(false);
+        let (status, now) = situation(&under_way, &seen(&objects), LATER);
+        let Situation::Upgrade(upgrade) = now else { panic!("{now:?}") };
+        assert_eq!(seen(&objects).observe(&upgrade.before, status.since(), &status.reached())[&Component::Proxy].moved, LATER);
     }
 
     #[test]

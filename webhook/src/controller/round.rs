@@ -505,7 +505,8 @@ impl Round<'_> {
                     return Ok(again);
                 }
                 let again = if plan::is_aborted(self.upgrade) { "set spec.abort to false and raise spec.retry, and apply" } else { "apply" };
-                let words = format!("{version} serves again. To go forwards, {again} the change again.");
+                let because = status.failure().map_or_else(String::new, |why| format!(" It went back by itself ({why})."));
+                let words = format!("{version} serves again.{because} To go forwards, {again} the change again.");
                 self.idle(status, &Idle { phase: Phase::Aborted, reason: "WentBack", message: &words, kind: Kind::Stalled, waiting_for: None }).await?;
                 self.tidy().await
             }
@@ -702,7 +703,7 @@ impl Round<'_> {
         let (observed, proof) = self.observe(&status, upgrade, order, helm::arrival(revision.as_ref(), self.seen.written())).await?;
         self.watch_proxy(&mut status);
         let action = next(&observed, plan, Orders::embedded(), self.now);
-        let is_aborted = plan::is_aborted(self.upgrade) || status.turned_back.is_some();
+        let is_aborted = plan::is_aborted(self.upgrade);
         let told = tell::Round { release: self.key, is_aborted, plan, order, observed: &observed, action: &action, now: self.now };
         match &action {
             Action::Do(Deed::TurnBack(stalled)) => {

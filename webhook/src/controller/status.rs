@@ -11,6 +11,9 @@ use serde_json::Value;
 use super::observe::{self, Before, KnownStore, Reached, Stores};
 use super::{read_moment, written};
 
+/// How `turned_back` begins where a failure was the reason.
+pub const TURN_BACK: &str = "turn back: ";
+
 /// The status of a `GuardedUpgrade`, as its definition has it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -235,6 +238,12 @@ impl Status {
     #[must_use]
     pub fn version_to(&self) -> Option<MilvusVersion> {
         self.to.as_ref()?.parse().ok()
+    }
+
+    /// Why it went back by itself, where it did.
+    #[must_use]
+    pub fn failure(&self) -> Option<&str> {
+        self.turned_back.as_deref()?.strip_prefix(TURN_BACK)
     }
 
     /// When this attempt began.

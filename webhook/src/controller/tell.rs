@@ -1,12 +1,12 @@
 //! What people are told of a round: phase, conditions, one line per workload, what is next and what it waits for. Pure.
 
-use milvus_guard::rollout::action::names;
+use milvus_guard::rollout::action::{Stalled, names};
 use milvus_guard::rollout::observed::{Hold, Moment, Observed, Template, Workload};
 use milvus_guard::rollout::orders::{Order, Step, StepKind};
 use milvus_guard::rollout::{Action, Component, Course, Deed, Plan, Stop, Wait, Waiting};
 
 use super::plan::step_to_approve;
-use super::status::{Line, Mark, Phase, State, Status, cut};
+use super::status::{Line, Mark, Phase, State, Status, TURN_BACK, cut};
 use super::{ReleaseKey, written};
 
 /// What is told of a state in which nothing is carried out.
@@ -63,7 +63,7 @@ fn conditions(status: &mut Status, kind: Kind, reason: &str, message: &str, now:
 pub struct Round<'r> {
     /// The release.
     pub release: &'r ReleaseKey,
-    /// Whether a person or a failure asked for the way back, and not the version that is held.
+    /// Whether a person asks for the way back (`spec.abort`).
     pub is_aborted: bool,
     /// The plan.
     pub plan: &'r Plan,
@@ -136,7 +136,7 @@ fn sentence(status: &Status, round: &Round<'_>) -> (String, String, Kind) {
     let (from, to) = (round.plan.pair.from, round.plan.pair.to);
     let way = match round.plan.course {
         Course::Forwards => format!("from {from} to {to}"),
-        Course::Back => format!("back to {from}"),
+        Course::Back => format!("back to {from}{}", because(status)),
     };
     match round.action {
         Action::Do(deed) => ("Progressing".into(), format!("{way}: {}", words(deed)), Kind::Reconciling),
@@ -197,7 +197,7 @@ pub fn words(deed: &Deed) -> String {
         Deed::Unfence => "take the fence away".into(),
         Deed::Run(kind) => format!("run the {} job", kind.name()),
         Deed::Bar(kind) => format!("bar the {} job", kind.name()),
-        Deed::TurnBack(stalled) => format!("turn back: {}", why(&stalled.why)),
+        Deed::TurnBack(stalled) => format!("{TURN_BACK}{}", failure(stalled)),
         Deed::Record => "write the receipt".into(),
     }
 }
@@ -242,6 +242,22 @@ fn why(why: &milvus_guard::rollout::action::Why) -> String {
     }
 }
 
+/// What failed, and where.
+fn failure(stalled: &Stalled) -> String {
+    let who = stalled.component.map_or_else(|| "a dependency".to_owned(), |component| component.to_string());
+    format!("{who}: {}", why(&stalled.why))
+}
+
+/// Why an upgrade went back by itself, as what follows the words that it did.
+fn because(status: &Status) -> String {
+    status.failure().map_or_else(String::new, |why| format!(" by itself ({why})"))
+}
+
+/// What a person writes so that an upgrade goes forwards again.
+const fn forwards(round: &Round<'_>) -> &'static str {
+    if round.is_aborted { "set spec.abort to false and raise spec.retry" } else { "raise spec.retry" }
+}
+
 fn explain(status: &Status, stop: &Stop, round: &Round<'_>) -> String {
     use milvus_guard::rollout::action::MigrationStop;
     let held = if round.plan.course == Course::Forwards { " The rest stays held." } else { "" };
@@ -276,14 +292,14 @@ fn explain(status: &Status, stop: &Stop, round: &Round<'_>) -> String {
             )
         }
         Stop::Stalled(stalled) => {
-            let who = stalled.component.map_or_else(|| "a dependency".to_owned(), |component| component.to_string());
-            format!("{who}: {}.{held} To try again, raise spec.retry; to go back, set spec.abort.", why(&stalled.why))
+            format!("{}.{held} To try again, raise spec.retry; to go back, set spec.abort.", failure(stalled))
         }
         Stop::NoWayBack(component, reason) => {
             let (from, to, reason) = (round.plan.pair.from, round.plan.pair.to, reason.trim_end_matches('.'));
             let ReleaseKey { namespace, name } = round.release;
-            if round.is_aborted {
-                format!("there is no way back any more, since {component} began: {reason}. To go on, set spec.abort to false and raise spec.retry.")
+            if round.is_aborted || status.turned_back.is_some() {
+                let again = forwards(round);
+                format!("there is no way back any more, since {component} began: {reason}. To go on, {again}.")
             } else if status.is_begun() {
                 format!("{from} is held, and there is no way back to it, since {component} began: {reason}. To go on, apply {to} again.")
             } else {
@@ -295,10 +311,12 @@ fn explain(status: &Status, stop: &Stop, round: &Round<'_>) -> String {
         Stop::NeedsApplier(components) => {
             format!("{} can only be brought back by whoever applies the release: roll it back (`helm rollback`, or the commit)", names(components))
         }
-        Stop::WentBack if !round.observed.workloads.values().any(Workload::is_held) => format!("it went back to {}", round.plan.pair.from),
+        Stop::WentBack if !round.observed.workloads.values().any(Workload::is_held) => format!("it went back to {}{}", round.plan.pair.from, because(status)),
         Stop::WentBack => format!(
-            "it went back to {}; what the change stored stays held. Roll the release back; or go forwards again: set spec.abort to false, raise spec.retry, and apply the change again.",
-            round.plan.pair.from
+            "it went back to {}{}; what the change stored stays held. Roll the release back; or go forwards again: {}, and apply the change again.",
+            round.plan.pair.from,
+            because(status),
+            forwards(round)
         ),
         Stop::Migration(MigrationStop::LayoutUnknown(why)) => {
             let state = if round.observed.is_stopped() { "Everything stays stopped, and it goes on once it can be read." } else { "Nothing was touched." };

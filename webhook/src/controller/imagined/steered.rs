@@ -302,6 +302,35 @@ async fn pods_that_are_evicted_again_and_again_put_no_deadline_off() {
 }
 
 #[tokio::test]
+async fn a_pause_counts_towards_no_deadline_and_what_turned_back_says_why() {
+    let stage = Stage::new();
+    let mut world = release(&MIX);
+    world.ask("onFailure", json!("Rollback"));
+    world.ills.evicts_until = world.now + 50_000;
+    bring(&mut world, &MIX, "v2.5.22");
+    let (turned, points) = stage.run(world).await;
+    assert!(Status::of(turned.upgrade()).phase == Some(Phase::Aborted) && names(&let_go(&points)) == ["indexnode"], "{:#}", turned.upgrade()["status"]);
+    let why = "by itself (indexnode: nothing moved for longer than allowed";
+    let message = Status::of(turned.upgrade()).message.unwrap();
+    assert!(message.contains(&format!("it went back to 2.5.16 {why}")) && message.contains("go forwards again: raise spec.retry, and"), "{message}");
+    assert!(points.iter().any(|point| point.after.upgrade()["status"]["message"].as_str().unwrap_or_default().starts_with(&format!("back to 2.5.16 {why}"))));
+    // The same, paused for hours once the first one is let go; its pod comes right after the pause.
+    let is_let_go = |point: &&Point| point.what == "Deployment indexnode: not paused";
+    let mut world = points.iter().find(is_let_go).unwrap().after.clone();
+    world.ask("paused", json!(true));
+    world.ills.evicts_until = world.now + 10;
+    let (mut world, _) = stage.run(world).await;
+    assert!(says(&world, "Paused"), "{:#}", world.upgrade()["status"]);
+    world.now += 20_000;
+    let is_new = |object: &Value| text(object, "/spec/containers/0/image").is_some_and(|image| image.ends_with("v2.5.22"));
+    world.objects.retain(|(plural, _), object| plural != "pods" || !is_new(object));
+    world.ask("paused", json!(false));
+    let (world, _) = stage.run(world).await;
+    let status = Status::of(world.upgrade());
+    assert!(status.phase == Some(Phase::Completed) && status.turned_back.is_none() && runs(&world, "v2.5.22"), "{status:?}");
+}
+
+#[tokio::test]
 async fn two_milvus_of_a_release_have_their_turns_one_after_the_other() {
     let stage = Stage::new();
     let both = [MIX, SECOND].concat();
@@ -367,7 +396,10 @@ async fn a_second_deployment_of_a_component_is_told_and_nothing_is_written_until
     bring(&mut world, &MIX, "v2.5.22");
     let (mut world, points) = stage.run(world).await;
     let stalled = Status::of(world.upgrade()).condition("Stalled").cloned().unwrap();
-    assert!(stalled.reason == "UnknownComponent" && stalled.message.contains("m-milvus-querynode-b beside m-milvus-querynode (both are querynode"), "{stalled:?}");
+    assert!(
+        stalled.reason == "UnknownComponent" && stalled.message.contains("m-milvus-querynode-b beside m-milvus-querynode (both are querynode"),
+        "{stalled:?}"
+    );
     assert!(points.iter().all(|point| point.what.starts_with("GuardedUpgrade")), "{:?}", points.iter().map(|point| &point.what).collect::<Vec<_>>());
     assert!(world.delete("deployments", "m-milvus-querynode-b"));
     let (world, points) = stage.run(world).await;
