@@ -112,8 +112,8 @@ pub enum Waiting {
     },
     /// A removed workload's pods to go.
     Gone(Component),
-    /// A window to open: when, where one is to come.
-    Window(Option<Moment>),
+    /// A window to open: when.
+    Window(Moment),
     /// A person to approve a step.
     Approval(Component),
     /// All pods of a stopped release to go: how many are left.
@@ -133,6 +133,8 @@ pub enum Stop {
     UnknownComponent(Arc<str>),
     /// A person paused it. Where that leaves a duty undone, which.
     Paused(Option<Duty>),
+    /// None of the windows is open, or to come.
+    NoWindow,
     /// What must not be released, and why: the rule.
     Blocked(Arc<str>, Arc<str>),
     /// Only a part of the change has arrived: what is missing.
@@ -251,6 +253,7 @@ impl Stop {
             Self::Refused(_) => "NoOrder",
             Self::UnknownComponent(_) => "UnknownComponent",
             Self::Paused(_) => "Paused",
+            Self::NoWindow => "NoWindow",
             Self::Blocked(..) => "Blocked",
             Self::ChangeIncomplete(_) => "ChangeIncomplete",
             Self::AnotherChange(..) => "MixedTargets",

@@ -133,7 +133,8 @@ impl<'r> Round<'r> {
         let wait = |what| Some(Action::Wait(Wait { what, since: None, until: None }));
         let windows = &self.plan.windows;
         if !windows.is_empty() && !windows.iter().any(|window| window.from <= self.now && self.now < window.until) {
-            return wait(Waiting::Window(windows.iter().map(|window| window.from).filter(|from| *from > self.now).min()));
+            let opens = windows.iter().filter(|window| window.from < window.until).map(|window| window.from).filter(|from| *from > self.now).min();
+            return opens.map_or(Some(Action::Stop(Stop::NoWindow)), |opens| wait(Waiting::Window(opens)));
         }
         match &self.plan.approval {
             Approval::Manual(approved) if *approved != Some(component) => wait(Waiting::Approval(component)),

@@ -55,7 +55,7 @@ impl Template {
 pub struct Observed {
     /// Its workloads: Deployments with a `component` label of Milvus.
     pub workloads: BTreeMap<Component, Workload>,
-    /// Workloads with a `component` label that is not known here.
+    /// Workloads that no order tells of: with a `component` label that is not known here, or one that another workload has, too.
     pub strangers: Vec<Arc<str>>,
     /// Its etcd, object store and queue, by name of the workload.
     pub dependencies: BTreeMap<Arc<str>, Dependency>,

@@ -242,7 +242,11 @@ fn people_pause_approve_and_set_windows() {
     let opens = world.now.plus(10);
     let windows = vec![Window { from: opens, until: opens.plus(10) }];
     let Action::Wait(wait) = next(&world, &Plan { windows: windows.clone(), ..plan.clone() }) else { panic!() };
-    assert_eq!(wait.what, Waiting::Window(Some(opens)));
+    assert_eq!(wait.what, Waiting::Window(opens));
+    // Those that are over, and those that end before they begin, never open.
+    let never = [Window { from: world.now, until: world.now }, Window { from: opens.plus(10), until: opens }];
+    assert_eq!(reason(&world, &Plan { windows: never.to_vec(), ..plan.clone() }), "NoWindow");
+    assert_eq!(reason(&world, &Plan { windows: [&never[..], &windows].concat(), ..plan.clone() }), "waits for a maintenance window");
     world.now = opens;
     assert!(reason(&world, &Plan { windows, ..plan.clone() }).starts_with("Release(IndexNode"));
     // Nothing is stopped where no metadata is migrated, whoever says so.
@@ -386,6 +390,8 @@ fn stores_go_back_once_the_applier_has_taken_the_change_back() {
     let opens = world.now.plus(10);
     let windows = vec![Window { from: opens, until: opens.plus(10) }];
     assert_eq!(reason(&world, &Plan { windows, ..back.clone() }), "waits for a maintenance window");
+    let windows = vec![Window { from: Moment(0), until: Moment(1) }];
+    assert_eq!(reason(&world, &Plan { windows, ..back.clone() }), "NoWindow");
     let etcd = world.truth.dependencies.get_mut("etcd").unwrap();
     (etcd.hold, etcd.is_complete) = (Hold::None, false);
     assert_eq!(reason(&world, &back), "waits for etcd to roll out");

@@ -2,6 +2,7 @@
 //!
 //! Doubt: refused; nobody but us waits for these objects.
 
+use jiff::Timestamp;
 use milvus_guard::model::version::MilvusVersion;
 use serde_json::Value;
 
@@ -10,6 +11,7 @@ use super::request::{Operation, Request};
 use super::{Answer, Cause};
 use crate::api;
 use crate::cluster::{Cluster, running, text};
+use crate::controller::{moment, plan};
 
 /// Judges a request about a `GuardedUpgrade` or `UpgradeReceipt`.
 pub(super) fn judge<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
@@ -44,6 +46,9 @@ fn upgrade<C: Cluster>(guard: &Guard<C>, request: &Request) -> Answer {
     }
     let mut answer = Answer::admitted();
     answer.warnings = api::idle_acknowledgements(object);
+    if plan::closed(object, moment(Timestamp::now())) == Some(None) {
+        answer.warnings.push("all of spec.windows are over: nothing is changed until one is to come".into());
+    }
     let name = text(object, "/metadata/name").unwrap_or_default();
     if request.operation == Operation::Create && running::serving(&*guard.cluster, &request.namespace, name).is_empty() {
         answer.warnings.push(format!("no Milvus release {name} runs in namespace {}; a GuardedUpgrade is named as its release", request.namespace));
@@ -97,6 +102,17 @@ mod tests {
         assert!(!ask("newest").is_admitted());
         let known = ask("v2.6.15");
         assert!(known.is_admitted() && known.warnings.len() == 1, "{known:?}");
+    }
+
+    #[test]
+    fn windows_that_are_all_over_are_told_at_once() {
+        let warnings = |until: &str| {
+            let mut object = api::guarded_upgrade("db", "m", "2.6.15");
+            object["spec"]["windows"] = json!([{"from": "2020-01-01T00:00:00Z", "until": until}]);
+            ask("GuardedUpgrade", Operation::Create, None, "ada", object, Value::Null).warnings
+        };
+        assert!(warnings("2020-01-01T01:00:00Z")[0].starts_with("all of spec.windows are over"));
+        assert_eq!(warnings("9000-01-01T00:00:00Z").len(), 1, "that nothing runs there");
     }
 
     #[test]

@@ -437,10 +437,11 @@ pub(super) fn is_paused(upgrade: &Value) -> bool {
 }
 
 /// Where no window is open: when the next one opens, if any does.
-pub(super) fn closed(upgrade: &Value, now: Moment) -> Option<Option<Moment>> {
+pub(crate) fn closed(upgrade: &Value, now: Moment) -> Option<Option<Moment>> {
     let windows = windows(upgrade);
     let is_open = windows.is_empty() || windows.iter().any(|window| window.from <= now && now < window.until);
-    (!is_open).then(|| windows.iter().map(|window| window.from).filter(|from| *from > now).min())
+    let to_come = |window: &&Window| window.from < window.until && window.from > now;
+    (!is_open).then(|| windows.iter().filter(to_come).map(|window| window.from).min())
 }
 
 fn retry(upgrade: &Value) -> u32 {

@@ -614,8 +614,12 @@ impl Round<'_> {
             return Ok(Some(Again::Never));
         }
         if let Some(opens) = plan::closed(self.upgrade, self.now) {
+            let Some(opens) = opens else {
+                tell(phase, Stop::NoWindow.reason(), Kind::Stalled, &format!("stays so: {}", tell::no_window(self.key))).await?;
+                return Ok(Some(Again::Never));
+            };
             tell(phase, "AwaitingWindow", Kind::Reconciling, "waits for a window").await?;
-            return Ok(Some(opens.map_or(Again::Never, |opens| Again::After(Duration::from_secs(opens.since(self.now).max(1))))));
+            return Ok(Some(Again::After(Duration::from_secs(opens.since(self.now).max(1)))));
         }
         if let Due::After(rolling) = stores::due(self.all, |_| true) {
             return self.stores_roll(status, phase, &format!("{serves}; {names} held with a change of its own"), &rolling.name).await.map(Some);
@@ -731,7 +735,7 @@ impl Round<'_> {
                 self.work.write_status(self.key, self.upgrade, status).await?;
                 let is_pending = matches!(wait.what, Waiting::Applier);
                 let until = wait.until.map(|until| Duration::from_secs(until.since(self.now).max(1)));
-                let opens = if let Waiting::Window(Some(opens)) = wait.what { Some(Duration::from_secs(opens.since(self.now).max(1))) } else { None };
+                let opens = if let Waiting::Window(opens) = wait.what { Some(Duration::from_secs(opens.since(self.now).max(1))) } else { None };
                 let again = if is_pending { Again::After(HELM_EVERY) } else { until.or(opens).map_or(Again::Never, Again::After) };
                 Ok(if order.is_some_and(|order| order.migration) { again.at_most(ETCD_EVERY) } else { again })
             }

@@ -242,6 +242,13 @@ fn why(why: &milvus_guard::rollout::action::Why) -> String {
     }
 }
 
+/// That no window is to come, and what to do.
+#[must_use]
+pub fn no_window(release: &ReleaseKey) -> String {
+    let ReleaseKey { namespace, name } = release;
+    format!("all of spec.windows are over, and none is to come: write one that is, or take them away (kubectl -n {namespace} edit guardedupgrade {name})")
+}
+
 /// What failed, and where.
 fn failure(stalled: &Stalled) -> String {
     let who = stalled.component.map_or_else(|| "a dependency".to_owned(), |component| component.to_string());
@@ -266,6 +273,7 @@ fn explain(status: &Status, stop: &Stop, round: &Round<'_>) -> String {
         Stop::UnknownComponent(name) => format!("no order tells when {name} is to be replaced"),
         Stop::Paused(None) => "paused by spec.paused".into(),
         Stop::Paused(Some(duty)) => format!("paused by spec.paused, and meanwhile nothing does the work of the {}: resume it soon", duty.name()),
+        Stop::NoWindow => format!("{}.{held}", no_window(round.release)),
         Stop::Blocked(what, why) => format!("{what} is not to be released: {why}"),
         Stop::ChangeIncomplete(missing) if round.plan.takes_partial => format!(
             "the part of the change that has arrived was let go, and it is not complete before the rest is there; missing: {}. Apply the rest; or go back: set spec.abort.",

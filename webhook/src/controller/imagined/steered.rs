@@ -132,6 +132,27 @@ async fn steps_begin_within_windows_and_wait_for_the_next_one() {
 }
 
 #[tokio::test]
+async fn windows_that_are_all_over_are_told_with_what_to_do_and_another_one_goes_on() {
+    let stage = Stage::new();
+    let mut world = release(&MIX);
+    world.ask("windows", json!([{"from": "2020-01-01T00:00:00Z", "until": "2020-01-01T01:00:00Z"}]));
+    bring(&mut world, &MIX, "v2.5.22");
+    let (mut world, points) = stage.run(world).await;
+    let stalled = Status::of(world.upgrade()).condition("Stalled").cloned().unwrap();
+    assert_eq!(
+        (let_go(&points).len(), &*stalled.reason, &*stalled.message),
+        (
+            0,
+            "NoWindow",
+            "all of spec.windows are over, and none is to come: write one that is, or take them away (kubectl -n db edit guardedupgrade m). The rest stays held."
+        )
+    );
+    world.ask("windows", json!([{"from": "2020-01-01T00:00:00Z", "until": "2040-01-01T01:00:00Z"}]));
+    let (world, _) = stage.run(world).await;
+    assert!(says(&world, "Completed") && runs(&world, "v2.5.22"), "{:#}", world.upgrade()["status"]);
+}
+
+#[tokio::test]
 async fn a_part_of_a_change_goes_on_only_once_a_person_accepts_that_very_part() {
     let stage = Stage::new();
     let mut world = release(&MIX);

@@ -85,6 +85,9 @@ async fn stores_are_let_go_beside_an_upgrade_that_is_complete_as_it_asks_for() {
     let (mut world, points) = stage.run(world).await;
     assert!(let_go(&points).is_empty() && says(&world, "Paused"), "{:#}", world.upgrade()["status"]);
     world.ask("paused", json!(false));
+    world.ask("windows", json!([{"from": "2020-01-01T00:00:00Z", "until": "2020-01-01T01:00:00Z"}]));
+    let (mut world, points) = stage.run(world).await;
+    assert!(let_go(&points).is_empty() && says(&world, "NoWindow"), "{:#}", world.upgrade()["status"]);
     let opens = world.now + 500;
     let at = |seconds: u64| super::written(super::super::Moment(seconds));
     world.ask("windows", json!([{"from": at(opens), "until": at(opens + 1_000)}]));
