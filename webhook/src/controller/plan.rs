@@ -239,6 +239,8 @@ fn begin(upgrade: &Value, declared: MilvusVersion, status: &mut Status, seen: &S
     };
     match wanted.as_slice() {
         [] if running.len() == 1 && from == declared => Situation::AtTarget(declared),
+        // The way down that we took up was taken back before any of it ran.
+        [] if is_ours(upgrade) && declared < from && seen.workloads.iter().all(|workload| workload.template.version == Some(from)) => Situation::Retarget(from),
         [] => announced(upgrade, status, (from, declared), seen),
         [to] if *to == declared || *to <= from => attempt(upgrade, (from, *to), status, seen, now),
         [to] if is_ours(upgrade) => Situation::Retarget(*to),

@@ -352,6 +352,32 @@ async fn a_pause_counts_towards_no_deadline_and_what_turned_back_says_why() {
 }
 
 #[tokio::test]
+async fn a_way_down_that_the_controller_took_up_and_that_is_taken_back_while_it_waits_leaves_nothing() {
+    let stage = Stage::new();
+    let mut world = release(&MIX);
+    bring(&mut world, &MIX, "v2.5.22");
+    let (mut world, _) = stage.run(world).await;
+    // It is as the controller makes it, and somebody pauses it.
+    let mut made = world.undeclare();
+    made["metadata"]["annotations"] = json!({super::super::CREATED_ANNOTATION: "us"});
+    made["spec"] = json!({"to": "2.5.16", "paused": true});
+    world.declare(made);
+    bring(&mut world, &MIX, "v2.5.16");
+    let (mut world, points) = stage.run(world).await;
+    assert!(says(&world, "Paused") && let_go(&points).is_empty(), "{:#}", world.upgrade()["status"]);
+    assert!(world.all("deployments").all(|object| annotation(object, "guard.milvus-guard.dev/epoch").is_some()));
+    for component in MIX {
+        let mut back = of(component, deployment, "v2.5.22");
+        back["metadata"]["annotations"]["guard.milvus-guard.dev/epoch"] = json!("1");
+        world.put("deployments", back);
+    }
+    world.ask("paused", json!(false));
+    let (world, _) = stage.run(world).await;
+    assert!(says(&world, "Completed") && world.upgrade()["spec"]["to"] == "2.5.22", "{:#}", world.upgrade());
+    nothing_is_left(&world);
+}
+
+#[tokio::test]
 async fn two_milvus_of_a_release_have_their_turns_one_after_the_other() {
     let stage = Stage::new();
     let both = [MIX, SECOND].concat();
