@@ -232,7 +232,10 @@ impl fmt::Display for Waiting {
             Self::Applier => f.write_str("the Helm revision to leave its pending state"),
             Self::Arrival(missing) => write!(f, "the rest of the change: {}", names(missing)),
             Self::Dependency(name) => write!(f, "{name} to roll out"),
-            Self::TakenBack(name) => write!(f, "{name}, which is still held, to be rolled back"),
+            Self::TakenBack(name) => write!(
+                f,
+                "whoever applied the change to take it back from {name}, too, which is still held: once timeouts.arrival has passed since the last write, what {name} says by then is let go, and that is what the change brought where nobody took it back"
+            ),
             Self::Gate { component, detail, .. } => write!(f, "{component}: {detail}"),
             Self::Gone(component) => write!(f, "the pods of {component} to go"),
             Self::Window(_) => f.write_str("a maintenance window"),
