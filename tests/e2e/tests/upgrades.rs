@@ -515,6 +515,9 @@ async fn people_approve_pause_and_let_it_go_back_by_itself() {
     upgrading.reaches("Pending").await;
     let claims = upgrading.sandbox.api::<PersistentVolumeClaim>().list(&ListParams::default()).await.unwrap().items;
     assert!(claims.iter().any(|claim| claim.metadata.deletion_timestamp.is_none()), "the data is gone");
+    // No upgrade to 2.6.15 ended, and yet it is known that it wrote the data.
+    let again = upgrading.helm(Program::Helm3, "install", "4.2.58", &tag("2.5.22")).await;
+    assert!(!again.status.success() && again.stderr.contains("MV211") && again.stderr.contains("Milvus 2.6.15 wrote the data"), "{again}");
 }
 
 /// A declared upgrade is left to whoever holds the Lease of the release, until that is given back.

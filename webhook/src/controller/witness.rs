@@ -3,6 +3,7 @@
 //! release's name. Pure.
 
 use milvus_guard::model::version::MilvusVersion;
+use milvus_guard::rollout::Component;
 use milvus_guard::rollout::observed::{Hold, Moment};
 use serde_json::{Value, json};
 
@@ -26,24 +27,25 @@ pub fn newest(seen: &Seen) -> Option<&seen::Receipt> {
     seen.receipts.iter().max_by_key(|receipt| receipt.finished).map(|receipt| &**receipt)
 }
 
-/// The version that runs, where no receipt tells it yet: the highest one whose pods have started. A lower one than the receipt's counts only once nothing higher is left that runs or would start again;
-/// the same one, where all Deployments were made since.
+/// One of them is there as long as a release is not about to go.
+const COORDINATORS: [Component; 3] = [Component::MixCoord, Component::RootCoord, Component::Standalone];
+
+/// The version that runs, where no receipt tells it yet: the highest one whose pods have started. A lower one than the receipt's counts only once the whole release is of it, with nothing held: while one is
+/// uninstalled, its pods go in any sequence. The same one counts where all Deployments were made since.
 #[must_use]
 pub fn unwitnessed(seen: &Seen) -> Option<Unwitnessed<'_>> {
     let live = || seen.pods.iter().filter(|pod| pod.has_started && !pod.is_terminating);
     let version = live().filter_map(|pod| pod.version).max()?;
     let newest = newest(seen);
     if let Some(newest) = newest {
-        let is_higher = |other: Option<MilvusVersion>| other.is_none_or(|other| other > version);
-        let may_run = |workload: &seen::Workload| !matches!(workload.hold, Hold::Held | Hold::Blocked(_));
-        let is_higher_left = || {
-            seen.pods.iter().any(|pod| is_higher(pod.version))
-                || seen.workloads.iter().any(|workload| may_run(workload) && is_higher(workload.template.version))
-        };
+        let is_higher = |pod: &seen::Pod| pod.version.is_none_or(|other| other > version);
+        let is_its = |workload: &seen::Workload| workload.template.version == Some(version) && !matches!(workload.hold, Hold::Held | Hold::Blocked(_));
+        let has_coordinator = || live().any(|pod| COORDINATORS.contains(&pod.component) && seen.workload(pod.component).is_some());
+        let is_back = || !seen.pods.iter().any(|pod| is_higher(pod)) && seen.workloads.iter().all(|workload| is_its(workload)) && has_coordinator();
         let is_anew = || !seen.workloads.is_empty() && seen.workloads.iter().all(|workload| workload.made > newest.finished);
         let is_told = match newest.to {
             Some(to) if to == version => !is_anew(),
-            Some(to) if to > version => is_higher_left(),
+            Some(to) if to > version => !is_back(),
             _ => false,
         };
         if is_told {
@@ -133,6 +135,16 @@ mod tests {
         // Its pod is evicted: it will start again.
         let evicted: Vec<Value> = objects.iter().filter(|object| object["metadata"]["name"] != "m-milvus-mixcoord-2-x").cloned().collect();
         assert_eq!(witness(&mut again(&begun, &evicted)), Vec::<String>::new());
+        // It is uninstalled in the middle: objects and pods go in any sequence.
+        for at in 0..objects.len() {
+            let left: Vec<Value> = objects.iter().cycle().skip(at).take(objects.len() / 2).cloned().collect();
+            assert_eq!(witness(&mut again(&begun, &left)), Vec::<String>::new(), "{at}");
+        }
+        let is_later = |object: &Value| object["metadata"]["name"].as_str().unwrap().starts_with("m-milvus-mixcoord");
+        objects.retain(|object| !is_later(object));
+        assert_eq!(witness(&mut again(&begun, &objects)), Vec::<String>::new());
+        objects.retain(|object| object.pointer("/spec/selector").is_none());
+        assert_eq!(witness(&mut again(&begun, &objects)), Vec::<String>::new());
         // It goes back, and the pod of the later version is still ending.
         let mut back = running(&MIX, "v2.5.16");
         let mut ending = pod("mixcoord", "v2.6.15", 2);
