@@ -153,6 +153,12 @@ async fn a_store_that_does_not_become_complete_is_told_as_what_keeps_the_next_on
     let mut broken = etcd("etcd:new", true);
     broken["spec"]["replicas"] = json!(3);
     world.put("statefulsets", broken);
+    let (alone, _) = stage.run(world.clone()).await;
+    let told = Status::of(alone.upgrade());
+    assert!(
+        waiting(&alone).is_empty() && told.phase == Some(Phase::Held) && told.condition("Ready").unwrap().status == "False",
+        "the last one is let go: {told:?}"
+    );
     world.put("deployments", minio("minio:new"));
     let (mut world, points) = stage.run(world).await;
     let told = Status::of(world.upgrade());
