@@ -111,7 +111,7 @@ impl Seen {
             [first, second] if first.component == second.component => {
                 let (first, second, component, namespace) = (&first.name, &second.name, first.component, &first.release.namespace);
                 let words = format!(
-                    "{second} beside {first} (both are {component} of the release: kubectl -n {namespace} delete deployment the one that nothing renders)"
+                    "{second} beside {first} (both are {component} of the release, and an order knows one: where replicaResourceGroups renders both, no order is known, and the change passes under break-glass only; else, kubectl -n {namespace} delete deployment the one that nothing renders)"
                 );
                 Some(words.into())
             }
